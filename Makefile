@@ -1,0 +1,85 @@
+# Every go.mod of the repository, the root first; each target that must hold
+# everywhere walks this one list.
+MODULES := $(shell find . -name go.mod -not -path './.git/*' -exec dirname {} \; | sort)
+# What users import: the packages whose API and coverage are recorded.
+PUBLIC := . ./conn ./framing ./retry ./pool ./pool/backend ./pool/puddlepool ./pool/slotpool ./pool/pooltest ./pool/pipeline ./server
+
+GO ?= go
+FUZZTIME ?= 60s
+DURATION ?= 10m
+MINCOVER ?= 90
+STATICCHECK := $(CURDIR)/bin/staticcheck
+
+# each runs its argument in every module, and stops at the first that fails.
+each = @set -e; for m in $(MODULES); do echo "--- $$m: $(1)"; (cd $$m && $(1)); done
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+.PHONY: test
+test: ## run the tests of every module
+	$(call each,$(GO) test -shuffle=on ./...)
+
+.PHONY: race
+race: ## run the tests of every module under the race detector
+	$(call each,$(GO) test -race -shuffle=on ./...)
+
+.PHONY: lint
+lint: fmt tidy vet staticcheck ## format, go.mod, vet and staticcheck, all as checks
+
+.PHONY: fmt
+fmt: ## fail on a file gofmt would change
+	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "gofmt these:"; echo "$$out"; exit 1; }
+
+.PHONY: tidy
+tidy: ## fail if go mod tidy would change a go.mod or go.sum
+	$(call each,$(GO) mod tidy -diff)
+
+.PHONY: vet
+vet: ## go vet in every module
+	$(call each,$(GO) vet ./...)
+
+.PHONY: staticcheck
+staticcheck: $(STATICCHECK) ## the pinned staticcheck in every module
+	$(call each,$(STATICCHECK) ./...)
+
+$(STATICCHECK): internal/tools/go.mod internal/tools/go.sum
+	$(GO) -C internal/tools build -o $@ honnef.co/go/tools/cmd/staticcheck
+
+.PHONY: cross
+cross: ## build and vet, tests included, for windows, darwin and 32-bit linux
+	GOOS=windows GOARCH=amd64 $(GO) vet ./...
+	GOOS=darwin GOARCH=arm64 $(GO) vet ./...
+	GOOS=linux GOARCH=386 $(GO) vet ./...
+
+.PHONY: api
+api: ## record the public API in docs/api.txt
+	@$(GO) -C internal/tools run ./apisnap -root $(CURDIR) $(PUBLIC) > docs/api.txt
+
+.PHONY: api-check
+api-check: ## fail if the public API is not the recorded one
+	@$(GO) -C internal/tools run ./apisnap -root $(CURDIR) $(PUBLIC) | diff -u docs/api.txt - || \
+		{ echo "the public API changed: run make api, and say so in CHANGELOG.md"; exit 1; }
+
+.PHONY: cover
+cover: ## fail if a public package has less than MINCOVER percent statement coverage
+	@$(GO) test -cover $(PUBLIC) | awk -v min=$(MINCOVER) '{print} \
+		/^FAIL|no test files/ {bad=1} \
+		match($$0, /coverage: [0-9.]+%/) {c=substr($$0, RSTART+10, RLENGTH-11); if (c+0 < min) {bad=1; print "  ^ below " min "%"}} \
+		END {exit bad}'
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME
+	@set -e; for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+			echo "--- $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
+		done; done
+
+.PHONY: ci
+ci: lint cross api-check race ## what .ci/run runs
+
+.PHONY: clean
+clean: ## remove what the targets built
+	rm -rf bin
