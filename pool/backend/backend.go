@@ -1,0 +1,147 @@
+package backend
+
+import (
+	"context"
+	"time"
+)
+
+// Backend lends resources made by a [Factory], within [Limits]. All methods
+// are safe for concurrent use. No method holds a lock while it calls New,
+// Close or a callback, save that sweeps may wait for one another.
+type Backend[T any] interface {
+	// Acquire lends a resource: an idle one if there is one and nobody
+	// waits before this caller, else one made for it if there is room, else
+	// the next to come free, in turn.
+	//
+	// It fails with [Ended](ctx), or an error that is ctx.Err(), once ctx
+	// has ended, even if a resource is idle; with [ErrClosed] after or
+	// during Close; with [ErrTooManyWaiters] at once; and with the error of
+	// New, unchanged or wrapped, if that was called for it.
+	//
+	// The fast path, an idle resource and nobody waiting, allocates nothing.
+	Acquire(ctx context.Context) (Lease[T], error)
+
+	// Return ends a lease. With [Keep] the resource goes to the first waiter
+	// or becomes idle, unless it is older than the last Clear; with
+	// [Discard], or any other verdict, it is closed, and its room is free
+	// before Return comes back. Return never blocks, never dials in the
+	// caller's time and never waits for Factory.Close.
+	//
+	// It fails with [ErrStale], having done nothing, if the lease has ended
+	// before or is not of this backend.
+	Return(lease Lease[T], v Verdict) error
+
+	// Warm makes resources until n are idle or on their way to be, or Max
+	// is reached, and waits for those it began. A waiter that comes
+	// meanwhile is served first. Concurrent calls do not add up. It returns
+	// nil if Max allows no more, the first error of New, ErrClosed, or what
+	// Acquire returns when ctx ends; dials begun go on in every case.
+	Warm(ctx context.Context, n int) error
+
+	// Sweep shows keep every resource that was idle when it was called, is
+	// still when its turn comes, each at most once, and closes those for
+	// which keep says false. It borrows at most one resource at a time, so
+	// that sweeping starves nobody, and holds no lock others need while
+	// keep runs. If keep panics its resource is closed and the panic goes on
+	// to the caller. keep must not call Sweep or Close of the same backend.
+	Sweep(keep func(T) bool)
+
+	// Clear begins a new generation: idle resources are closed now, lent
+	// ones when they come back, and those being dialed when they are made.
+	// A caller that waits for such a dial gets another one.
+	Clear()
+
+	// Close stops lending. Every waiter gets ErrClosed at once, idle
+	// resources are closed, the contexts of dials are cancelled. Then it
+	// waits for lent resources to come back; if ctx ends first, it closes
+	// those too and their leases are stale. It returns once every call of
+	// New and Factory.Close has: New must heed its context.
+	//
+	// It returns nil if all came back, an error that is ctx.Err() if ctx
+	// ended first, and joins to either the first *[PanicError] of
+	// Factory.Close. More than one Close is allowed: each waits, and any of
+	// their contexts ends the wait for lent resources.
+	Close(ctx context.Context) error
+
+	// Stat is a snapshot. It is cheap, never blocks on I/O, and its gauges
+	// agree with each other up to operations in progress.
+	Stat() Stat
+}
+
+// Open makes a backend: the form in which a backend is plugged into a pool.
+// It fails if f or l is invalid, and with an error that is
+// [errors.ErrUnsupported] if the backend cannot work within l (for example
+// without a maximum). It dials nothing.
+type Open[T any] func(f Factory[T], l Limits) (Backend[T], error)
+
+// Resizer is implemented by backends whose maximum can change.
+type Resizer interface {
+	// Resize sets the maximum, with the meaning of Limits.Max. Growing
+	// serves waiters at once. Shrinking closes idle resources at once and
+	// lent ones as they come back; no new one is made until fewer than max
+	// are left. It returns ErrClosed after Close.
+	Resize(max int) error
+}
+
+// LateBinder is implemented by backends that keep promise 11: a caller whose
+// dial is slow takes what comes free meanwhile. The method does nothing; to
+// have it is the declaration.
+type LateBinder interface {
+	LateBinding()
+}
+
+// Lease is the temporary ownership of a resource. It is a small value, to be
+// copied freely; the first Return of any copy ends it.
+type Lease[T any] struct {
+	// Value is the resource. It must not be used after the lease has ended.
+	Value T
+	// Handle is the backend's: whatever finds the resource again. Keep a
+	// pointer in it, so that making a Lease allocates nothing.
+	Handle any
+	// Epoch is the backend's: it tells this lease from earlier and later
+	// ones of the same resource.
+	Epoch uint64
+}
+
+// Verdict says what becomes of a returned resource.
+type Verdict uint8
+
+const (
+	// Keep lends the resource again.
+	Keep Verdict = iota
+	// Discard closes it.
+	Discard
+)
+
+// String returns "keep" or "discard".
+func (v Verdict) String() string {
+	if v == Keep {
+		return "keep"
+	}
+	return "discard"
+}
+
+// Stat is a snapshot of a backend.
+type Stat struct {
+	// Max is the maximum in force; 0 means none.
+	Max int
+	// Idle counts the resources nobody has.
+	Idle int
+	// InUse counts the resources lent, those a sweep looks at included.
+	InUse int
+	// Dialing counts the calls of New in progress.
+	Dialing int
+	// Waiting counts the Acquire calls blocked now, those with a dial of
+	// their own included.
+	Waiting int
+	// Waits counts the Acquire calls so far that had to wait, for a
+	// resource or for their own dial, whatever came of it.
+	Waits uint64
+	// WaitTime is the total time these have waited, as far as they are over.
+	WaitTime time.Duration
+	// Refused counts the Acquire calls that failed with ErrTooManyWaiters.
+	Refused uint64
+}
+
+// Open is the number of resources made and not ended: Idle plus InUse.
+func (s Stat) Open() int { return s.Idle + s.InUse }
