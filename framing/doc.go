@@ -1,0 +1,3 @@
+// Package framing reads and writes length-prefixed frames ("packages" in
+// gtcp's words) on any byte stream.
+package framing

@@ -1,0 +1,193 @@
+package framing
+
+import (
+	"fmt"
+	"math"
+)
+
+// Varint is the [Format.HeaderSize] of an unsigned base-128 varint of 1 to 10
+// bytes, least significant group first: what protobuf calls delimited.
+const Varint = -1
+
+// DefaultMaxSize bounds a frame whose Format leaves MaxSize at zero: all that
+// a header of 3 bytes can say.
+const DefaultMaxSize = 1<<24 - 1
+
+// Bounds of the Format fields that are distances, far beyond any protocol's
+// need; with them no sum of lengths can overflow.
+const (
+	maxOffset = 255
+	maxAdjust = 1 << 30
+	maxStrip  = 1 << 16
+	maxFrame  = math.MaxInt - 1<<18 // leaves room for a header and what Strip drops
+)
+
+// A Format says how frames lie on the wire. The zero value is gtcp's package
+// protocol: a big-endian length in 2 bytes that counts the payload only.
+//
+// Every frame is
+//
+//	| prefix, LengthOffset bytes | length field | body |
+//
+// where the body has LengthAdjust bytes more than the length field says. The
+// parameters are those of netty's LengthFieldBasedFrameDecoder, so any
+// protocol with a length in its header can be described.
+//
+// A Format is a plain value: copy, compare and share it freely.
+type Format struct {
+	// HeaderSize is the width of the length field in bytes: 1, 2, 3, 4, 8 or
+	// [Varint]. Zero means 2.
+	HeaderSize int
+
+	// LittleEndian turns the byte order of a fixed-width length field around.
+	// The default is big-endian, network byte order.
+	LittleEndian bool
+
+	// LengthOffset is the number of bytes before the length field, 0 to 255.
+	LengthOffset int
+
+	// LengthAdjust is added to the value of the length field to get the number
+	// of bytes after the field. Negative where the value counts header bytes
+	// too (−HeaderSize if it counts itself), positive where fields follow the
+	// length that it does not count.
+	LengthAdjust int
+
+	// Strip is the number of bytes dropped from the front of a frame on
+	// reading. Zero drops all up to and including the length field, so the
+	// body is left; negative drops nothing.
+	//
+	// A Writer takes exactly what the Reader returns, so it needs every byte
+	// but the length itself. It can write a format that keeps the whole frame
+	// (Strip negative; the length field inside what it is given is filled in,
+	// see [Format.Append]) and one that drops nothing but the length field
+	// (Strip zero with LengthOffset zero); for any other it returns an error
+	// that wraps [ErrReadOnly].
+	Strip int
+
+	// MaxSize is the largest frame in bytes, counted as the Reader returns it
+	// and the Writer takes it. Zero means what the length field can say, but
+	// no more than [DefaultMaxSize]; negative means what the length field can
+	// say. A limit that the length field cannot reach is refused.
+	MaxSize int
+
+	// SkipOversize makes a Reader usable after a frame over MaxSize: it
+	// reports the *[SizeError] as soon as the header is there, drops the
+	// frame's bytes as they come, and goes on with the next frame. The default
+	// is that the Reader stays broken.
+	SkipOversize bool
+}
+
+// Validate returns a *[FormatError] that names the first field that cannot
+// work, or nil.
+func (f Format) Validate() error {
+	_, err := f.compile()
+	return err
+}
+
+// MaxPayload is the largest frame the format allows, in bytes, counted as
+// MaxSize is: the limit in force after defaults. It is 0 for an invalid
+// format.
+func (f Format) MaxPayload() int {
+	l, err := f.compile()
+	if err != nil {
+		return 0
+	}
+	return int(l.limit)
+}
+
+// Append appends the frame that carries payload to dst and returns the
+// extended slice. On an error dst is returned as it was.
+//
+// Where the format keeps the whole frame (Strip negative), payload is the
+// whole frame. The bytes of a fixed-width length field in it are only a place:
+// the right value is written there, in dst. A varint has no fixed width to
+// leave room for, so it must already be right.
+func (f Format) Append(dst, payload []byte) ([]byte, error) {
+	l, err := f.compile()
+	if err != nil {
+		return dst, err
+	}
+	head, rest, err := l.begin(dst, payload)
+	return append(head, rest...), err
+}
+
+// AppendHeader appends the header of a frame whose payload has size bytes,
+// for callers that send the payload themselves. The format must be one whose
+// payload follows the header: Strip and LengthOffset zero.
+func (f Format) AppendHeader(dst []byte, size int) ([]byte, error) {
+	l, err := f.compile()
+	if err != nil {
+		return dst, err
+	}
+	if l.keep {
+		return dst, fmt.Errorf("%w: the header is part of the payload", ErrReadOnly)
+	}
+	value, err := l.lengthFor(size)
+	if err != nil {
+		return dst, err
+	}
+	return l.appendLength(dst, value), nil
+}
+
+// compile checks the format and works out its layout.
+func (f Format) compile() (layout, error) {
+	l := layout{
+		size: f.HeaderSize, little: f.LittleEndian, offset: f.LengthOffset, adjust: int64(f.LengthAdjust),
+		strip: f.Strip, keep: f.Strip < 0, skip: f.SkipOversize,
+	}
+	capacity := int64(math.MaxInt64 / 2) // of the length field
+	switch f.HeaderSize {
+	case 0:
+		l.size, capacity = 2, 1<<16-1
+	case 1, 2, 3, 4:
+		capacity = 1<<(8*f.HeaderSize) - 1
+	case 8:
+	case Varint:
+		l.size = 0
+	default:
+		return l, &FormatError{"HeaderSize", fmt.Sprintf("%d is not 1, 2, 3, 4, 8 or Varint", f.HeaderSize)}
+	}
+	l.end = l.offset + l.size
+	if f.Strip == 0 {
+		l.strip = l.end
+	}
+	l.body = f.Strip == 0 || l.size != 0 && f.Strip == l.end
+	if l.keep {
+		l.strip = 0
+	}
+	if err := f.checkFields(); err != nil {
+		return l, err
+	}
+
+	capacity += l.adjust + int64(l.end-l.strip)
+	if capacity < 0 {
+		return l, &FormatError{"LengthAdjust", fmt.Sprintf("%d with Strip %d leaves no frame that can be said", f.LengthAdjust, f.Strip)}
+	}
+	l.limit = uint64(min(capacity, maxFrame))
+	switch {
+	case f.MaxSize == 0:
+		l.limit = min(l.limit, DefaultMaxSize)
+	case int64(f.MaxSize) > capacity:
+		return l, &FormatError{"MaxSize", fmt.Sprintf("%d is more than the %d that the length field can say", f.MaxSize, capacity)}
+	case f.MaxSize > 0:
+		l.limit = min(l.limit, uint64(f.MaxSize))
+	}
+	return l, nil
+}
+
+// checkFields checks each field by itself.
+func (f Format) checkFields() error {
+	switch {
+	case f.LittleEndian && f.HeaderSize == Varint:
+		return &FormatError{"LittleEndian", "a varint has no byte order"}
+	case f.LengthOffset < 0 || f.LengthOffset > maxOffset:
+		return &FormatError{"LengthOffset", fmt.Sprintf("%d is not between 0 and %d", f.LengthOffset, maxOffset)}
+	case f.LengthAdjust < -maxAdjust || f.LengthAdjust > maxAdjust:
+		return &FormatError{"LengthAdjust", fmt.Sprintf("%d is not between %d and %d", f.LengthAdjust, -maxAdjust, maxAdjust)}
+	case f.Strip > maxStrip:
+		return &FormatError{"Strip", fmt.Sprintf("%d is more than %d", f.Strip, maxStrip)}
+	case f.HeaderSize == Varint && f.Strip > f.LengthOffset:
+		return &FormatError{"Strip", fmt.Sprintf("%d cuts into a varint, whose width varies", f.Strip)}
+	}
+	return nil
+}

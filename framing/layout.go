@@ -1,0 +1,214 @@
+package framing
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+)
+
+// A layout is a checked Format with its defaults worked out.
+type layout struct {
+	size   int    // width of the length field, 0 for a varint
+	end    int    // where the length field ends; for a varint, where it starts
+	offset int    // where the length field starts
+	strip  int    // bytes dropped in front; with body set, all of the header
+	adjust int64  // body = value + adjust
+	limit  uint64 // largest frame after strip
+	little bool
+	keep   bool // nothing is dropped: the length field is part of the payload
+	body   bool // the header and only the header is dropped
+	skip   bool // go on after an oversize frame
+}
+
+// measure reads the header at the front of b: the frame returned to the
+// caller is [start, end) of the wire bytes. An end of 0 without an error means
+// that the header is not complete.
+func (l *layout) measure(b []byte) (start, end int, err error) {
+	var value uint64
+	header := l.end
+	if l.size != 0 {
+		if len(b) < header {
+			return 0, 0, nil
+		}
+		value = l.fixed(b[l.offset:header])
+	} else {
+		v, n := uvarint(b[min(l.offset, len(b)):])
+		if n == 0 {
+			return 0, 0, nil
+		}
+		if n < 0 {
+			return 0, 0, fmt.Errorf("%w: varint length beyond 64 bits", ErrMalformed)
+		}
+		value, header = v, l.offset+n
+	}
+	start = l.strip
+	if l.body {
+		start = header
+	}
+	if value > math.MaxInt64/2 {
+		return 0, 0, &SizeError{Size: saturate(value, l.adjust+int64(header-start)), Limit: l.limit}
+	}
+	wire := int64(value) + l.adjust + int64(header)
+	if wire < int64(header) || wire < int64(start) {
+		return 0, 0, fmt.Errorf("%w: length %d ends before the frame starts", ErrMalformed, value)
+	}
+	if size := uint64(wire - int64(start)); size > l.limit {
+		return 0, 0, &SizeError{Size: size, Limit: l.limit, wire: wire}
+	}
+	return start, int(wire), nil
+}
+
+// fixed reads a length field of fixed width that fills b.
+func (l *layout) fixed(b []byte) (value uint64) {
+	switch {
+	case len(b) == 2 && !l.little:
+		return uint64(binary.BigEndian.Uint16(b))
+	case len(b) == 4 && !l.little:
+		return uint64(binary.BigEndian.Uint32(b))
+	case l.little:
+		for i, c := range b {
+			value |= uint64(c) << (8 * i)
+		}
+	default:
+		for _, c := range b {
+			value = value<<8 | uint64(c)
+		}
+	}
+	return value
+}
+
+// headerWant is how many bytes the header needs at least, when have of them
+// were not enough.
+func (l *layout) headerWant(have int) int {
+	if l.size != 0 {
+		return l.end
+	}
+	return max(have, l.offset) + 1
+}
+
+// uvarint is binary.Uvarint, but ten bytes without an end are an overflow
+// (n < 0) at once instead of a reason to wait for an eleventh.
+func uvarint(b []byte) (value uint64, n int) {
+	value, n = binary.Uvarint(b)
+	if n == 0 && len(b) >= binary.MaxVarintLen64 {
+		return 0, -len(b)
+	}
+	return value, n
+}
+
+// saturate adds a small signed number to one beyond int64/2.
+func saturate(value uint64, add int64) uint64 {
+	if add > 0 && value > math.MaxUint64-uint64(add) {
+		return math.MaxUint64
+	}
+	return value + uint64(add)
+}
+
+// writable says whether a Writer can know every byte of a frame.
+func (l *layout) writable() error {
+	if l.keep || l.body && l.offset == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: Strip drops bytes other than the length field", ErrReadOnly)
+}
+
+// lengthFor returns what the length field says of a payload of size bytes
+// that follows the header.
+func (l *layout) lengthFor(size int) (uint64, error) {
+	if err := l.writable(); err != nil {
+		return 0, err
+	}
+	if size < 0 || uint64(size) > l.limit {
+		return 0, &SizeError{Size: uint64(max(size, 0)), Limit: l.limit}
+	}
+	value := int64(size) - l.adjust
+	if value < 0 {
+		return 0, fmt.Errorf("%w: payload of %d bytes, the format's smallest has %d", ErrMalformed, size, l.adjust)
+	}
+	return uint64(value), nil
+}
+
+// begin appends the front of the frame that carries payload, through the end
+// of the length field, and returns what of payload has to follow it.
+func (l *layout) begin(dst, payload []byte) (head, rest []byte, err error) {
+	if l.keep {
+		value, header, err := l.wholeLength(payload)
+		if err != nil {
+			return dst, nil, err
+		}
+		n := len(dst)
+		dst = append(dst, payload[:header]...)
+		if l.size != 0 {
+			l.putFixed(dst[n+l.offset:], value)
+		}
+		return dst, payload[header:], nil
+	}
+	value, err := l.lengthFor(len(payload))
+	if err != nil {
+		return dst, nil, err
+	}
+	return l.appendLength(dst, value), payload, nil
+}
+
+// headerMost is the most bytes a header can have.
+func (l *layout) headerMost() int {
+	if l.size == 0 {
+		return l.offset + binary.MaxVarintLen64
+	}
+	return l.end
+}
+
+// appendLength appends the length field.
+func (l *layout) appendLength(dst []byte, value uint64) []byte {
+	if l.size == 0 {
+		return binary.AppendUvarint(dst, value)
+	}
+	n := len(dst)
+	var room [8]byte
+	dst = append(dst, room[:l.size]...)
+	l.putFixed(dst[n:], value)
+	return dst
+}
+
+// putFixed fills b with a length field of fixed width.
+func (l *layout) putFixed(b []byte, value uint64) {
+	switch {
+	case len(b) == 2 && !l.little:
+		binary.BigEndian.PutUint16(b, uint16(value))
+	case len(b) == 4 && !l.little:
+		binary.BigEndian.PutUint32(b, uint32(value))
+	case l.little:
+		for i := range b {
+			b[i] = byte(value >> (8 * i))
+		}
+	default:
+		for i := range b {
+			b[len(b)-1-i] = byte(value >> (8 * i))
+		}
+	}
+}
+
+// wholeLength returns what the length field of a whole frame must say, and
+// where its header ends.
+func (l *layout) wholeLength(frame []byte) (value uint64, header int, err error) {
+	if uint64(len(frame)) > l.limit {
+		return 0, 0, &SizeError{Size: uint64(len(frame)), Limit: l.limit}
+	}
+	header = l.end
+	var said uint64
+	if l.size == 0 {
+		v, n := uvarint(frame[min(l.offset, len(frame)):])
+		if n <= 0 {
+			return 0, 0, fmt.Errorf("%w: no varint in the frame to write", ErrMalformed)
+		}
+		said, header = v, l.offset+n
+	}
+	v := int64(len(frame)-header) - l.adjust
+	switch {
+	case len(frame) < header || v < 0:
+		return 0, 0, fmt.Errorf("%w: frame of %d bytes is shorter than the format's smallest", ErrMalformed, len(frame))
+	case l.size == 0 && said != uint64(v):
+		return 0, 0, fmt.Errorf("%w: varint says %d where %d is right", ErrMalformed, said, v)
+	}
+	return uint64(v), header, nil
+}

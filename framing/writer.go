@@ -1,0 +1,181 @@
+package framing
+
+import (
+	"io"
+	"sync"
+)
+
+const (
+	// writeBufferSize is what a Writer collects before it writes.
+	writeBufferSize = 64 << 10
+
+	// vectorSize is the payload from which a copy costs more than handing the
+	// payload to the kernel where it lies.
+	vectorSize = 16 << 10
+)
+
+// writeBuffers holds the buffers of Writers that have nothing to flush.
+var writeBuffers = sync.Pool{New: func() any { return new([writeBufferSize]byte) }}
+
+// A Writer writes frames to a stream. Small frames are collected and written
+// together, when 64 KiB are full or on [Writer.Flush]; a frame of 16 KiB or
+// more goes out at once, behind what was collected, without a copy of its
+// payload: in one call where the stream has a method
+// WriteBuffers([][]byte) (int64, error), as *conn.Conn has, else in two.
+//
+// Between Flush and the next frame a Writer holds no buffer. One goroutine at
+// a time may use it; it is independent of a Reader on the same connection.
+//
+// Any error of the underlying writer is final: bytes may have left, so the
+// Writer never writes again and returns that error from all later calls, like
+// bufio.Writer. Frames that WriteFrame accepted after the last successful
+// Flush may or may not have been sent; a call never writes part of a frame
+// that an earlier call began, so an error that answers SafeToRetry with true
+// means that no byte of the frames still collected has left.
+type Writer struct {
+	lay   layout
+	dst   io.Writer
+	vec   buffersWriter
+	plain int // width of the header that WriteFrame may write by itself, or 0
+	buf   []byte
+	full  *[writeBufferSize]byte // buf's array
+	vecs  [2][]byte              // argument of WriteBuffers
+	bad   error                  // of the format
+	err   error                  // final; bad, or of dst
+}
+
+type buffersWriter interface {
+	WriteBuffers([][]byte) (int64, error)
+}
+
+// NewWriter returns a Writer of frames on w. A format that does not validate,
+// or cannot be written (see [Format.Strip]), is the error of every later call.
+func NewWriter(w io.Writer, f Format) *Writer {
+	lay, err := f.compile()
+	if err == nil {
+		err = lay.writable()
+	}
+	fw := &Writer{lay: lay, bad: err, err: err}
+	if err == nil && !lay.keep && lay.adjust <= 0 {
+		fw.plain = lay.size
+	}
+	fw.attach(w)
+	return fw
+}
+
+// Reset forgets what is not flushed and a final error, and goes on with dst in
+// the same format.
+func (w *Writer) Reset(dst io.Writer) {
+	w.giveBack()
+	w.err = w.bad
+	w.attach(dst)
+}
+
+func (w *Writer) attach(dst io.Writer) {
+	w.dst = dst
+	w.vec, _ = dst.(buffersWriter)
+}
+
+// WriteFrame writes payload as one frame: what [Reader.Next] will return at
+// the other end. It does not keep payload. A payload that the format cannot
+// carry is refused with a *[SizeError] or an error that wraps [ErrMalformed];
+// nothing of it is written and the Writer stays usable.
+func (w *Writer) WriteFrame(payload []byte) error {
+	n, h := len(w.buf), w.plain
+	end := n + h + len(payload)
+	if h == 0 || end > cap(w.buf) || len(payload) >= vectorSize || uint64(len(payload)) > w.lay.limit {
+		return w.writeFrame(payload)
+	}
+	b := w.buf[:end]
+	w.lay.putFixed(b[n:n+h], uint64(int64(len(payload))-w.lay.adjust))
+	copy(b[n+h:], payload)
+	w.buf = b
+	return nil
+}
+
+// writeFrame is WriteFrame for all that the short way there cannot do.
+func (w *Writer) writeFrame(payload []byte) error {
+	if w.err != nil {
+		return w.err
+	}
+	large := len(payload) >= vectorSize
+	need := w.lay.headerMost()
+	if !large {
+		need += len(payload)
+	}
+	if len(w.buf) > 0 && len(w.buf)+need > cap(w.buf) {
+		if err := w.Flush(); err != nil {
+			return err
+		}
+	}
+	if w.full == nil {
+		w.full = writeBuffers.Get().(*[writeBufferSize]byte)
+		w.buf = w.full[:0]
+	}
+	head, rest, err := w.lay.begin(w.buf, payload)
+	switch {
+	case err != nil:
+		if len(w.buf) == 0 {
+			w.giveBack()
+		}
+		return err
+	case large:
+		return w.send(head, rest)
+	}
+	w.buf = append(head, rest...)
+	return nil
+}
+
+// Flush writes what has been collected.
+func (w *Writer) Flush() error {
+	if w.err != nil || len(w.buf) == 0 {
+		return w.err
+	}
+	return w.end(writeAll(w.dst, w.buf))
+}
+
+// Buffered returns the number of bytes that wait for a Flush.
+func (w *Writer) Buffered() int { return len(w.buf) }
+
+// send writes what has been collected, ending in the head of a frame, and the
+// rest of that frame.
+func (w *Writer) send(head, rest []byte) error {
+	if w.vec == nil {
+		err := writeAll(w.dst, head)
+		if err == nil {
+			if err = writeAll(w.dst, rest); err != nil {
+				err = &partWriteError{err}
+			}
+		}
+		return w.end(err)
+	}
+	w.vecs = [2][]byte{head, rest}
+	n, err := w.vec.WriteBuffers(w.vecs[:])
+	w.vecs = [2][]byte{}
+	if err == nil && n < int64(len(head)+len(rest)) {
+		err = io.ErrShortWrite
+	}
+	return w.end(err)
+}
+
+// end settles a write: the buffer is free, an error final.
+func (w *Writer) end(err error) error {
+	w.giveBack()
+	w.err = err
+	return err
+}
+
+func (w *Writer) giveBack() {
+	if w.full != nil {
+		writeBuffers.Put(w.full)
+	}
+	w.full, w.buf = nil, nil
+}
+
+func writeAll(w io.Writer, b []byte) error {
+	n, err := w.Write(b)
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
+	return err
+}
