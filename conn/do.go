@@ -1,0 +1,130 @@
+package conn
+
+import (
+	"context"
+	"time"
+)
+
+// doState is what Do keeps on a connection. It is guarded by core.mu, but for
+// the two fields that never change.
+type doState struct {
+	interrupt func()        // for context.AfterFunc, made once
+	fired     chan struct{} // gets one token from each interrupt
+
+	active      bool
+	interrupted bool      // the context has ended
+	deadline    time.Time // the context's
+}
+
+// Do runs f, whose reads and writes on this connection end when ctx does.
+// The context's deadline is set once, on top of the caller's own deadlines,
+// which are in effect again when Do returns. Do starts no goroutine and
+// returns on the caller's; f runs on it too, and must not call Do itself.
+//
+// Where f fails because ctx ended, the error is an *Error for which errors.Is
+// finds ctx.Err(), context.Cause(ctx) and the I/O error alike. If ctx has
+// ended before, f is not called. Any other error of f is returned as it is,
+// but for one that calls itself safe to retry after f has written other
+// bytes: that is returned inside an *Error that says no.
+//
+// Only one Do can be in progress on a connection; a second fails with ErrBusy.
+// With a context that can never end, Do just calls f.
+func (c *Conn) Do(ctx context.Context, f func() error) error {
+	k := c.core
+	if k == nil || !c.live(k) {
+		return handleError("do", k)
+	}
+	if err := ctx.Err(); err != nil {
+		return &Error{Op: "do", Addr: k.nc.RemoteAddr(), Err: newInterruptError(ctx, err, nil), safe: true}
+	}
+	before := k.written.Load()
+	deadline, limited := ctx.Deadline()
+	if !limited && ctx.Done() == nil {
+		return k.doError(ctx, before, f())
+	}
+	if err := c.beginDo(deadline); err != nil {
+		return err
+	}
+	return k.doError(ctx, before, k.runDo(ctx, f))
+}
+
+func (c *Conn) beginDo(deadline time.Time) error {
+	k := c.core
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !c.live(k) {
+		return handleError("do", k)
+	}
+	d := k.do
+	if d == nil {
+		d = &doState{interrupt: k.interrupt, fired: make(chan struct{}, 1)}
+		k.do = d
+	}
+	if d.active {
+		return &Error{Op: "do", Addr: k.nc.RemoteAddr(), Err: ErrBusy, safe: true}
+	}
+	d.active, d.interrupted, d.deadline = true, false, deadline
+	if deadline.IsZero() {
+		return nil
+	}
+	if err := k.applyDeadlines(true, true); err != nil {
+		d.active = false
+		return &Error{Op: "do", Addr: k.nc.RemoteAddr(), Err: err, safe: true}
+	}
+	return nil
+}
+
+// runDo runs f with the interrupt armed, and leaves nothing behind even if f
+// panics.
+func (k *core) runDo(ctx context.Context, f func() error) error {
+	stop := context.AfterFunc(ctx, k.do.interrupt)
+	defer k.endDo(stop)
+	return f()
+}
+
+func (k *core) endDo(stop func() bool) {
+	d := k.do
+	if !stop() {
+		<-d.fired
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	restore := d.interrupted || !d.deadline.IsZero()
+	d.active = false
+	if restore {
+		_ = k.applyDeadlines(true, true) // it fails on a closed connection only
+	}
+}
+
+// interrupt makes the I/O in progress, and any that f still begins, time out.
+func (k *core) interrupt() {
+	k.mu.Lock()
+	k.do.interrupted = true
+	_ = k.applyDeadlines(true, true)
+	k.mu.Unlock()
+	k.do.fired <- struct{}{}
+}
+
+// doError makes the error of Do from the error of f.
+func (k *core) doError(ctx context.Context, before uint64, err error) error {
+	if err == nil {
+		return nil
+	}
+	sent := k.written.Load() - before
+	safe := isSafeToRetry(err)
+	if isTimeout(err) {
+		ended := ctx.Err()
+		// The socket's clock may be a moment ahead of the context's timer.
+		if deadline, ok := ctx.Deadline(); ended == nil && ok && !time.Now().Before(deadline) {
+			ended = context.DeadlineExceeded
+		}
+		if ended != nil {
+			cause := newInterruptError(ctx, ended, err)
+			return &Error{Op: "do", Addr: k.nc.RemoteAddr(), Written: int64(sent), Err: cause, safe: safe && sent == 0}
+		}
+	}
+	if safe && sent > 0 {
+		return &Error{Op: "do", Addr: k.nc.RemoteAddr(), Written: int64(sent), Err: err}
+	}
+	return err
+}

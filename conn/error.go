@@ -1,0 +1,187 @@
+package conn
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strconv"
+)
+
+// Errors that say why a connection is not fit for what was asked of it. They
+// arrive inside an *Error; test for them with errors.Is.
+var (
+	// ErrPeerClosed means that the peer has ended its side of the
+	// connection. It is an io.EOF too: errors.Is(ErrPeerClosed, io.EOF).
+	ErrPeerClosed error = peerClosedError{}
+	// ErrUnread means that bytes have arrived which nobody has read.
+	ErrUnread = errors.New("unread bytes on the connection")
+	// ErrBusy means that an operation is in progress on the connection.
+	ErrBusy = errors.New("operation in progress")
+	// ErrMidMessage means that a message was left half read or half written.
+	ErrMidMessage = errors.New("stopped in the middle of a message")
+	// ErrDeadlineSet means that a read or write deadline is still set.
+	ErrDeadlineSet = errors.New("deadline still set")
+	// ErrUnfit means that an earlier operation failed, timed out or gave up
+	// at a place in the stream that nobody else can know.
+	ErrUnfit = errors.New("an earlier operation failed or timed out")
+	// ErrBufferFull means that Peek was asked for more than BufferSize bytes.
+	ErrBufferFull = errors.New("peek beyond the buffer size")
+	// ErrEmptyDelimiter means that ReadUntil was given nothing to look for.
+	ErrEmptyDelimiter = errors.New("empty delimiter")
+	// ErrNegativeCount means that Peek or Discard was given a negative count.
+	ErrNegativeCount = errors.New("negative count")
+)
+
+type peerClosedError struct{}
+
+func (peerClosedError) Error() string { return "closed by the peer" }
+func (peerClosedError) Unwrap() error { return io.EOF }
+
+// Error is the error of every operation in this package, io.EOF from reads
+// apart, which stays bare so that callers can compare it. Its text names the
+// operation and the peer's address.
+type Error struct {
+	// Op is the operation that failed: "dial", "read", "write", "do",
+	// "close", "check", "reuse", "handoff", "deadline" or "half-close".
+	Op string
+	// Addr is the peer's address, or for "dial" the address asked for.
+	// Nil where it is not known.
+	Addr net.Addr
+	// Written is the number of bytes the failed operation handed to the
+	// operating system before it failed; the rest never left the process.
+	// Over TLS it counts plaintext, and the record that failed may have
+	// left in part.
+	Written int64
+	// Err is the cause.
+	Err error
+
+	// safe is set where no byte of the operation can have left the process.
+	safe bool
+}
+
+// Error says which operation failed, with which peer, and why.
+func (e *Error) Error() string {
+	s := "conn: " + e.Op
+	if e.Addr != nil {
+		if e.Op == "dial" {
+			s += " " + e.Addr.Network()
+		}
+		s += " " + e.Addr.String()
+	}
+	s += ": " + causeText(e.Err)
+	if e.Written > 0 {
+		s += " (after " + strconv.FormatInt(e.Written, 10) + " bytes written)"
+	}
+	return s
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Timeout reports whether a deadline or a context's time limit ended the
+// operation; with Temporary it makes *Error a net.Error.
+func (e *Error) Timeout() bool { return isTimeout(e.Err) }
+
+// Temporary reports whether the operation can be tried again on the same
+// connection, which is so for a timeout only. crypto/tls asks this of the
+// connection under it.
+func (e *Error) Temporary() bool { return e.Timeout() }
+
+// SafeToRetry reports whether the operation can be repeated on another
+// connection without the peer seeing anything twice: it is true only where
+// not one byte left the process. A failed dial is always safe, a failed read
+// never, since what was asked before it may have been done.
+func (e *Error) SafeToRetry() bool { return e.safe || e.Op == "dial" }
+
+// LineTooLongError is the cause of a ReadUntil that met no delimiter within
+// its bound. The bytes up to the bound were returned; those after it are
+// still to be read.
+type LineTooLongError struct {
+	Max int // the bound, in bytes, delimiter included
+}
+
+// Error names the bound.
+func (e *LineTooLongError) Error() string {
+	return "no delimiter within " + strconv.Itoa(e.Max) + " bytes"
+}
+
+// causeText prints a cause without the operation and address that an *Error
+// around it has already named.
+func causeText(err error) string {
+	switch e := err.(type) {
+	case nil:
+		return "unknown error"
+	case *net.OpError:
+		return causeText(e.Err)
+	case *Error:
+		return e.Op + ": " + causeText(e.Err)
+	}
+	return err.Error()
+}
+
+// interruptError is the cause of an operation that its context ended: it is
+// the context's error, the context's cause, and the I/O error that came of it.
+type interruptError struct {
+	ctx   error // context.Canceled or context.DeadlineExceeded
+	cause error // context.Cause, where it says more
+	io    error // nil where no I/O was begun
+}
+
+func newInterruptError(ctx context.Context, ctxErr, io error) *interruptError {
+	e := &interruptError{ctx: ctxErr, io: io}
+	if cause := context.Cause(ctx); cause != ctxErr {
+		e.cause = cause
+	}
+	return e
+}
+
+func (e *interruptError) Error() string {
+	s := e.ctx.Error()
+	if e.cause != nil {
+		s += ": " + e.cause.Error()
+	}
+	if e.io != nil {
+		s += ": " + causeText(e.io)
+	}
+	return s
+}
+
+func (e *interruptError) Unwrap() []error {
+	errs := []error{e.ctx}
+	if e.cause != nil {
+		errs = append(errs, e.cause)
+	}
+	if e.io != nil {
+		errs = append(errs, e.io)
+	}
+	return errs
+}
+
+// Timeout is false for a cancellation, though the I/O error under it, brought
+// about by a deadline in the past, is a timeout.
+func (e *interruptError) Timeout() bool { return errors.Is(e.ctx, context.DeadlineExceeded) }
+
+// brokenError is what later writes get on a connection that an earlier write
+// broke. It is no timeout, even where the earlier failure was one: waiting
+// longer does not help.
+type brokenError struct{ cause error }
+
+func (e *brokenError) Error() string { return "broken by an earlier write: " + causeText(e.cause) }
+func (e *brokenError) Unwrap() error { return e.cause }
+func (e *brokenError) Timeout() bool { return false }
+
+func isTimeout(err error) bool {
+	// The common case first, without the reflection in errors.As.
+	if t, ok := err.(interface{ Timeout() bool }); ok {
+		return t.Timeout()
+	}
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout() || errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+func isSafeToRetry(err error) bool {
+	var s interface{ SafeToRetry() bool }
+	return errors.As(err, &s) && s.SafeToRetry()
+}

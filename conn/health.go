@@ -1,0 +1,148 @@
+package conn
+
+import (
+	"io"
+	"net"
+	"time"
+)
+
+// Err returns the first error that the connection did not survive, nil while
+// it is alive. It stays the same from then on. The end of the peer's stream
+// counts, as io.EOF; a timeout does not, except that of a write over TLS.
+// After Close it is an error that is net.ErrClosed, unless there was one
+// before.
+func (c *Conn) Err() error {
+	k := c.core
+	if k == nil {
+		return handleError("read", k)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.gen.Load() != c.gen {
+		return handleError("read", k)
+	}
+	return k.err
+}
+
+// SetMidMessage marks the connection as stopped inside a message (true) or
+// between two (false). Code that reads or writes messages sets it, so that
+// Reusable knows.
+func (c *Conn) SetMidMessage(mid bool) {
+	k := c.core
+	if k == nil {
+		return
+	}
+	k.mu.Lock()
+	if k.gen.Load() == c.gen {
+		k.mid = mid
+	}
+	k.mu.Unlock()
+}
+
+// Reusable returns nil if somebody else can use the connection from here on as
+// if it were new: no operation is in progress, none has failed or timed out,
+// no byte is buffered, no deadline is set, no message is half done. It says
+// nothing of what the peer has done since; Check does. It makes no system
+// call, and allocates only for an error.
+func (c *Conn) Reusable() error {
+	k := c.core
+	if k == nil {
+		return handleError("reuse", k)
+	}
+	if err := c.whyNotReusable(k); err != nil {
+		return k.error("reuse", err)
+	}
+	return nil
+}
+
+func (c *Conn) whyNotReusable(k *core) error {
+	if k.gen.Load() != c.gen {
+		return net.ErrClosed
+	}
+	if !lockIdle(&k.rmu, &k.rbusy) {
+		return ErrBusy
+	}
+	defer k.rmu.Unlock()
+	if !lockIdle(&k.wmu, &k.wbusy) {
+		return ErrBusy
+	}
+	defer k.wmu.Unlock()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case k.gen.Load() != c.gen:
+		return net.ErrClosed
+	case k.err != nil:
+		return k.err
+	case k.do != nil && k.do.active:
+		return ErrBusy
+	case k.w > k.r:
+		return ErrUnread
+	case k.mid:
+		return ErrMidMessage
+	case k.unfit:
+		return ErrUnfit
+	case !k.rd.IsZero() || !k.wd.IsZero():
+		return ErrDeadlineSet
+	}
+	return nil
+}
+
+// checkWait is how long Check listens where the socket cannot be asked.
+const checkWait = time.Millisecond
+
+// Check asks whether the connection is alive and silent, without consuming a
+// byte: nil if so, else an *Error with ErrPeerClosed, ErrUnread or the
+// socket's own error in it. It suits a connection that has been idle: while a
+// read is in progress it fails with ErrBusy.
+//
+// On Unix it is one system call and no allocation. Over TLS it asks the socket
+// below, and only the end of the stream or a socket error counts: readable
+// bytes may be no more than a session ticket. Where there is no socket to ask
+// it reads for up to a millisecond; a byte that comes stays buffered.
+func (c *Conn) Check() error {
+	k := c.core
+	if k == nil || !c.live(k) {
+		return handleError("check", k)
+	}
+	if !lockIdle(&k.rmu, &k.rbusy) {
+		return k.error("check", ErrBusy)
+	}
+	defer k.endRead()
+	if !c.live(k) {
+		return handleError("check", k)
+	}
+	if err := k.check(); err != nil {
+		return k.error("check", err)
+	}
+	return nil
+}
+
+// check does the work of Check. The caller holds rmu.
+func (k *core) check() error {
+	k.mu.Lock()
+	err := k.err
+	k.mu.Unlock()
+	switch {
+	case err == io.EOF:
+		return ErrPeerClosed
+	case err != nil:
+		return err
+	case k.w > k.r:
+		return ErrUnread
+	case k.probe != nil:
+		return k.checkSocket()
+	}
+	k.setWait(time.Now().Add(checkWait))
+	_, err = k.receive(nil)
+	k.setWait(time.Time{})
+	switch {
+	case err == nil:
+		return ErrUnread
+	case err == io.EOF:
+		return ErrPeerClosed
+	case isTimeout(err):
+		return nil
+	}
+	return k.tidy(err)
+}

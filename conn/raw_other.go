@@ -1,0 +1,10 @@
+//go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd)
+
+package conn
+
+// checker is not used where sockets cannot be peeked at.
+type checker struct{}
+
+func (k *core) openRaw() {}
+
+func (k *core) checkSocket() error { return nil }

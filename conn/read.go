@@ -1,0 +1,185 @@
+package conn
+
+import (
+	"bytes"
+	"io"
+	"time"
+)
+
+// DefaultMaxLine is the bound of ReadUntil where the caller names none, in
+// bytes.
+const DefaultMaxLine = 1 << 20
+
+// Read reads what is there, waiting for the first byte, as io.Reader says.
+// Buffered bytes come first. An error at the end of the stream is a bare
+// io.EOF; every other is an *Error. After a timeout reading can go on, and
+// nothing is lost.
+func (c *Conn) Read(p []byte) (int, error) {
+	k, err := c.beginRead()
+	if err != nil {
+		return 0, err
+	}
+	defer k.endRead()
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n, err := k.readInto(p)
+	if err != nil {
+		return n, k.readError(err)
+	}
+	return n, nil
+}
+
+// readInto reads once, buffered bytes first. A p as large as a buffer is
+// filled without one.
+func (k *core) readInto(p []byte) (int, error) {
+	k.peeked = false
+	if k.r == k.w {
+		if len(p) >= smallBuffer {
+			return k.receive(p)
+		}
+		if _, err := k.receive(nil); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, k.buf[k.r:k.w])
+	k.r += n
+	return n, nil
+}
+
+// ReadFull fills p, as io.ReadFull does: the error is nil only if n is
+// len(p), io.EOF if the stream ended before the first byte, and
+// io.ErrUnexpectedEOF if it ended later. After a timeout the n bytes read are
+// in p and reading can go on behind them.
+func (c *Conn) ReadFull(p []byte) (n int, err error) {
+	k, err := c.beginRead()
+	if err != nil {
+		return 0, err
+	}
+	defer k.endRead()
+	for n < len(p) {
+		m, err := k.readInto(p[n:])
+		n += m
+		if err == nil {
+			continue
+		}
+		err = k.readError(err)
+		if err == io.EOF && n > 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		return n, err
+	}
+	return n, nil
+}
+
+// ReadUntil appends to dst everything up to and including delim and returns
+// the extended slice. Bytes behind delim stay for the next read. With an
+// error, io.EOF and timeouts included, it returns what came before it.
+//
+// max bounds what is appended, delimiter included, in bytes; zero and negative
+// mean DefaultMaxLine. Where delim does not come within it, the error is an
+// *Error with a *LineTooLongError in it. delim must not be empty.
+func (c *Conn) ReadUntil(dst, delim []byte, max int) ([]byte, error) {
+	k, err := c.beginRead()
+	if err != nil {
+		return dst, err
+	}
+	defer k.endRead()
+	if len(delim) == 0 {
+		return dst, k.error("read", ErrEmptyDelimiter)
+	}
+	if max <= 0 {
+		max = DefaultMaxLine
+	}
+	k.peeked = false
+	start := len(dst)
+	for {
+		if k.r == k.w {
+			if _, err := k.receive(nil); err != nil {
+				return dst, k.readError(err)
+			}
+		}
+		data := k.buf[k.r:k.w]
+		if left := max - (len(dst) - start); len(data) > left {
+			data = data[:left]
+		}
+		end := delimEnd(dst[start:], data, delim)
+		if end >= 0 {
+			data = data[:end]
+		}
+		dst = append(dst, data...)
+		k.r += len(data)
+		if end >= 0 {
+			return dst, nil
+		}
+		if len(dst)-start >= max {
+			err := k.error("read", &LineTooLongError{Max: max})
+			k.failed(err, false)
+			return dst, err
+		}
+	}
+}
+
+// delimEnd returns the index in data behind the first delim in seen+data, or
+// -1. seen itself has none.
+func delimEnd(seen, data, delim []byte) int {
+	// A delimiter that began in seen ends before any that is in data alone,
+	// and the one that began first ends first.
+	for k := min(len(delim)-1, len(seen)); k > 0; k-- {
+		if bytes.HasPrefix(data, delim[k:]) && bytes.HasSuffix(seen, delim[:k]) {
+			return len(delim) - k
+		}
+	}
+	i := bytes.Index(data, delim)
+	if i < 0 {
+		return -1
+	}
+	return i + len(delim)
+}
+
+// ReadAvailable appends to dst what the peer has to say for now and returns
+// the extended slice. It waits for the first bytes. If they are fewer than
+// short, it returns at once; otherwise it reads on until nothing comes for
+// wait, and that is no error. A wait of zero or less never reads on.
+//
+// It is for protocols without message boundaries, and no more exact than
+// they are. It bounds neither size nor time by itself; a read deadline bounds
+// the whole. With an error, io.EOF and timeouts included, it returns what
+// came before it.
+func (c *Conn) ReadAvailable(dst []byte, short int, wait time.Duration) ([]byte, error) {
+	k, err := c.beginRead()
+	if err != nil {
+		return dst, err
+	}
+	defer k.endRead()
+	k.peeked = false
+	start := len(dst)
+	if k.r == k.w {
+		if _, err := k.receive(nil); err != nil {
+			return dst, k.readError(err)
+		}
+	}
+	dst = k.takeBuffered(dst)
+	if len(dst)-start < short || wait <= 0 {
+		return dst, nil
+	}
+	defer k.setWait(time.Time{})
+	for {
+		k.setWait(time.Now().Add(wait))
+		_, err := k.receive(nil)
+		if err == nil {
+			dst = k.takeBuffered(dst)
+			continue
+		}
+		if isTimeout(err) && !k.callerTimedOut() {
+			return dst, nil
+		}
+		return dst, k.readError(err)
+	}
+}
+
+func (k *core) takeBuffered(dst []byte) []byte {
+	dst = append(dst, k.buf[k.r:k.w]...)
+	k.r = k.w
+	return dst
+}
