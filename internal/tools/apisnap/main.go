@@ -67,6 +67,9 @@ func snap(w io.Writer, root, dir string) error {
 	return p.err
 }
 
+// layout is gofmt's.
+var layout = printer.Config{Mode: printer.UseSpaces | printer.TabIndent, Tabwidth: 8}
+
 // snapshot prints declarations and keeps the first error.
 type snapshot struct {
 	w    io.Writer
@@ -94,7 +97,7 @@ func (p *snapshot) decl(d ast.Decl) {
 	// A fresh position table and no comments: only the code is recorded.
 	var buf bytes.Buffer
 	stripComments(d)
-	if p.err = printer.Fprint(&buf, p.fset, d); p.err == nil {
+	if p.err = layout.Fprint(&buf, p.fset, d); p.err == nil {
 		_, p.err = fmt.Fprintf(p.w, "%s\n\n", squeeze(buf.Bytes()))
 	}
 }
