@@ -1,0 +1,50 @@
+// Package server is the accepting side of a TCP service that runs for years: a
+// [Server] accepts, limits, watches and drains connections, and a [Handler]
+// serves each. It takes any net.Listener: TCP, unix, TLS, PROXY protocol, a socket
+// from systemd or from the process before it.
+//
+// # Frames
+//
+// For request and response in length-prefixed frames, one call makes the
+// handler:
+//
+//	srv := &server.Server{
+//		Handler: server.Frames(framing.Format{}, func(ctx context.Context, req []byte) ([]byte, error) {
+//			return append([]byte("> "), req...), nil
+//		}),
+//	}
+//	err := srv.ListenAndServe("tcp", "127.0.0.1:8999")
+//
+// [FrameHandler] answers in the order of the requests, collects answers to
+// pipelined requests into few writes, and has the timeouts that keep a peer from
+// holding a connection for nothing: for a request to arrive whole, for answers to
+// be taken, for the next request to come. Between requests a connection costs its
+// goroutine's stack and its socket, no buffer.
+//
+// # Raw connections
+//
+// Any other protocol is a [HandlerFunc] on a [conn.Conn]. It sets its own
+// deadlines, and ends when it reads io.EOF.
+//
+// # Stopping
+//
+// [Server.Shutdown] loses no request that has reached the server: what was
+// received is answered, then the connection is closed, in a way that does not
+// destroy answers still on their way. [Server.Close] cuts.
+//
+//	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+//	defer cancel()
+//	err := srv.Shutdown(ctx)
+//
+// A request that a client sends while its connection is being closed is not
+// received: the client reads io.EOF with no answer, and the handler has not seen
+// the request.
+//
+// # Surviving
+//
+// Running out of file descriptors, or any other error of accept that passes, is
+// logged and waited out. A panic in a handler is logged with its stack and the
+// peer's address and ends one connection. MaxConns and MaxConnsPerIP refuse at
+// once. TLS handshakes run apart from the accept loop, under a timeout. Figures
+// are in [Server.Stats]; the log is a slog.Logger.
+package server

@@ -1,0 +1,229 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/framing"
+)
+
+// keepResponse is the largest response buffer kept for the next exchange.
+const keepResponse = 64 << 10
+
+// exchange is what answering requests takes and an idle connection does without.
+type exchange struct {
+	r    *framing.Reader
+	w    *framing.Writer
+	out  timedWriter
+	resp []byte // Append's dst
+	n    uint64 // requests not yet in the server's figures
+}
+
+// timedWriter writes to a connection under a timeout of its own for each write.
+type timedWriter struct {
+	conn    *conn.Conn
+	timeout time.Duration // 0 none
+}
+
+// Write is part of io.Writer.
+func (t *timedWriter) Write(b []byte) (int, error) {
+	if t.timeout > 0 {
+		if err := t.conn.SetWriteDeadline(time.Now().Add(t.timeout)); err != nil {
+			return 0, err
+		}
+	}
+	return t.conn.Write(b)
+}
+
+// WriteBuffers is what framing.Writer sends a large frame with.
+func (t *timedWriter) WriteBuffers(b [][]byte) (int64, error) {
+	if t.timeout > 0 {
+		if err := t.conn.SetWriteDeadline(time.Now().Add(t.timeout)); err != nil {
+			return 0, err
+		}
+	}
+	return t.conn.WriteBuffers(b)
+}
+
+// borrow gives f an exchange.
+func (f *frameConn) borrow() *exchange {
+	x, _ := f.h.scratch.Get().(*exchange)
+	if x == nil {
+		x = &exchange{r: framing.NewReader(f.conn, f.h.Format)}
+		x.w = framing.NewWriter(&x.out, f.h.Format)
+	} else {
+		x.r.Reset(f.conn)
+		x.w.Reset(&x.out)
+	}
+	x.out = timedWriter{f.conn, orDefault(f.h.WriteTimeout, DefaultWriteTimeout)}
+	f.x = x
+	return x
+}
+
+// giveBack takes it back, with nothing in it unread or unwritten.
+func (f *frameConn) giveBack() {
+	x := f.x
+	f.x = nil
+	f.count(x)
+	x.out.conn = nil
+	if cap(x.resp) > keepResponse {
+		x.resp = nil
+	}
+	f.h.scratch.Put(x)
+}
+
+func (f *frameConn) count(x *exchange) {
+	if f.sess != nil && x.n > 0 {
+		f.sess.srv.stats.requests.Add(x.n)
+	}
+	x.n = 0
+}
+
+// exchange answers requests from the first byte that await saw until the
+// connection is idle again, and then returns true.
+func (f *frameConn) exchange(ctx context.Context) bool {
+	f.setState(StateActive)
+	x := f.borrow()
+	for {
+		if !x.r.Buffered() {
+			if f.flush() != nil {
+				return false
+			}
+			if x.r.Release() != nil {
+				return false
+			}
+			if f.conn.Buffered() == 0 {
+				f.giveBack()
+				return true
+			}
+		}
+		if !f.one(ctx) {
+			return false
+		}
+	}
+}
+
+// one reads and answers one request.
+func (f *frameConn) one(ctx context.Context) bool {
+	x := f.x
+	req, err := f.next()
+	if err != nil {
+		return f.badRequest(ctx, err)
+	}
+	x.n++
+	var resp []byte
+	if f.h.Append != nil {
+		resp, err = f.h.Append(ctx, x.resp[:0], req)
+		if cap(resp) > cap(x.resp) {
+			x.resp = resp
+		}
+	} else {
+		resp, err = f.h.Handle(ctx, req)
+	}
+	return f.answer(ctx, resp, err)
+}
+
+// next reads the next request. Its time runs from here if it is not all there.
+func (f *frameConn) next() ([]byte, error) {
+	r := f.x.r
+	if r.Buffered() {
+		return r.Next()
+	}
+	until := deadline(orDefault(f.h.ReadTimeout, DefaultReadTimeout))
+	for {
+		if err := f.conn.SetReadDeadline(until); err != nil {
+			return nil, err
+		}
+		req, err := r.Next()
+		if err == nil || !timedOut(err) || !until.IsZero() && !time.Now().Before(until) {
+			return req, err
+		}
+		// The deadline was not ours: the server drains, and a request that has
+		// begun is in progress.
+	}
+}
+
+// answer collects the response to the request just handled.
+func (f *frameConn) answer(ctx context.Context, resp []byte, err error) bool {
+	if err != nil {
+		if errors.Is(err, ErrNoResponse) {
+			return true
+		}
+		if resp = f.errorResponse(ctx, err); resp == nil {
+			f.log().Warn("server: handler failed, connection closed", "remote", remote(f.conn), "err", err)
+			f.linger = true
+			return false
+		}
+	}
+	err = f.x.w.WriteFrame(resp)
+	if err == nil {
+		return true
+	}
+	if ioErr := f.x.w.Flush(); ioErr != nil {
+		f.writeFailed(ioErr)
+		return false
+	}
+	f.log().Error("server: response refused, connection closed", "remote", remote(f.conn), "err", err)
+	f.linger = true
+	return false
+}
+
+func (f *frameConn) errorResponse(ctx context.Context, err error) []byte {
+	if f.h.ErrorResponse == nil {
+		return nil
+	}
+	return f.h.ErrorResponse(ctx, err)
+}
+
+// badRequest decides what becomes of a connection whose next request could not be
+// read: it is over, except where an oversize request was skipped and is answered.
+func (f *frameConn) badRequest(ctx context.Context, err error) bool {
+	var size *framing.SizeError
+	switch {
+	case errors.As(err, &size):
+		if f.sess != nil {
+			f.sess.srv.stats.oversize.Add(1)
+		}
+		if f.h.Format.SkipOversize && f.h.ErrorResponse != nil {
+			return f.answer(ctx, nil, err)
+		}
+		f.log().Warn("server: request too large, connection closed", "remote", remote(f.conn),
+			"size", size.Size, "limit", size.Limit)
+		f.linger = true
+	case errors.Is(err, framing.ErrMalformed):
+		f.log().Warn("server: malformed request, connection closed", "remote", remote(f.conn), "err", err)
+		f.linger = true
+	case timedOut(err):
+		if f.sess != nil {
+			f.sess.srv.stats.readTimeouts.Add(1)
+		}
+		f.log().Info("server: request did not arrive in time, connection closed", "remote", remote(f.conn), "err", err)
+	case !errors.Is(err, io.EOF):
+		f.log().Debug("server: connection failed within a request", "remote", remote(f.conn), "err", err)
+	}
+	return false
+}
+
+// flush writes the collected responses.
+func (f *frameConn) flush() error {
+	f.count(f.x)
+	err := f.x.w.Flush()
+	if err != nil {
+		f.writeFailed(err)
+	}
+	return err
+}
+
+func (f *frameConn) writeFailed(err error) {
+	if !timedOut(err) {
+		f.log().Debug("server: write failed, connection closed", "remote", remote(f.conn), "err", err)
+		return
+	}
+	if f.sess != nil {
+		f.sess.srv.stats.writeTimeouts.Add(1)
+	}
+	f.log().Info("server: peer does not read, connection closed", "remote", remote(f.conn), "err", err)
+}

@@ -1,0 +1,206 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/framing"
+)
+
+// What zero timeouts of a FrameHandler mean.
+const (
+	DefaultReadTimeout  = 30 * time.Second
+	DefaultWriteTimeout = 30 * time.Second
+	// DefaultIdleTimeout is longer than the 600 seconds after which the pool
+	// of this module replaces a connection, so that it is the client who lets
+	// go first and no request crosses a close.
+	DefaultIdleTimeout = 15 * time.Minute
+)
+
+// ErrNoResponse, returned by a FrameHandler's Handle or Append, says that the
+// request gets no response frame: a message that is only taken note of.
+var ErrNoResponse = errors.New("server: no response")
+
+// Frames returns a FrameHandler that answers each frame of format f with what
+// handle returns. Set further fields before serving with it.
+func Frames(f framing.Format, handle func(ctx context.Context, req []byte) (resp []byte, err error)) *FrameHandler {
+	return &FrameHandler{Format: f, Handle: handle}
+}
+
+// FrameHandler is a Handler of connections that carry requests as frames, each
+// answered with one frame, in the order of the requests. Only Handle or Append
+// must be set.
+//
+// Responses are collected and written when no whole request is left in the read
+// buffer, so requests that a client pipelined are answered in few system calls
+// and a lone one at once. Between requests a connection holds no buffer.
+//
+// One FrameHandler serves any number of connections and servers. Fields must not
+// change once it serves, and it must not be copied.
+type FrameHandler struct {
+	// Format is how requests and responses are framed, the limit on their
+	// size included. The zero value is gtcp's package protocol: a length of 2
+	// bytes. A request over the limit is logged and ends its connection,
+	// after the answers to those before it; with Format.SkipOversize and an
+	// ErrorResponse it is answered with that instead.
+	Format framing.Format
+
+	// Handle answers one request. req is valid only until it returns, and may
+	// be the response or hold it. An empty response is an empty frame; see
+	// ErrNoResponse for none. The response is copied before the next call,
+	// so Handle may reuse its memory where Concurrency allows no two calls at
+	// once. Required, unless Append is set.
+	Handle func(ctx context.Context, req []byte) (resp []byte, err error)
+
+	// Append is Handle for responses built without allocation: it appends the
+	// response to dst, a buffer that is used again, and returns the extended
+	// slice. If it is set, Handle must not be.
+	Append func(ctx context.Context, dst, req []byte) (resp []byte, err error)
+
+	// ErrorResponse, if not nil, gives the response to a request whose
+	// handler returned err. Where the field or its result is nil, the error is
+	// logged and ends the connection, after the answers to earlier requests.
+	ErrorResponse func(ctx context.Context, err error) []byte
+
+	// Concurrency is how many requests of one connection may be handled at
+	// once, on goroutines that exist only meanwhile. Responses still go out in
+	// the order of the requests. At most twice as many requests are taken off
+	// the connection before their responses are written. Up to 1, negative
+	// included, requests are handled one after another.
+	Concurrency int
+
+	// ReadTimeout bounds the time from the first byte of a request, or from
+	// when the server turns to it, until all of it has arrived. Zero means
+	// DefaultReadTimeout, negative no bound.
+	ReadTimeout time.Duration
+
+	// WriteTimeout bounds each write of collected responses (at most 64 KiB,
+	// or one larger response): a peer that does not read for so long is cut
+	// off. Zero means DefaultWriteTimeout, negative no bound.
+	WriteTimeout time.Duration
+
+	// IdleTimeout bounds the wait for the first byte of the next request.
+	// Zero means DefaultIdleTimeout, negative no bound.
+	IdleTimeout time.Duration
+
+	scratch sync.Pool // of *exchange
+}
+
+// Validate reports the first field that cannot be served with, by name.
+func (h *FrameHandler) Validate() error {
+	switch {
+	case h.Handle == nil && h.Append == nil:
+		return errors.New("server: FrameHandler has neither Handle nor Append")
+	case h.Handle != nil && h.Append != nil:
+		return errors.New("server: FrameHandler has both Handle and Append")
+	}
+	if err := h.Format.Validate(); err != nil {
+		return fmt.Errorf("server: FrameHandler.Format: %w", err)
+	}
+	return nil
+}
+
+// ServeConn serves the requests on c until its peer is done, an error or timeout
+// ends it, or the server drains. It always closes c.
+func (h *FrameHandler) ServeConn(ctx context.Context, c *conn.Conn) {
+	f := frameConn{h: h, conn: c, sess: sessionOf(ctx)}
+	defer f.close()
+	for f.await() {
+		if !f.exchange(ctx) {
+			return
+		}
+	}
+}
+
+// orDefault resolves a timeout field; 0 is no bound.
+func orDefault(d, zero time.Duration) time.Duration {
+	switch {
+	case d == 0:
+		return zero
+	case d < 0:
+		return 0
+	}
+	return d
+}
+
+// deadline is d from now, or none for 0.
+func deadline(d time.Duration) time.Time {
+	if d == 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(d)
+}
+
+// timedOut reports whether err is a deadline that passed.
+func timedOut(err error) bool {
+	var ne net.Error
+	return errors.As(err, &ne) && ne.Timeout()
+}
+
+// frameConn is one connection under a FrameHandler. It lives on the stack of its
+// goroutine and holds what an idle connection needs, which is nothing else.
+type frameConn struct {
+	h      *FrameHandler
+	conn   *conn.Conn
+	sess   *session  // nil outside a Server
+	x      *exchange // while requests are in progress
+	linger bool      // the peer may still be sending: close after it has seen the answers
+}
+
+// draining reports whether the server wants to be rid of the connection.
+func (f *frameConn) draining() bool { return f.sess != nil && f.sess.srv.draining.Load() }
+
+func (f *frameConn) setState(s State) {
+	if f.sess != nil {
+		f.sess.setState(s)
+	}
+}
+
+func (f *frameConn) log() *slog.Logger {
+	if f.sess != nil {
+		return f.sess.srv.logger()
+	}
+	return slog.Default()
+}
+
+// await waits for the first byte of the next request. It returns false when there
+// will be none that should be answered.
+//
+// This is where an idle connection is parked, and where draining wakes it: the
+// flag is set before the deadline that wakes, and read here after setting ours,
+// so whichever comes second sees the other.
+func (f *frameConn) await() bool {
+	idle := orDefault(f.h.IdleTimeout, DefaultIdleTimeout)
+	since := time.Now()
+	var until time.Time
+	if idle > 0 {
+		until = since.Add(idle)
+	}
+	if f.conn.SetReadDeadline(until) != nil {
+		return false
+	}
+	f.setState(StateIdle)
+	if f.draining() {
+		return f.lastRequests(since)
+	}
+	_, err := f.conn.Peek(1)
+	switch {
+	case err == nil:
+		return true
+	case !timedOut(err):
+		return false
+	case f.draining():
+		return f.lastRequests(since)
+	}
+	if f.sess != nil {
+		f.sess.srv.stats.idleOut.Add(1)
+	}
+	f.log().Debug("server: no request in time, connection closed", "remote", remote(f.conn), "timeout", idle)
+	return false
+}

@@ -1,0 +1,190 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+)
+
+// DefaultHandshakeTimeout is what a zero Server.HandshakeTimeout means.
+const DefaultHandshakeTimeout = 10 * time.Second
+
+// ErrServerClosed is returned by Serve and ListenAndServe once Shutdown or
+// Close has been called, and by a Shutdown that a Close cut short. It is
+// net.ErrClosed to errors.Is.
+var ErrServerClosed = fmt.Errorf("server: %w", net.ErrClosed)
+
+// Handler serves accepted connections.
+type Handler interface {
+	// ServeConn serves one connection, on a goroutine of its own. ctx ends
+	// when the connection is closed on this side, by anyone, or the server
+	// is. When ServeConn returns, the server closes the connection unless
+	// Server.KeepOpen says otherwise. A panic in it is logged with its stack
+	// and the peer's address, and ends this connection alone.
+	ServeConn(ctx context.Context, c *conn.Conn)
+}
+
+// HandlerFunc is a function as a Handler.
+type HandlerFunc func(ctx context.Context, c *conn.Conn)
+
+// ServeConn calls f(ctx, c).
+func (f HandlerFunc) ServeConn(ctx context.Context, c *conn.Conn) { f(ctx, c) }
+
+// Server accepts connections on any number of listeners and runs Handler for
+// each. Handler is the only field that must be set. Fields must not change once
+// Serve has been called, and a Server must not be copied. All methods may be
+// called from several goroutines at once.
+type Server struct {
+	// Handler serves each connection. Required.
+	Handler Handler
+
+	// KeepOpen leaves a connection open when its handler returns, for handlers
+	// that give their connection to another goroutine. The server tracks the
+	// connection until somebody closes it, so Shutdown and Close still reach
+	// it. A handler that panics has its connection closed either way.
+	KeepOpen bool
+
+	// TLSConfig, if not nil, puts TLS on every connection of every listener.
+	// The handshake runs on the connection's goroutine, never on the accept
+	// loop. It needs a certificate. To serve TLS on one listener and plain
+	// text on another, leave this nil and wrap the one with tls.NewListener.
+	TLSConfig *tls.Config
+
+	// HandshakeTimeout bounds a TLS handshake. Zero means
+	// DefaultHandshakeTimeout, negative no bound.
+	HandshakeTimeout time.Duration
+
+	// MaxConns bounds the open connections of all listeners together, those
+	// in their handshake included. One too many is closed as soon as it is
+	// accepted, and counted. Zero or negative means no bound.
+	MaxConns int
+
+	// MaxConnsPerIP bounds the open connections of one remote IP address, or
+	// of one prefix (see IPv4Prefix and IPv6Prefix). An IPv4 address mapped
+	// into IPv6 counts as IPv4; a peer without an IP address (a unix socket)
+	// is not counted. Zero or negative means no bound.
+	MaxConnsPerIP int
+
+	// IPv4Prefix and IPv6Prefix say how many leading bits of an address
+	// MaxConnsPerIP counts by, so that a neighbour with a whole network
+	// counts as one: 24 counts an IPv4 /24 together, 64 an IPv6 /64. Zero or
+	// negative means the whole address.
+	IPv4Prefix, IPv6Prefix int
+
+	// ConnContext, if not nil, derives the context a handler is given from the
+	// connection's own, for example to add values. It runs on the
+	// connection's goroutine, after any handshake. Returning nil refuses the
+	// connection.
+	ConnContext func(ctx context.Context, c *conn.Conn) context.Context
+
+	// ConnState, if not nil, is called when a connection changes its state.
+	// It runs on the goroutine that caused the change and delays it. For one
+	// connection StateNew is the first call and StateClosed the last.
+	ConnState func(c *conn.Conn, state State)
+
+	// Logger takes the server's log. Nil means slog.Default.
+	Logger *slog.Logger
+
+	draining atomic.Bool // set once by Shutdown or Close, under mu
+
+	mu        sync.Mutex // guards the fields below; never held across I/O or a hook
+	closed    bool       // Close was called, or a Shutdown's ctx ended
+	listeners map[*net.Listener]struct{}
+	first     *session // every session whose connection is open or whose handler runs
+	live      int      // length of that list
+	open      int      // open connections, what MaxConns bounds
+	cut       bool     // Close found open connections
+	peers     map[netip.Prefix]*peer
+	stopping  chan struct{} // made on demand, closed when draining begins
+	drained   chan struct{} // made by Shutdown, closed when nothing is left
+	stats     counters
+}
+
+// Validate reports the first field that cannot be served with, by name.
+func (s *Server) Validate() error {
+	switch {
+	case s.Handler == nil:
+		return errors.New("server: Handler is nil")
+	case s.IPv4Prefix > 32:
+		return fmt.Errorf("server: IPv4Prefix is %d, more than 32 bits", s.IPv4Prefix)
+	case s.IPv6Prefix > 128:
+		return fmt.Errorf("server: IPv6Prefix is %d, more than 128 bits", s.IPv6Prefix)
+	case s.TLSConfig != nil && len(s.TLSConfig.Certificates) == 0 &&
+		s.TLSConfig.GetCertificate == nil && s.TLSConfig.GetConfigForClient == nil:
+		return errors.New("server: TLSConfig has no certificate")
+	}
+	if v, ok := s.Handler.(interface{ Validate() error }); ok {
+		return v.Validate()
+	}
+	return nil
+}
+
+// ListenAndServe listens on address and serves it. The network is one of "tcp",
+// "tcp4", "tcp6" and "unix". It returns as Serve does; an error to listen names
+// the address.
+func (s *Server) ListenAndServe(network, address string) error {
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	if s.draining.Load() {
+		return ErrServerClosed
+	}
+	l, err := net.Listen(network, address)
+	if err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	return s.Serve(l)
+}
+
+// Serve accepts connections on l until Shutdown or Close, and then returns
+// ErrServerClosed; it does not wait for the connections, Shutdown does. Any
+// other error means that l cannot accept any more: errors that pass (no file
+// descriptors left, a peer that gave up while it waited) are logged and waited
+// out, 5 ms at first and 1 s at most. Serve has closed l when it returns. It may
+// be called for several listeners at once.
+//
+// A listener that is closed by someone else ends Serve with an error that is
+// net.ErrClosed and leaves the connections alone.
+func (s *Server) Serve(l net.Listener) error {
+	defer l.Close()
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	if !s.trackListener(&l) {
+		return ErrServerClosed
+	}
+	defer s.untrackListener(&l)
+	return s.accept(l)
+}
+
+// start admits an accepted connection and serves it on a new goroutine.
+func (s *Server) start(nc net.Conn) {
+	s.stats.accepted.Add(1)
+	if s.TLSConfig != nil {
+		nc = tls.Server(nc, s.TLSConfig)
+	}
+	sess := &session{srv: s, conn: conn.New(nc)}
+	sess.conn.OnClose(sess.connClosed)
+	if !s.track(sess) {
+		_ = nc.Close()
+		return
+	}
+	go sess.serve()
+}
+
+// logger is where the server logs.
+func (s *Server) logger() *slog.Logger {
+	if s.Logger != nil {
+		return s.Logger
+	}
+	return slog.Default()
+}

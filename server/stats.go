@@ -1,0 +1,96 @@
+package server
+
+import "sync/atomic"
+
+// State is the state of a connection, as Server.ConnState is told it.
+type State uint32
+
+const (
+	// StateNew is a connection just accepted, before any handshake.
+	StateNew State = iota
+	// StateActive is a connection with a request in progress. For a handler
+	// that is not a FrameHandler it lasts as long as the handler.
+	StateActive
+	// StateIdle is a connection between two requests, or whose handler has
+	// returned under Server.KeepOpen.
+	StateIdle
+	// StateClosed is a connection that has been closed. It is the last state.
+	StateClosed
+)
+
+// String names the state in lower case.
+func (s State) String() string {
+	switch s {
+	case StateNew:
+		return "new"
+	case StateActive:
+		return "active"
+	case StateIdle:
+		return "idle"
+	case StateClosed:
+		return "closed"
+	}
+	return "unknown"
+}
+
+// Stats are a server's figures at one moment. Counts are since the Server was
+// made; they are read one after another, so they may disagree by what happened
+// meanwhile.
+type Stats struct {
+	Listeners int // listeners being served
+	Open      int // open connections
+	Active    int // open connections with a request in progress, or whose handler runs
+	Idle      int // open connections between two requests, or kept open
+	Handlers  int // sessions not yet over: connection open or handler running
+
+	Accepted          uint64 // connections accepted, those refused included
+	RefusedMaxConns   uint64 // closed at once because of MaxConns
+	RefusedPerIP      uint64 // closed at once because of MaxConnsPerIP
+	AcceptErrors      uint64 // errors of Accept that were waited out
+	HandshakeFailures uint64 // TLS handshakes that failed or took too long
+	Panics            uint64 // panics in handlers
+
+	Requests      uint64 // frames a FrameHandler was given
+	Oversize      uint64 // frames refused for their size
+	ReadTimeouts  uint64 // connections closed because a frame took too long to arrive
+	WriteTimeouts uint64 // connections closed because the peer did not read
+	IdleTimeouts  uint64 // connections closed because no request came
+}
+
+// counters are the figures of Stats that only grow.
+type counters struct {
+	accepted, refusedMaxConns, refusedPerIP, acceptErrors    atomic.Uint64
+	handshakeFailures, panics                                atomic.Uint64
+	requests, oversize, readTimeouts, writeTimeouts, idleOut atomic.Uint64
+}
+
+// Stats returns the server's figures. It looks at each connection, so its cost
+// grows with their number: made for a scrape every few seconds.
+func (s *Server) Stats() Stats {
+	c := &s.stats
+	st := Stats{
+		Accepted:          c.accepted.Load(),
+		RefusedMaxConns:   c.refusedMaxConns.Load(),
+		RefusedPerIP:      c.refusedPerIP.Load(),
+		AcceptErrors:      c.acceptErrors.Load(),
+		HandshakeFailures: c.handshakeFailures.Load(),
+		Panics:            c.panics.Load(),
+		Requests:          c.requests.Load(),
+		Oversize:          c.oversize.Load(),
+		ReadTimeouts:      c.readTimeouts.Load(),
+		WriteTimeouts:     c.writeTimeouts.Load(),
+		IdleTimeouts:      c.idleOut.Load(),
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st.Listeners, st.Open, st.Handlers = len(s.listeners), s.open, s.live
+	for sess := s.first; sess != nil; sess = sess.next {
+		switch State(sess.state.Load()) {
+		case StateActive:
+			st.Active++
+		case StateIdle:
+			st.Idle++
+		}
+	}
+	return st
+}

@@ -1,0 +1,121 @@
+package server
+
+import (
+	"context"
+	"net"
+	"time"
+)
+
+// Shutdown stops the server without losing a request it has received: it stops
+// accepting, lets requests in progress end, and closes each connection as soon
+// as it is idle. It returns nil once every connection is closed and every
+// handler has returned. If ctx ends first, it closes what is left as Close does,
+// without waiting for the handlers, and returns ctx.Err(). If Close is called
+// meanwhile, it returns ErrServerClosed once the handlers have returned.
+//
+// Connections that the kernel had accepted already are served too, unless the
+// listener was closed before (close it first where another process shares it and
+// will accept them). What is idle is known exactly for a FrameHandler: nothing
+// buffered, nothing in the socket. Any other handler meets io.EOF once it has
+// read all that has arrived, as though its peer had sent its last byte, and is
+// expected to finish its answers and return; where the transport has no
+// CloseRead it is waited for until ctx ends.
+//
+// Shutdown may be called more than once, and after Close to wait for handlers.
+// Called from a handler it cannot return before its ctx ends.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	listeners := s.stop()
+	wasClosed := s.closed
+	if s.drained == nil {
+		s.drained = make(chan struct{})
+		s.settle()
+	}
+	drained := s.drained
+	s.mu.Unlock()
+
+	for _, l := range listeners {
+		stopAccepting(l)
+	}
+	for _, sess := range s.sessions() {
+		sess.drain()
+	}
+	select {
+	case <-drained:
+	default:
+		select {
+		case <-drained:
+		case <-ctx.Done():
+			_ = s.Close()
+			return ctx.Err()
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed && !wasClosed && s.cut {
+		return ErrServerClosed
+	}
+	return nil
+}
+
+// Close closes the listeners and every connection at once, whatever they are
+// doing, and returns the first error of closing a listener. It does not wait for
+// handlers to return; a Shutdown after it does. Closing twice is no error.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	listeners := s.stop()
+	s.closed = true
+	s.cut = s.cut || s.open > 0
+	s.mu.Unlock()
+
+	var first error
+	for _, l := range listeners {
+		if err := l.Close(); err != nil && first == nil {
+			first = err
+		}
+	}
+	for _, sess := range s.sessions() {
+		sess.abort()
+	}
+	return first
+}
+
+// stop marks the server as stopping and returns its listeners. Call with mu held.
+func (s *Server) stop() []net.Listener {
+	if !s.draining.Swap(true) {
+		close(s.stopChan())
+	}
+	all := make([]net.Listener, 0, len(s.listeners))
+	for l := range s.listeners {
+		all = append(all, *l)
+	}
+	return all
+}
+
+// aLongTimeAgo is a deadline that has passed: it wakes whoever is blocked.
+var aLongTimeAgo = time.Unix(1, 0)
+
+// stopAccepting ends a blocked Accept: by a deadline where the listener has one,
+// so that the accept loop can still empty the backlog, else by closing it.
+func stopAccepting(l net.Listener) {
+	if d, ok := l.(interface{ SetDeadline(time.Time) error }); ok {
+		if d.SetDeadline(aLongTimeAgo) == nil {
+			return
+		}
+	}
+	_ = l.Close()
+}
+
+// Draining returns a channel that is closed when the server of the connection
+// begins to shut down, for handlers that send without being asked and must know
+// when to stop. ctx is a handler's context; for any other the result is nil,
+// which blocks for ever.
+func Draining(ctx context.Context) <-chan struct{} {
+	sess := sessionOf(ctx)
+	if sess == nil {
+		return nil
+	}
+	sess.srv.mu.Lock()
+	defer sess.srv.mu.Unlock()
+	return sess.srv.stopChan()
+}
