@@ -1,0 +1,79 @@
+package pipeline
+
+import "sync"
+
+// call is one request on its way. Its owner is the caller, who also owns dst,
+// until the caller gives up; then the link it is queued on.
+type call struct {
+	// done receives one value when resp and err are final.
+	done chan struct{}
+	dst  []byte
+	resp []byte
+	err  error
+	move bool // settled without a fault of its own: try another link
+
+	// Guarded by the mutex of the link it was submitted to.
+	start     uint64 // offset of the frame in the link's stream
+	size      int    // bytes of the frame
+	queued    bool   // in the link's queue: nobody has settled it yet
+	abandoned bool   // the caller has left, its reply is to be dropped
+}
+
+var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
+
+func newCall(dst []byte) *call {
+	c := calls.Get().(*call)
+	c.dst = dst
+	return c
+}
+
+// recycle gives c back; nobody may hold it any more, and done must be empty.
+func (c *call) recycle() {
+	*c = call{done: c.done}
+	calls.Put(c)
+}
+
+// finish tells the caller that resp and err are final.
+func (c *call) finish() { c.done <- struct{}{} }
+
+// queue is a first-in-first-out ring of calls.
+type queue struct {
+	ring []*call // length a power of two, or zero
+	head int
+	n    int
+}
+
+func (q *queue) len() int { return q.n }
+
+// at returns the i-th oldest call.
+func (q *queue) at(i int) *call { return q.ring[(q.head+i)&(len(q.ring)-1)] }
+
+func (q *queue) push(c *call) {
+	if q.n == len(q.ring) {
+		ring := make([]*call, max(16, 2*q.n))
+		for i := range q.n {
+			ring[i] = q.at(i)
+		}
+		q.ring, q.head = ring, 0
+	}
+	q.ring[(q.head+q.n)&(len(q.ring)-1)] = c
+	q.n++
+}
+
+func (q *queue) pop() *call {
+	c := q.ring[q.head]
+	q.ring[q.head] = nil
+	q.head = (q.head + 1) & (len(q.ring) - 1)
+	q.n--
+	return c
+}
+
+// remove takes out the i-th oldest call.
+func (q *queue) remove(i int) {
+	mask := len(q.ring) - 1
+	for ; i < q.n-1; i++ {
+		q.ring[(q.head+i)&mask] = q.ring[(q.head+i+1)&mask]
+	}
+	q.ring[(q.head+q.n-1)&mask] = nil
+	q.n--
+}

@@ -1,0 +1,173 @@
+package pipeline
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// dial is one attempt to connect, shared by all callers who need it.
+type dial struct {
+	done chan struct{}
+	err  error // valid once done is closed
+}
+
+// link returns the least loaded connection, dialing where there is none, and
+// starting a dial for later callers where each is busy and more are allowed.
+func (p *Pipeline) link(ctx context.Context) (*link, error) {
+	for {
+		best, load, n := p.leastLoaded()
+		if best != nil && (load == 0 || n >= p.cfg.Conns) {
+			return best, nil
+		}
+		d, err := p.connect()
+		if best != nil {
+			return best, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case <-d.done:
+			if d.err != nil {
+				return nil, d.err
+			}
+		case <-ctx.Done():
+			return nil, &Error{Op: "dial", Addr: p.cfg.Address, Err: ctx.Err()}
+		case <-p.closing:
+			return nil, p.refusal(ErrClosed)
+		}
+	}
+}
+
+// leastLoaded returns the live link with the fewest calls, nil if there is
+// none, its load, and the number of live links.
+func (p *Pipeline) leastLoaded() (best *link, load int32, n int) {
+	live := *p.live.Load()
+	for _, l := range live {
+		if v := l.load.Load(); best == nil || v < load {
+			best, load = l, v
+		}
+	}
+	return best, load, len(live)
+}
+
+// connect returns the dial under way, after starting one if there is none. It
+// fails during the pause after a failure.
+func (p *Pipeline) connect() (*dial, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed.Load() {
+		return nil, p.refusal(ErrClosed)
+	}
+	if p.dialing != nil {
+		return p.dialing, nil
+	}
+	if len(*p.live.Load()) >= p.cfg.Conns {
+		return closedDial, nil // one has come meanwhile
+	}
+	if p.lastErr != nil && time.Now().Before(p.retryAt) {
+		return nil, &Error{Op: "dial", Addr: p.cfg.Address, Err: p.lastErr}
+	}
+	d := &dial{done: make(chan struct{})}
+	p.dialing = d
+	p.done.Go(func() { p.runDial(d) })
+	return d, nil
+}
+
+// closedDial is a dial that has succeeded.
+var closedDial = func() *dial {
+	d := &dial{done: make(chan struct{})}
+	close(d.done)
+	return d
+}()
+
+// runDial makes one connection and then is its link's goroutine.
+func (p *Pipeline) runDial(d *dial) {
+	start := time.Now()
+	nc, err := p.cfg.dial(p.ctx)
+	took := time.Since(start)
+
+	var l *link
+	if err == nil {
+		l = newLink(p, nc)
+	}
+	p.mu.Lock()
+	p.dialing = nil
+	p.ended.Dials++
+	p.ended.DialTime += took
+	if err != nil {
+		p.ended.DialErrors++
+		p.failed(err)
+		d.err = &Error{Op: "dial", Addr: p.cfg.Address, Err: err}
+	} else {
+		live := *p.live.Load()
+		live = append(live[:len(live):len(live)], l)
+		p.live.Store(&live)
+		p.links[l] = struct{}{}
+	}
+	p.mu.Unlock()
+	close(d.done)
+	if p.hooks.dial != nil {
+		p.hooks.dial.AfterDial(p.cfg.Address, took, err)
+	}
+	if l == nil {
+		return
+	}
+	if p.ctx.Err() != nil {
+		l.fail(ErrClosed) // Close may have looked before l was live
+	}
+	l.run()
+}
+
+// failed notes that the peer could not be reached, or did not answer once it
+// was: the next dial waits. Called under mu.
+func (p *Pipeline) failed(cause error) {
+	p.lastErr = cause
+	p.failures++
+	pause, most := p.cfg.DialBackoff.Min, p.cfg.DialBackoff.Max
+	if pause < 0 {
+		return
+	}
+	for i := 1; i < p.failures && pause < most; i++ {
+		pause *= 2
+	}
+	pause = min(pause, most)
+	p.retryAt = time.Now().Add(pause/2 + rand.N(pause/2+1))
+}
+
+// remove takes a link that has ended out of those callers choose from.
+func (p *Pipeline) remove(l *link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var rest []*link
+	for _, other := range *p.live.Load() {
+		if other != l {
+			rest = append(rest, other)
+		}
+	}
+	p.live.Store(&rest)
+}
+
+// linkEnded accounts for a link whose calls are settled. A connection that was
+// asked and never answered counts as a failed dial: a peer that accepts and
+// closes must not be dialed in a tight loop.
+func (p *Pipeline) linkEnded(l *link, unanswering bool) {
+	l.mu.Lock()
+	count, cause := l.count, l.err
+	l.mu.Unlock()
+	p.mu.Lock()
+	p.total.add(count)
+	p.ended.countEnd(cause)
+	delete(p.links, l)
+	switch {
+	case unanswering && cause != ErrClosed:
+		p.failed(cause)
+	case count.replies+count.late > 0:
+		p.failures, p.lastErr = 0, nil
+	}
+	p.mu.Unlock()
+	if p.hooks.end != nil {
+		p.hooks.end.AfterEnd(l.addr, cause)
+	}
+}

@@ -1,0 +1,80 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+)
+
+var (
+	// ErrClosed is the cause of calls on a closed pipeline. It is a
+	// [net.ErrClosed].
+	ErrClosed = fmt.Errorf("pipeline: closed: %w", net.ErrClosed)
+
+	// ErrTooManyWaiters is the cause of a call beyond Config.MaxWaiters.
+	ErrTooManyWaiters = errors.New("pipeline: too many calls wait for their turn")
+
+	// ErrUnsolicited is the cause of a connection's end when the peer sent
+	// bytes that no request asked for.
+	ErrUnsolicited = errors.New("pipeline: peer sent an unsolicited frame")
+
+	// ErrStalled is the cause of a connection's end when the peer left an
+	// abandoned request unanswered for Config.StallTimeout.
+	ErrStalled = errors.New("pipeline: peer stopped answering")
+)
+
+// errEnded tells submit's caller that the connection ended meanwhile and
+// another must be found; it does not leave the package.
+var errEnded = errors.New("pipeline: connection has ended")
+
+// Error is the error of a call. It unwraps to its cause: the context's error
+// where the caller gave up, the first fatal error of the connection where that
+// broke, the dial's error where there was none to use.
+type Error struct {
+	// Op is what failed: "dial" when there was no connection, "wait" when the
+	// call had not been accepted by one, "call" after that.
+	Op string
+
+	// Addr is the peer's address as configured or, once connected, as dialed;
+	// empty if unknown.
+	Addr string
+
+	// Written tells whether any byte of the request may have left the process.
+	Written bool
+
+	// Err is the cause.
+	Err error
+}
+
+func (e *Error) Error() string {
+	s := "pipeline: " + e.Op
+	if e.Addr != "" {
+		s += " " + e.Addr
+	}
+	if e.Written {
+		s += " (request written)"
+	}
+	return s + ": " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// SafeToRetry reports that no byte of the request left the process, so that
+// the peer cannot have acted on it.
+func (e *Error) SafeToRetry() bool { return !e.Written }
+
+// Timeout reports whether the cause is a timeout, as in [net.Error].
+func (e *Error) Timeout() bool {
+	if errors.Is(e.Err, context.DeadlineExceeded) {
+		return true
+	}
+	var t interface{ Timeout() bool }
+	return errors.As(e.Err, &t) && t.Timeout()
+}
+
+// Temporary is false: it completes [net.Error] and means nothing.
+//
+// Deprecated: use SafeToRetry, or Timeout.
+func (e *Error) Temporary() bool { return false }

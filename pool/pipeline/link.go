@@ -1,0 +1,272 @@
+package pipeline
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/framing"
+)
+
+// turn says who may read a link.
+type turn uint8
+
+const (
+	nobody  turn = iota // nothing is in flight, and it is too soon to watch for the peer's close
+	aCaller             // a lone caller reads its own reply
+	theLink             // the link's goroutine reads
+)
+
+// link is one connection and the calls in flight on it, answered in order.
+//
+// Two goroutines belong to it: run, which reads, and writeLoop, which run
+// waits for. A call that finds nothing else in flight does both itself and
+// pays for no switch between goroutines. So reading and writing are turns,
+// taken and passed on under mu; what only a turn's holder touches needs no
+// lock. Whenever a call is queued somebody holds the read turn, and whenever
+// bytes are pending somebody holds the write turn.
+type link struct {
+	p      *Pipeline
+	nc     *conn.Conn
+	addr   string
+	load   atomic.Int32 // calls in the queue
+	socket bool         // Check asks the kernel, and does not wait
+	ended  chan struct{}
+	reads  chan struct{} // capacity 1: wakes run
+	writes chan struct{} // capacity 1: wakes writeLoop
+
+	// Of the holder of the read turn.
+	buf         *bufio.Reader
+	frames      *framing.Reader
+	interrupt   func()        // (*link).onCancel, made once
+	interrupted chan struct{} // capacity 1: onCancel has run
+
+	// mu guards what follows. No I/O and no callback happens under it, but
+	// deadlines are set, which does not block.
+	mu       sync.Mutex
+	err      error // why the link has ended; nil while it lives
+	queue    queue
+	reading  turn
+	writing  bool   // the write turn is taken
+	direct   bool   // by a lone caller
+	cut      bool   // whose context has ended: the write deadline has passed
+	dozing   bool   // run waits for reads alone, without looking by itself
+	pending  []byte // frames nobody has begun to write, the stream's [handed, accepted)
+	spare    []byte // the other buffer, while nobody writes it
+	accepted uint64 // offset after the last frame accepted
+	handed   uint64 // offset after the last byte given to a Write
+	sent     uint64 // offset after the last byte that left the process
+	left     int    // abandoned calls in the queue
+	armed    bool   // the read deadline is set, to notice a stall
+	armedAt  uint64 // bytes read when it was set
+	count    counters
+}
+
+func newLink(p *Pipeline, nc *conn.Conn) *link {
+	buf := bufio.NewReaderSize(nc, p.cfg.ReadBuffer)
+	l := &link{
+		p:           p,
+		nc:          nc,
+		addr:        nc.RemoteAddr().String(),
+		ended:       make(chan struct{}),
+		reads:       make(chan struct{}, 1),
+		writes:      make(chan struct{}, 1),
+		buf:         buf,
+		frames:      framing.NewReader(buf, p.cfg.Format),
+		interrupted: make(chan struct{}, 1),
+		socket:      onSocket(nc.NetConn()),
+	}
+	l.interrupt = l.onCancel
+	return l
+}
+
+// wake leaves a token in a channel of capacity 1.
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// submit appends the request to the stream. It returns errEnded if the link
+// has ended, and an error of the format if the request does not fit it; c is
+// then not queued. If lead is true the caller has both turns and must call
+// lead.
+func (l *link) submit(c *call, request []byte) (lead bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return false, errEnded
+	}
+	pending, err := l.p.cfg.Format.Append(l.pending, request)
+	if err != nil {
+		return false, err
+	}
+	c.start, c.size, c.queued = l.accepted, len(pending)-len(l.pending), true
+	l.pending = pending
+	l.accepted += uint64(c.size)
+	l.queue.push(c)
+	l.load.Store(int32(l.queue.len()))
+	l.count.calls++
+
+	if l.reading == nobody {
+		l.reading = aCaller
+		lead = true
+	}
+	switch {
+	case !l.writing:
+		l.writing, l.direct = true, lead
+		if !lead {
+			wake(l.writes)
+		}
+	case lead:
+		// Whoever wrote last has been answered but is not back from Write.
+		l.reading, lead = theLink, false
+		wake(l.reads)
+	}
+	return lead, nil
+}
+
+// wait waits for the end of a call that was submitted to l, or of its context.
+// settled is false if c is left to the link.
+func (l *link) wait(ctx context.Context, c *call) (settled bool, err error) {
+	if done := ctx.Done(); done == nil {
+		<-c.done
+	} else {
+		select {
+		case <-c.done:
+		case <-done:
+			if gone, written := l.abandon(c); gone {
+				return !written, &Error{Op: "call", Addr: l.addr, Written: written, Err: ctx.Err()}
+			}
+			<-c.done // settled at the same moment
+		}
+	}
+	return true, c.err
+}
+
+// abandon ends the caller's interest in c. gone is false if c was settled
+// already. Otherwise, if c was not written it leaves no trace; if it may have
+// been, its slot and its permit stay taken until its reply comes.
+func (l *link) abandon(c *call) (gone, written bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !c.queued {
+		return false, false
+	}
+	l.count.cancelled++
+	if c.start >= l.handed {
+		l.withdraw(c)
+		return true, false
+	}
+	c.abandoned, c.dst = true, nil
+	l.left++
+	if l.reading == theLink {
+		l.arm()
+	}
+	return true, true
+}
+
+// withdraw takes an unwritten call out of the queue and of the pending bytes.
+func (l *link) withdraw(c *call) {
+	i := l.queue.len() - 1
+	for ; l.queue.at(i) != c; i-- {
+		l.queue.at(i).start -= uint64(c.size)
+	}
+	l.queue.remove(i)
+	l.load.Store(int32(l.queue.len()))
+	at := int(c.start - l.handed)
+	l.pending = append(l.pending[:at], l.pending[at+c.size:]...)
+	l.accepted -= uint64(c.size)
+	c.queued = false
+}
+
+// fail ends the link for a cause; the first one stays. Its calls are settled
+// by run, once nobody reads or writes any more.
+func (l *link) fail(cause error) {
+	l.mu.Lock()
+	first := l.err == nil
+	if first {
+		l.err = cause
+	}
+	l.mu.Unlock()
+	if first {
+		l.p.remove(l)
+	}
+	_ = l.nc.Close()
+	wake(l.reads)
+}
+
+// settle ends every queued call. Nobody reads or writes the connection, so
+// what was sent is known. Where the peer closed a connection on which nothing
+// was in flight, as servers do with idle ones, the calls that came too late
+// for it are moved to another.
+func (l *link) settle() (unanswering bool) {
+	l.mu.Lock()
+	var all []*call
+	for l.queue.len() > 0 {
+		c := l.queue.pop()
+		c.queued = false
+		all = append(all, c)
+	}
+	l.load.Store(0)
+	cause, sent := l.err, l.sent
+	unanswering = len(all) > 0 && l.count.replies+l.count.late == 0
+	l.mu.Unlock()
+
+	move := len(all) > 0 && all[0].start >= sent && peerLeft(cause)
+	unwritten := &Error{Op: "call", Addr: l.addr, Err: cause}
+	written := &Error{Op: "call", Addr: l.addr, Err: cause, Written: true}
+	for _, c := range all {
+		if c.abandoned {
+			l.p.release()
+			c.recycle()
+			continue
+		}
+		c.err, c.move = unwritten, move
+		if c.start < sent {
+			c.err = written
+		}
+		c.finish()
+	}
+	return unanswering
+}
+
+// peerLeft tells whether a connection ended because the peer closed it.
+func peerLeft(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// onSocket tells whether there is a socket under nc.
+func onSocket(nc net.Conn) bool {
+	for nc != nil {
+		if _, ok := nc.(syscall.Conn); ok {
+			return true
+		}
+		w, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			return false
+		}
+		nc = w.NetConn()
+	}
+	return false
+}
+
+// opaque tells whether a failed Write's count says less than what left: TLS
+// counts whole records only.
+func opaque(c *conn.Conn) bool {
+	_, ok := c.NetConn().(*tls.Conn)
+	return ok
+}
+
+// past is a deadline that ends I/O at once.
+var past = time.Unix(1, 0)
