@@ -1,0 +1,131 @@
+// Package engine is what puddlepool and slotpool have in common: permits,
+// waiters, dials, generations and closing. What they differ in, where idle
+// resources are kept and which is lent first, is a [Store].
+//
+// The fast path takes no lock: Acquire claims an idle entry from the store,
+// Return puts it back. Everything else happens under one mutex. The two meet by
+// publishing first and checking after, on both sides: a caller that will wait
+// makes itself visible (Engine.waiting), then looks for an idle entry once
+// more; Return makes the entry visible, then looks for waiters. Whichever comes
+// second sees the other, so no wakeup is lost.
+package engine
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/seed-99d6a01a/gtcp/pool/backend"
+)
+
+// Store keeps idle entries. All methods may be called at any time by any
+// goroutine, and none blocks.
+type Store[T any] interface {
+	// Add makes an entry known. It is not idle yet.
+	Add(e *Entry[T])
+	// Remove forgets an entry that is known and not idle. A Put of it that
+	// comes later may be ignored, or lead to it being claimed once more.
+	Remove(e *Entry[T])
+	// Claim takes an idle entry, the one to be lent first. It returns nil
+	// if it finds none that was idle when it began.
+	Claim() *Entry[T]
+	// Put makes an entry idle that was added or claimed.
+	Put(e *Entry[T])
+	// Sweep claims the idle entries one after the other and calls visit
+	// with each, which puts it back or removes it before it returns or
+	// panics. An entry is visited at most once.
+	Sweep(visit func(e *Entry[T]))
+	// Idle is the number of idle entries.
+	Idle() int
+}
+
+// Entry is a resource. It is made for one result of Factory.New and never used
+// for another, so a pointer to it with an epoch identifies a tenure for ever.
+type Entry[T any] struct {
+	// Ref is the store's own.
+	Ref any
+
+	value  T
+	engine *Engine[T]
+	gen    uint64 // Engine.gen when its dial began
+
+	// epoch goes up by one when a lease ends. Whoever moves it is the one
+	// who ended that lease.
+	epoch atomic.Uint64
+	gone  bool // closed or being closed; guarded by Engine.mu
+}
+
+func (e *Entry[T]) lease() backend.Lease[T] {
+	return backend.Lease[T]{Value: e.value, Handle: e, Epoch: e.epoch.Load()}
+}
+
+// dial is a call of Factory.New in progress, or one that begins again because
+// a Clear made its result useless. Its fields are guarded by Engine.mu.
+type dial[T any] struct {
+	gen    uint64          // Engine.gen when it began
+	caller context.Context // whose values New sees
+	owner  *waiter[T]      // who gets its error; nil if nobody waits for it
+	report chan<- error    // of Warm: gets one value; has room for it
+}
+
+// Engine is a backend over a [Store]: it has all the methods of
+// backend.Backend, Resizer and LateBinder.
+type Engine[T any] struct {
+	factory backend.Factory[T]
+	limits  backend.Limits
+	store   Store[T]
+	life    context.Context // of dials; ended by Close
+	endLife context.CancelFunc
+
+	// Written under mu, read without it on every Acquire and Return, so kept
+	// apart from what changes all the time.
+	waiting atomic.Int64  // queue.len
+	gen     atomic.Uint64 // of the last Clear or Close
+	excess  atomic.Bool   // more are open than max: Resize made it smaller
+	_       [64]byte
+
+	waiters  sync.Pool // of *waiter[T], for reuse: waiting allocates nothing
+	waits    atomic.Uint64
+	waitTime atomic.Int64
+	refused  atomic.Uint64
+
+	mu      sync.Mutex // guards what follows; never held during a callback
+	max     int        // 0: none
+	entries map[*Entry[T]]struct{}
+	dialing int
+	queue   queue[T]
+	closed  bool
+	drained chan struct{} // closed once closed is true and no entry is left
+	broken  error         // the first panic of Factory.Close
+
+	// work counts the goroutines that dial or close. Once drained is closed
+	// it grows no more from zero, so Close may wait for it.
+	work sync.WaitGroup
+}
+
+var (
+	_ backend.Backend[int] = (*Engine[int])(nil)
+	_ backend.Resizer      = (*Engine[int])(nil)
+	_ backend.LateBinder   = (*Engine[int])(nil)
+)
+
+// Open returns an engine that keeps its idle entries in store.
+func Open[T any](f backend.Factory[T], l backend.Limits, store Store[T]) (backend.Backend[T], error) {
+	if err := f.Validate(); err != nil {
+		return nil, err
+	}
+	if err := l.Validate(); err != nil {
+		return nil, err
+	}
+	p := &Engine[T]{
+		factory: f,
+		limits:  l,
+		store:   store,
+		max:     max(l.Max, 0),
+		entries: make(map[*Entry[T]]struct{}),
+		drained: make(chan struct{}),
+	}
+	p.life, p.endLife = context.WithCancel(context.Background())
+	p.waiters.New = func() any { return &waiter[T]{ready: make(chan struct{}, 1)} }
+	return p, nil
+}

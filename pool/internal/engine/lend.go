@@ -1,0 +1,208 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/pool/backend"
+)
+
+// Acquire implements backend.Backend.
+func (p *Engine[T]) Acquire(ctx context.Context) (backend.Lease[T], error) {
+	if ctx.Err() != nil {
+		return backend.Lease[T]{}, backend.Ended(ctx)
+	}
+	if p.waiting.Load() == 0 { // no overtaking
+		if e := p.store.Claim(); e != nil {
+			if e.gen == p.gen.Load() {
+				return e.lease(), nil
+			}
+			p.discard(e)
+		}
+	}
+	return p.acquireSlow(ctx)
+}
+
+// acquireSlow waits in turn, having begun a dial if there is room.
+func (p *Engine[T]) acquireSlow(ctx context.Context) (backend.Lease[T], error) {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return backend.Lease[T]{}, backend.ErrClosed
+	}
+	if p.queue.len == 0 {
+		if e := p.claimLocked(); e != nil {
+			p.mu.Unlock()
+			return e.lease(), nil
+		}
+	}
+	if !p.admitLocked() {
+		p.mu.Unlock()
+		p.refused.Add(1)
+		return backend.Lease[T]{}, backend.ErrTooManyWaiters
+	}
+	w := p.waiters.Get().(*waiter[T])
+	w.ctx = ctx
+	p.queue.push(w)
+	p.waiting.Store(int64(p.queue.len))
+	p.settleLocked()
+	p.mu.Unlock()
+
+	p.waits.Add(1)
+	start := time.Now()
+	e, err := p.wait(ctx, w)
+	p.waitTime.Add(int64(time.Since(start)))
+	w.ctx, w.entry, w.err = nil, nil, nil
+	p.waiters.Put(w)
+	if err != nil {
+		return backend.Lease[T]{}, err
+	}
+	return e.lease(), nil
+}
+
+// admitLocked reports whether another caller may wait.
+func (p *Engine[T]) admitLocked() bool {
+	if p.limits.MaxWaiters == 0 || p.roomLocked() {
+		return true
+	}
+	// Each dial in progress will serve a waiter; only the others count.
+	return p.queue.len-p.dialing < max(p.limits.MaxWaiters, 0)
+}
+
+// wait blocks until w is served or failed or ctx ends. The waiter is then
+// the caller's alone.
+func (p *Engine[T]) wait(ctx context.Context, w *waiter[T]) (*Entry[T], error) {
+	select {
+	case <-w.ready:
+	case <-ctx.Done():
+		p.mu.Lock()
+		if w.queued {
+			p.leaveLocked(w)
+			p.mu.Unlock()
+			return nil, backend.Ended(ctx)
+		}
+		p.mu.Unlock()
+		<-w.ready // it was finished meanwhile
+	}
+	if w.err == nil && ctx.Err() != nil {
+		p.release(w.entry) // give it on
+		return nil, backend.Ended(ctx)
+	}
+	return w.entry, w.err
+}
+
+// Return implements backend.Backend.
+func (p *Engine[T]) Return(l backend.Lease[T], v backend.Verdict) error {
+	e, ok := l.Handle.(*Entry[T])
+	if !ok || e == nil || e.engine != p || !e.epoch.CompareAndSwap(l.Epoch, l.Epoch+1) {
+		return backend.ErrStale
+	}
+	if v == backend.Keep {
+		p.release(e)
+	} else {
+		p.discard(e)
+	}
+	return nil
+}
+
+// release hands on, or makes idle, an entry that nobody has.
+func (p *Engine[T]) release(e *Entry[T]) {
+	if p.waiting.Load() == 0 && e.gen == p.gen.Load() && !p.excess.Load() {
+		p.store.Put(e)
+		// Published; now check for what came between.
+		if p.waiting.Load() == 0 && e.gen == p.gen.Load() && !p.excess.Load() {
+			return
+		}
+		p.mu.Lock()
+		p.flushLocked()
+	} else {
+		p.mu.Lock()
+		p.placeLocked(e)
+	}
+	p.settleLocked()
+	p.mu.Unlock()
+}
+
+// discard ends an entry that nobody has.
+func (p *Engine[T]) discard(e *Entry[T]) {
+	p.mu.Lock()
+	p.endLocked(e)
+	p.settleLocked()
+	p.mu.Unlock()
+}
+
+// placeLocked gives e to the first waiter, or makes it idle, or ends it if it
+// is too old or too many. Ending makes room: call settleLocked afterwards.
+func (p *Engine[T]) placeLocked(e *Entry[T]) {
+	if e.gen != p.gen.Load() || p.surplusLocked() {
+		p.endLocked(e)
+		return
+	}
+	if w := p.headLocked(); w != nil {
+		p.leaveLocked(w)
+		w.finish(e, nil)
+		return
+	}
+	p.store.Put(e)
+}
+
+// settleLocked serves the waiters with what is idle, and begins dials for
+// those left as far as there is room.
+func (p *Engine[T]) settleLocked() {
+	for p.queue.len > 0 {
+		e := p.claimLocked()
+		if e == nil {
+			break
+		}
+		p.placeLocked(e)
+	}
+	for !p.closed && p.roomLocked() {
+		w := p.queue.hungry()
+		if w == nil {
+			return
+		}
+		d := &dial[T]{caller: w.ctx}
+		p.queue.own(d, w)
+		p.dialLocked(d)
+	}
+}
+
+// claimLocked takes an idle entry of this generation, nil if there is none.
+func (p *Engine[T]) claimLocked() *Entry[T] {
+	for {
+		e := p.store.Claim()
+		if e == nil || e.gen == p.gen.Load() {
+			return e
+		}
+		p.endLocked(e)
+	}
+}
+
+// headLocked returns the first waiter that still wants something, having
+// told those before it whose contexts have ended.
+func (p *Engine[T]) headLocked() *waiter[T] {
+	for w := p.queue.head; w != nil; w = p.queue.head {
+		if w.ctx.Err() == nil {
+			return w
+		}
+		p.leaveLocked(w)
+		w.finish(nil, backend.Ended(w.ctx))
+	}
+	return nil
+}
+
+// leaveLocked takes w out of the queue.
+func (p *Engine[T]) leaveLocked(w *waiter[T]) {
+	p.queue.unlink(w)
+	p.waiting.Store(int64(p.queue.len))
+}
+
+// roomLocked reports whether a dial may begin.
+func (p *Engine[T]) roomLocked() bool {
+	return p.max == 0 || len(p.entries)+p.dialing < p.max
+}
+
+// surplusLocked reports whether there are more than there may be.
+func (p *Engine[T]) surplusLocked() bool {
+	return p.max != 0 && len(p.entries)+p.dialing > p.max
+}

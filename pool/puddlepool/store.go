@@ -1,0 +1,184 @@
+package puddlepool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+
+	"github.com/jackc/puddle/v2"
+
+	"github.com/seed-99d6a01a/gtcp/pool/internal/engine"
+)
+
+// store keeps idle entries in a puddle. Each entry is a resource of the puddle
+// from Add to Remove: acquired there while somebody has it, idle there while
+// nobody does.
+//
+// The puddle is only ever asked for what it has, under mu, so it never waits,
+// dials or destroys: a resource enters by CreateResource, with a constructor
+// that just hands it over, and leaves by Hijack. That is how its traps are
+// avoided; see the package comment.
+type store[T any] struct {
+	// sweeping has room for one: sweeps take turns. A channel, for a
+	// callback may wait long, and synctest sees who waits for a channel.
+	sweeping chan struct{}
+
+	mu      sync.Mutex // guards what follows; never held during a callback
+	puddle  *puddle.Pool[*engine.Entry[T]]
+	newborn *engine.Entry[T]   // what the constructor hands over
+	idle    int                // idle in the puddle or set aside
+	sweep   uint64             // number of the last sweep
+	active  bool               // whether it is in progress
+	aside   []*engine.Entry[T] // idle and seen by it, the first seen first
+}
+
+// resource is what Entry.Ref is.
+type resource[T any] struct {
+	res     *puddle.Resource[*engine.Entry[T]]
+	seen    uint64 // the last sweep to see it
+	removed bool
+}
+
+func newStore[T any]() (*store[T], error) {
+	s := &store[T]{sweeping: make(chan struct{}, 1)}
+	p, err := puddle.NewPool(&puddle.Config[*engine.Entry[T]]{
+		Constructor: func(context.Context) (*engine.Entry[T], error) {
+			if s.newborn == nil {
+				return nil, errors.New("bug: puddle constructs on its own")
+			}
+			return s.newborn, nil
+		},
+		Destructor: func(*engine.Entry[T]) { panic("bug: puddle destroys on its own") },
+		MaxSize:    math.MaxInt32, // the engine holds the maximum
+	})
+	if err != nil {
+		return nil, fmt.Errorf("puddlepool: %w", err)
+	}
+	s.puddle = p
+	return s, nil
+}
+
+// Add implements engine.Store.
+func (s *store[T]) Add(e *engine.Entry[T]) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.newborn = e
+	err := s.puddle.CreateResource(context.Background())
+	s.newborn = nil
+	if err != nil {
+		panic("bug: puddle refuses a resource: " + err.Error())
+	}
+	res := s.take() // the last in is the first out
+	if res.Value() != e {
+		panic("bug: puddle is not last in, first out")
+	}
+	e.Ref = &resource[T]{res: res}
+}
+
+// Remove implements engine.Store.
+func (s *store[T]) Remove(e *engine.Entry[T]) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := e.Ref.(*resource[T])
+	r.removed = true
+	r.res.Hijack()
+}
+
+// Claim implements engine.Store: the last to be put is the first to be lent,
+// so what is not needed grows old.
+func (s *store[T]) Claim() *engine.Entry[T] {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.idle == 0 {
+		return nil
+	}
+	s.idle--
+	if len(s.aside) > 0 {
+		e := s.aside[0]
+		s.aside = s.aside[1:]
+		return e
+	}
+	return s.take().Value()
+}
+
+// take acquires from the puddle what is known to be idle there. mu is held.
+func (s *store[T]) take() *puddle.Resource[*engine.Entry[T]] {
+	res, err := s.puddle.Acquire(context.Background())
+	if err != nil {
+		panic("bug: puddle has lost a resource: " + err.Error())
+	}
+	return res
+}
+
+// Put implements engine.Store.
+func (s *store[T]) Put(e *engine.Entry[T]) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := e.Ref.(*resource[T])
+	if r.removed {
+		return
+	}
+	s.idle++
+	if s.active && r.seen == s.sweep {
+		s.aside = append(s.aside, e)
+		return
+	}
+	r.res.Release()
+}
+
+// Sweep implements engine.Store. A puddle gives out only the last in, so what
+// has been seen is set aside, where Claim finds it, until all has been.
+func (s *store[T]) Sweep(visit func(*engine.Entry[T])) {
+	s.sweeping <- struct{}{}
+	defer func() { <-s.sweeping }()
+	s.mu.Lock()
+	s.sweep++
+	s.active = true
+	n := s.idle
+	s.mu.Unlock()
+	defer s.endSweep()
+	for range n {
+		e := s.unseen()
+		if e == nil {
+			return
+		}
+		visit(e)
+	}
+}
+
+// unseen claims an entry that the sweep in progress has not seen.
+func (s *store[T]) unseen() *engine.Entry[T] {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.idle > len(s.aside) {
+		e := s.take().Value()
+		r := e.Ref.(*resource[T])
+		if r.seen != s.sweep {
+			r.seen = s.sweep
+			s.idle--
+			return e
+		}
+		s.aside = append(s.aside, e)
+	}
+	return nil
+}
+
+// endSweep puts back what was set aside, in the order it had.
+func (s *store[T]) endSweep() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range slices.Backward(s.aside) {
+		e.Ref.(*resource[T]).res.Release()
+	}
+	s.aside, s.active = nil, false
+}
+
+// Idle implements engine.Store.
+func (s *store[T]) Idle() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.idle
+}

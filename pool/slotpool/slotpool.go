@@ -1,0 +1,23 @@
+// Package slotpool is the fast pool backend. Each resource has a slot, each
+// slot a bit that says whether it is idle, and to borrow is to clear the
+// lowest bit that is set with one compare-and-swap: no lock, no allocation, no
+// clock. Lending the lowest first keeps the load on few resources, as a stack
+// would, so that the rest can be closed for idleness.
+//
+// When nothing is idle, callers wait in a first-in-first-out queue and are
+// handed what is returned directly. Every dial is late bound: a caller whose
+// dial is slow takes what is returned meanwhile, and the dial's result becomes
+// idle. The maximum can be changed with Resize; without one, slots are added
+// as they are needed, 64 at a time.
+package slotpool
+
+import (
+	"github.com/seed-99d6a01a/gtcp/pool/backend"
+	"github.com/seed-99d6a01a/gtcp/pool/internal/engine"
+)
+
+// Open is a [backend.Open]. The backend it returns is also a
+// [backend.Resizer] and a [backend.LateBinder].
+func Open[T any](f backend.Factory[T], l backend.Limits) (backend.Backend[T], error) {
+	return engine.Open(f, l, newStore[T]())
+}
