@@ -1,0 +1,248 @@
+package pool
+
+import (
+	"context"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/pool/backend"
+	"github.com/seed-99d6a01a/gtcp/pool/puddlepool"
+)
+
+// The values of a [Config]'s zero fields.
+const (
+	DefaultMax         = 64
+	DefaultMaxLifetime = 600 * time.Second
+	DefaultMaxDialing  = 16
+	DefaultDialTimeout = backend.DefaultDialTimeout
+	DefaultLeakAfter   = time.Minute
+)
+
+// Config says how a [Pool] works. Address or Dial is needed; the zero value
+// of every other field is a sensible setting, and negative means off where
+// off exists. A Config is copied by [New]: later changes have no effect.
+type Config struct {
+	// Network and Address say where to connect to, as in net.Dial. An empty
+	// Network is "tcp". With Dial set they are only for messages.
+	Network, Address string
+	// Dialer dials Address. Nil is a zero [conn.Dialer].
+	Dialer *conn.Dialer
+	// Dial makes a connection in place of Dialer: anything that is a
+	// net.Conn. Its context always has a deadline, which it must heed.
+	Dial func(ctx context.Context) (net.Conn, error)
+	// AfterConnect, if set, prepares each new connection (handshake, login)
+	// before anybody gets it. What it returns is kept with the connection
+	// and found with [Conn.Session]. It shares the dial's context, deadline
+	// and limits; an error closes the connection and counts as a failed
+	// dial. It must leave no deadline set and no byte unread.
+	AfterConnect func(ctx context.Context, c *conn.Conn) (session any, err error)
+
+	// Backend keeps the connections: puddlepool.Open[*pool.Member] (nil is
+	// that too), slotpool.Open[*pool.Member] or one of your own.
+	Backend backend.Open[*Member]
+
+	// Max bounds the connections open and being dialed together. Zero is
+	// DefaultMax; negative is no bound.
+	Max int
+	// MinIdle is how many connections are kept ready, as far as Max allows.
+	// Zero is none.
+	MinIdle int
+	// MaxWaiters bounds the callers that wait for a connection because Max
+	// is reached; one more fails at once with [ErrTooManyWaiters]. Zero is
+	// no bound; negative is that nobody may wait.
+	MaxWaiters int
+	// GetTimeout bounds each Get, beside its context. Zero is no bound but
+	// the context's.
+	GetTimeout time.Duration
+
+	// MaxLifetime bounds the age of a connection, counted from the start of
+	// its dial. An older one is not lent, is closed when it comes back, and
+	// is closed within a second while idle; a borrower in possession is not
+	// disturbed. Zero is DefaultMaxLifetime; negative is no bound.
+	MaxLifetime time.Duration
+	// LifetimeJitter shortens each connection's lifetime by a random part of
+	// up to this much, rolled once when it is dialed, so that connections
+	// made together do not end together. Zero is none.
+	LifetimeJitter time.Duration
+	// MaxIdleTime bounds how long a connection may be idle before it is
+	// closed. It holds for those of MinIdle too, which are then replaced.
+	// Zero is no bound but MaxLifetime's.
+	MaxIdleTime time.Duration
+
+	// ProbeAfter is how long a connection must have been idle to be probed
+	// when it is taken out. One that has been closed by its peer, or that
+	// has unread bytes, is then replaced within the same Get. Zero is
+	// always: a probe costs about half a microsecond, a few percent of the
+	// fastest round trip. Negative is never: a connection that its peer has
+	// closed is lent, and its next read says io.EOF.
+	//
+	// Unless it is zero, a connection that has moved bytes is also looked at
+	// when it comes back, and closed if an answer nobody read is waiting in
+	// the kernel.
+	ProbeAfter time.Duration
+	// Probe, if set, is what is done as the probe in place of
+	// [conn.Conn.Check]. It may do I/O, bounded by ctx, which is Get's. An
+	// error, or a connection that is not clean afterwards, evicts.
+	Probe func(ctx context.Context, c *conn.Conn) error
+
+	// MaxDialing bounds the dials in progress. Zero is DefaultMaxDialing;
+	// negative is no bound but Max. Waiting for one's turn counts against
+	// DialTimeout.
+	MaxDialing int
+	// DialTimeout bounds each dial, AfterConnect included. Zero is
+	// DefaultDialTimeout. It cannot be switched off.
+	DialTimeout time.Duration
+	// DialBackoff says when to stop dialing an address that fails.
+	DialBackoff DialBackoff
+
+	// Hook observes the pool. It implements one or more of [GetHook],
+	// [ReleaseHook], [DialHook] and [EvictHook]. Nil is none.
+	Hook any
+	// LeakReport, if set, is called once for each connection that has not
+	// come back LeakAfter after it was lent, with the borrower's stack. To
+	// record stacks makes each Get slower by microseconds: it is for the
+	// search for a leak. Nil is off.
+	LeakReport func(Leak)
+	// LeakAfter is when LeakReport is called. Zero is DefaultLeakAfter.
+	LeakAfter time.Duration
+}
+
+// DialBackoff says when a pool stops dialing an address that fails. After a
+// run of failures the pool waits, and meanwhile every Get that would dial
+// fails at once with a [BackoffError] and the last cause. When the wait is
+// over a single dial is let through: if it succeeds all is as before, if it
+// fails the next wait is twice as long. Each wait has jitter: it is between
+// half its step and the whole.
+type DialBackoff struct {
+	// After is how many failures in a row begin the first wait. Zero is 3;
+	// negative is never: every Get that needs a connection dials.
+	After int
+	// Min is the first step. Zero is 100 ms.
+	Min time.Duration
+	// Max is the largest step. Zero is 10 s, or Min if that is larger.
+	Max time.Duration
+}
+
+// ConfigError names the field of a [Config] that is invalid, and why.
+type ConfigError struct {
+	Field   string
+	Problem string
+}
+
+// Error returns a line with both.
+func (e *ConfigError) Error() string { return "pool: Config." + e.Field + " " + e.Problem }
+
+// SafeToRetry is false: the same Config fails again.
+func (e *ConfigError) SafeToRetry() bool { return false }
+
+// Validate returns a [*ConfigError] that names the first invalid field, or
+// nil. [New] calls it.
+func (c Config) Validate() error {
+	if err := c.validateTarget(); err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		name  string
+		value int64
+	}{
+		{"MinIdle", int64(c.MinIdle)},
+		{"GetTimeout", int64(c.GetTimeout)},
+		{"LifetimeJitter", int64(c.LifetimeJitter)},
+		{"MaxIdleTime", int64(c.MaxIdleTime)},
+		{"DialTimeout", int64(c.DialTimeout)},
+		{"DialBackoff.Min", int64(c.DialBackoff.Min)},
+		{"DialBackoff.Max", int64(c.DialBackoff.Max)},
+		{"LeakAfter", int64(c.LeakAfter)},
+	} {
+		if f.value < 0 {
+			return &ConfigError{f.name, "is negative"}
+		}
+	}
+	d := c.withDefaults()
+	switch {
+	case d.Max > 0 && d.MinIdle > d.Max:
+		return &ConfigError{"MinIdle", "is larger than Max"}
+	case d.MaxLifetime > 0 && d.LifetimeJitter >= d.MaxLifetime:
+		return &ConfigError{"LifetimeJitter", "is not smaller than MaxLifetime"}
+	case d.DialBackoff.Max < d.DialBackoff.Min:
+		return &ConfigError{"DialBackoff.Max", "is smaller than DialBackoff.Min"}
+	case c.Hook != nil && newHooks(c.Hook) == hooks{}:
+		return &ConfigError{"Hook", "implements none of the hook interfaces"}
+	case c.LeakAfter > 0 && c.LeakReport == nil:
+		return &ConfigError{"LeakAfter", "is set without LeakReport"}
+	}
+	return nil
+}
+
+// validateTarget checks the fields that say what to dial.
+func (c Config) validateTarget() error {
+	if c.Dial != nil {
+		if c.Dialer != nil {
+			return &ConfigError{"Dialer", "is set beside Dial"}
+		}
+		return nil
+	}
+	if c.Address == "" {
+		return &ConfigError{"Address", "is empty, and Dial is nil"}
+	}
+	if c.Network == "" || strings.HasPrefix(c.Network, "tcp") {
+		if _, _, err := net.SplitHostPort(c.Address); err != nil {
+			return &ConfigError{"Address", "is invalid: " + err.Error()}
+		}
+	}
+	if c.Dialer != nil {
+		if err := c.Dialer.Validate(); err != nil {
+			return &ConfigError{"Dialer", "is invalid: " + err.Error()}
+		}
+	}
+	return nil
+}
+
+// withDefaults returns c with its zero fields filled in and "off" written as
+// zero where the code that follows wants that.
+func (c Config) withDefaults() Config {
+	c.Max = defaulted(c.Max, DefaultMax)
+	c.MaxLifetime = defaulted(c.MaxLifetime, DefaultMaxLifetime)
+	c.MaxDialing = defaulted(c.MaxDialing, DefaultMaxDialing)
+	c.DialTimeout = defaulted(c.DialTimeout, DefaultDialTimeout)
+	c.LeakAfter = defaulted(c.LeakAfter, DefaultLeakAfter)
+	b := &c.DialBackoff
+	b.After = defaulted(b.After, 3)
+	b.Min = defaulted(b.Min, 100*time.Millisecond)
+	b.Max = defaulted(b.Max, max(10*time.Second, b.Min))
+	if c.Network == "" {
+		c.Network = "tcp"
+	}
+	if c.Backend == nil {
+		c.Backend = puddlepool.Open[*Member]
+	}
+	if c.Dial == nil {
+		c.Dial = dialWith(c.Dialer, c.Network, c.Address)
+	}
+	return c
+}
+
+// dialWith returns the Dial of a Config that has none.
+func dialWith(d *conn.Dialer, network, address string) func(context.Context) (net.Conn, error) {
+	var own conn.Dialer
+	if d != nil {
+		own = *d
+	}
+	return func(ctx context.Context) (net.Conn, error) {
+		c, err := own.Dial(ctx, network, address)
+		if err != nil {
+			return nil, err // not c, which would be a nil *conn.Conn in an interface
+		}
+		return c, nil
+	}
+}
+
+// defaulted is v, or def if v is zero, or zero if v is negative.
+func defaulted[N ~int | ~int64](v, def N) N {
+	if v == 0 {
+		return def
+	}
+	return max(v, 0)
+}

@@ -1,0 +1,60 @@
+package pool
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// Leak is a connection that has been lent for longer than Config.LeakAfter.
+type Leak struct {
+	Addr string
+	// Since is when it was lent.
+	Since time.Time
+	// Stack is where: the borrower's stack, a function and a line of source
+	// for each frame, innermost first.
+	Stack string
+}
+
+// leakWatch reports a loan that does not end.
+type leakWatch struct {
+	timer *time.Timer
+	stack [32]uintptr
+	depth int
+}
+
+// watch begins to watch a loan made at time now.
+func (p *Pool) watch(now int64) *leakWatch {
+	w := &leakWatch{}
+	w.depth = runtime.Callers(2, w.stack[:])
+	w.timer = time.AfterFunc(p.cfg.LeakAfter, func() {
+		if !p.tasks.begin() {
+			return
+		}
+		defer p.tasks.end()
+		p.cfg.LeakReport(Leak{Addr: p.cfg.Address, Since: p.time(now), Stack: w.String()})
+	})
+	return w
+}
+
+func (w *leakWatch) stop() { w.timer.Stop() }
+
+// String formats the stack, without this package's own part of it.
+func (w *leakWatch) String() string {
+	var b strings.Builder
+	frames := runtime.CallersFrames(w.stack[:w.depth])
+	for inside := true; ; {
+		f, more := frames.Next()
+		inside = inside && strings.HasPrefix(f.Function, packagePath)
+		if !inside {
+			fmt.Fprintf(&b, "%s\n\t%s:%d\n", f.Function, f.File, f.Line)
+		}
+		if !more {
+			return b.String()
+		}
+	}
+}
+
+// packagePath begins the name of every function of this package.
+const packagePath = "github.com/seed-99d6a01a/gtcp/pool.(*"
