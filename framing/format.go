@@ -80,16 +80,16 @@ type Format struct {
 // Validate returns a *[FormatError] that names the first field that cannot
 // work, or nil.
 func (f Format) Validate() error {
-	_, err := f.compile()
-	return err
+	var l layout
+	return l.compile(&f)
 }
 
 // MaxPayload is the largest frame the format allows, in bytes, counted as
 // MaxSize is: the limit in force after defaults. It is 0 for an invalid
 // format.
 func (f Format) MaxPayload() int {
-	l, err := f.compile()
-	if err != nil {
+	var l layout
+	if l.compile(&f) != nil {
 		return 0
 	}
 	return int(l.limit)
@@ -103,8 +103,8 @@ func (f Format) MaxPayload() int {
 // the right value is written there, in dst. A varint has no fixed width to
 // leave room for, so it must already be right.
 func (f Format) Append(dst, payload []byte) ([]byte, error) {
-	l, err := f.compile()
-	if err != nil {
+	var l layout
+	if err := l.compile(&f); err != nil {
 		return dst, err
 	}
 	head, rest, err := l.begin(dst, payload)
@@ -115,8 +115,8 @@ func (f Format) Append(dst, payload []byte) ([]byte, error) {
 // for callers that send the payload themselves. The format must be one whose
 // payload follows the header: Strip and LengthOffset zero.
 func (f Format) AppendHeader(dst []byte, size int) ([]byte, error) {
-	l, err := f.compile()
-	if err != nil {
+	var l layout
+	if err := l.compile(&f); err != nil {
 		return dst, err
 	}
 	if l.keep {
@@ -129,9 +129,9 @@ func (f Format) AppendHeader(dst []byte, size int) ([]byte, error) {
 	return l.appendLength(dst, value), nil
 }
 
-// compile checks the format and works out its layout.
-func (f Format) compile() (layout, error) {
-	l := layout{
+// compile checks a format and works out its layout.
+func (l *layout) compile(f *Format) error {
+	*l = layout{
 		size: f.HeaderSize, little: f.LittleEndian, offset: f.LengthOffset, adjust: int64(f.LengthAdjust),
 		strip: f.Strip, keep: f.Strip < 0, skip: f.SkipOversize,
 	}
@@ -145,7 +145,7 @@ func (f Format) compile() (layout, error) {
 	case Varint:
 		l.size = 0
 	default:
-		return l, &FormatError{"HeaderSize", fmt.Sprintf("%d is not 1, 2, 3, 4, 8 or Varint", f.HeaderSize)}
+		return &FormatError{"HeaderSize", fmt.Sprintf("%d is not 1, 2, 3, 4, 8 or Varint", f.HeaderSize)}
 	}
 	l.end = l.offset + l.size
 	if f.Strip == 0 {
@@ -156,27 +156,27 @@ func (f Format) compile() (layout, error) {
 		l.strip = 0
 	}
 	if err := f.checkFields(); err != nil {
-		return l, err
+		return err
 	}
 
 	capacity += l.adjust + int64(l.end-l.strip)
 	if capacity < 0 {
-		return l, &FormatError{"LengthAdjust", fmt.Sprintf("%d with Strip %d leaves no frame that can be said", f.LengthAdjust, f.Strip)}
+		return &FormatError{"LengthAdjust", fmt.Sprintf("%d with Strip %d leaves no frame that can be said", f.LengthAdjust, f.Strip)}
 	}
 	l.limit = uint64(min(capacity, maxFrame))
 	switch {
 	case f.MaxSize == 0:
 		l.limit = min(l.limit, DefaultMaxSize)
 	case int64(f.MaxSize) > capacity:
-		return l, &FormatError{"MaxSize", fmt.Sprintf("%d is more than the %d that the length field can say", f.MaxSize, capacity)}
+		return &FormatError{"MaxSize", fmt.Sprintf("%d is more than the %d that the length field can say", f.MaxSize, capacity)}
 	case f.MaxSize > 0:
 		l.limit = min(l.limit, uint64(f.MaxSize))
 	}
-	return l, nil
+	return nil
 }
 
 // checkFields checks each field by itself.
-func (f Format) checkFields() error {
+func (f *Format) checkFields() error {
 	switch {
 	case f.LittleEndian && f.HeaderSize == Varint:
 		return &FormatError{"LittleEndian", "a varint has no byte order"}

@@ -172,19 +172,20 @@ func (l *layout) appendLength(dst []byte, value uint64) []byte {
 
 // putFixed fills b with a length field of fixed width.
 func (l *layout) putFixed(b []byte, value uint64) {
-	switch {
-	case len(b) == 2 && !l.little:
-		binary.BigEndian.PutUint16(b, uint16(value))
-	case len(b) == 4 && !l.little:
-		binary.BigEndian.PutUint32(b, uint32(value))
-	case l.little:
-		for i := range b {
-			b[i] = byte(value >> (8 * i))
+	if len(b) == 2 && !l.little {
+		b[0], b[1] = byte(value>>8), byte(value)
+		return
+	}
+	l.putAny(b, value)
+}
+
+func (l *layout) putAny(b []byte, value uint64) {
+	for i := range b {
+		at := i
+		if !l.little {
+			at = len(b) - 1 - i
 		}
-	default:
-		for i := range b {
-			b[len(b)-1-i] = byte(value >> (8 * i))
-		}
+		b[at] = byte(value >> (8 * i))
 	}
 }
 

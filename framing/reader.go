@@ -45,6 +45,14 @@ type PeekReader interface {
 // frame. A frame larger than the underlying buffer is assembled in memory that
 // grows as its bytes arrive, whatever its header promises.
 type Reader struct {
+	// Exclusive says that nothing but this Reader reads from the underlying
+	// reader, which makes runs of small frames cheaper: Next then leaves the
+	// bytes of the frames it returned in the underlying buffer until it needs
+	// more. Call [Reader.Release] to make the underlying reader exact again,
+	// before giving it away or asking it what is buffered. Without Exclusive
+	// it is exactly at the end of the last frame whenever no call is running.
+	Exclusive bool
+
 	lay layout
 	src PeekReader
 	own *bufio.Reader // src, when the given reader is no PeekReader
@@ -52,9 +60,10 @@ type Reader struct {
 	tag interface{ SetMidMessage(bool) }
 
 	// win is the unread part of src's buffer and taken the bytes before it
-	// that frames have used but src still holds, so that a run of buffered
-	// frames costs one Peek and one Discard. Bytes win does not show yet are
-	// never buffered in src.
+	// that frames have used but src still holds. They outlast a call only
+	// where nobody else reads from src (see alone): then a run of buffered
+	// frames costs one Peek and one Discard, and all that src has buffered is
+	// in win.
 	win   []byte
 	taken int
 
@@ -75,8 +84,8 @@ type Reader struct {
 // read more than it returns. A format that does not validate is the error of
 // every later call.
 func NewReader(r io.Reader, f Format) *Reader {
-	lay, err := f.compile()
-	fr := &Reader{lay: lay, err: err}
+	fr := new(Reader)
+	fr.err = fr.lay.compile(&f)
 	fr.attach(r)
 	return fr
 }
@@ -90,7 +99,7 @@ func (r *Reader) Reset(src io.Reader) {
 		err = nil
 	}
 	r.dropPart()
-	*r = Reader{lay: r.lay, own: r.own, err: err}
+	*r = Reader{Exclusive: r.Exclusive, lay: r.lay, own: r.own, err: err}
 	r.attach(src)
 }
 
@@ -118,12 +127,9 @@ func (r *Reader) attach(src io.Reader) {
 	r.tag, _ = r.src.(interface{ SetMidMessage(bool) })
 }
 
-// Next returns the next frame. It is valid until the next call of any method:
-// where the frame fits the underlying buffer it is a part of that buffer.
-//
-// Next is free to leave the bytes of returned frames in the underlying reader
-// until a later call, so call [Reader.Release] before reading from that reader
-// directly or giving it away.
+// Next returns the next frame. It is valid until the next call of any method
+// and the next read from the underlying reader: where the frame fits that
+// reader's buffer it is a part of it.
 func (r *Reader) Next() ([]byte, error) {
 	start, end, err := r.lay.measure(r.win)
 	if end == 0 || end > len(r.win) || err != nil {
@@ -143,13 +149,11 @@ func (r *Reader) next() ([]byte, error) {
 	if !r.open {
 		start, end, err := r.locate(r.fit)
 		if err != nil {
+			r.forget()
 			return nil, err
 		}
 		if end <= len(r.win) {
-			frame := r.win[start:end:end]
-			r.win = r.win[end:]
-			r.taken += end
-			return frame, nil
+			return r.take(start, end)
 		}
 		if err := r.openFrame(int64(start), end-start); err != nil {
 			return nil, err
@@ -165,8 +169,28 @@ func (r *Reader) next() ([]byte, error) {
 	return r.part, nil
 }
 
-// ReadFrame appends the next frame to dst and returns the extended slice. The
-// underlying reader is then exactly at the end of that frame.
+// take consumes the frame at the front of the window.
+func (r *Reader) take(start, end int) ([]byte, error) {
+	frame := r.win[start:end:end]
+	r.taken += end
+	if r.alone() {
+		r.win = r.win[end:]
+		return frame, nil
+	}
+	return frame, r.release()
+}
+
+// alone reports whether nobody else reads from src.
+func (r *Reader) alone() bool { return r.own != nil || r.Exclusive }
+
+// forget drops a window that must not outlast the call.
+func (r *Reader) forget() {
+	if r.taken == 0 {
+		r.win = nil
+	}
+}
+
+// ReadFrame appends the next frame to dst and returns the extended slice.
 //
 // When a frame is cut by a final error (its stream ends, say), what came of it
 // is appended and returned along with the error. After a timeout dst is
@@ -180,19 +204,15 @@ func (r *Reader) ReadFrame(dst []byte) ([]byte, error) {
 	}
 	start, end, err := r.locate(min(r.fit, directSize))
 	if err != nil {
-		if end > 0 && start < len(r.win) {
+		if r.err != nil && end > 0 && start < len(r.win) {
 			dst = append(dst, r.win[start:]...)
 		}
+		r.forget()
 		return dst, err
 	}
 	if end <= len(r.win) {
-		dst = append(dst, r.win[start:end]...)
-		r.taken += end
-		r.win = r.win[end:]
-		if r.own == nil {
-			err = r.release()
-		}
-		return dst, err
+		frame, err := r.take(start, end)
+		return append(dst, frame...), err
 	}
 	if err := r.openFrame(int64(start), end-start); err != nil {
 		return dst, err
@@ -212,7 +232,11 @@ func (r *Reader) Buffered() bool {
 	}
 	r.look()
 	_, end, err := r.lay.measure(r.win)
-	return err != nil || end > 0 && end <= len(r.win)
+	whole := err != nil || end > 0 && end <= len(r.win)
+	if !r.alone() {
+		r.forget()
+	}
+	return whole
 }
 
 // Wait blocks until at least one byte of the next frame has arrived, without
@@ -224,9 +248,6 @@ func (r *Reader) Wait() error {
 	if err := r.begin(); err != nil || r.open {
 		return err
 	}
-	if r.look(); len(r.win) > 0 {
-		return nil
-	}
 	if err := r.release(); err != nil {
 		return err
 	}
@@ -234,9 +255,9 @@ func (r *Reader) Wait() error {
 	return err
 }
 
-// Release ends the use of the frame that Next returned, and leaves the
-// underlying reader exactly at the end of that frame: from there it may be
-// read directly. A Reader that buffers for itself keeps its bytes.
+// Release ends the use of the frame that Next returned, gives back the memory
+// it was assembled in, and with Exclusive set leaves the underlying reader
+// exactly at the end of that frame.
 func (r *Reader) Release() error {
 	if !r.open {
 		r.dropPart()

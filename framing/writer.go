@@ -36,12 +36,13 @@ type Writer struct {
 	lay   layout
 	dst   io.Writer
 	vec   buffersWriter
-	plain int // width of the header that WriteFrame may write by itself, or 0
-	buf   []byte
-	full  *[writeBufferSize]byte // buf's array
-	vecs  [2][]byte              // argument of WriteBuffers
-	bad   error                  // of the format
-	err   error                  // final; bad, or of dst
+	short int    // largest payload that WriteFrame may write by itself, or -1
+	n     int    // bytes collected in buf
+	buf   []byte // all of full, or nil
+	full  *[writeBufferSize]byte
+	vecs  [2][]byte // argument of WriteBuffers
+	bad   error     // of the format
+	err   error     // final; bad, or of dst
 }
 
 type buffersWriter interface {
@@ -51,14 +52,16 @@ type buffersWriter interface {
 // NewWriter returns a Writer of frames on w. A format that does not validate,
 // or cannot be written (see [Format.Strip]), is the error of every later call.
 func NewWriter(w io.Writer, f Format) *Writer {
-	lay, err := f.compile()
+	fw := &Writer{short: -1}
+	lay := &fw.lay
+	err := lay.compile(&f)
 	if err == nil {
 		err = lay.writable()
 	}
-	fw := &Writer{lay: lay, bad: err, err: err}
-	if err == nil && !lay.keep && lay.adjust <= 0 {
-		fw.plain = lay.size
+	if err == nil && !lay.keep && lay.size != 0 && lay.adjust <= 0 {
+		fw.short = int(min(lay.limit, vectorSize-1))
 	}
+	fw.bad, fw.err = err, err
 	fw.attach(w)
 	return fw
 }
@@ -81,15 +84,15 @@ func (w *Writer) attach(dst io.Writer) {
 // carry is refused with a *[SizeError] or an error that wraps [ErrMalformed];
 // nothing of it is written and the Writer stays usable.
 func (w *Writer) WriteFrame(payload []byte) error {
-	n, h := len(w.buf), w.plain
-	end := n + h + len(payload)
-	if h == 0 || end > cap(w.buf) || len(payload) >= vectorSize || uint64(len(payload)) > w.lay.limit {
+	n := w.n
+	body := n + w.lay.size
+	end := body + len(payload)
+	if len(payload) > w.short || end > len(w.buf) {
 		return w.writeFrame(payload)
 	}
-	b := w.buf[:end]
-	w.lay.putFixed(b[n:n+h], uint64(int64(len(payload))-w.lay.adjust))
-	copy(b[n+h:], payload)
-	w.buf = b
+	w.lay.putFixed(w.buf[n:body], uint64(int64(len(payload))-w.lay.adjust))
+	copy(w.buf[body:end], payload)
+	w.n = end
 	return nil
 }
 
@@ -103,39 +106,39 @@ func (w *Writer) writeFrame(payload []byte) error {
 	if !large {
 		need += len(payload)
 	}
-	if len(w.buf) > 0 && len(w.buf)+need > cap(w.buf) {
+	if w.n > 0 && w.n+need > len(w.buf) {
 		if err := w.Flush(); err != nil {
 			return err
 		}
 	}
 	if w.full == nil {
 		w.full = writeBuffers.Get().(*[writeBufferSize]byte)
-		w.buf = w.full[:0]
+		w.buf = w.full[:]
 	}
-	head, rest, err := w.lay.begin(w.buf, payload)
+	head, rest, err := w.lay.begin(w.buf[:w.n], payload)
 	switch {
 	case err != nil:
-		if len(w.buf) == 0 {
+		if w.n == 0 {
 			w.giveBack()
 		}
 		return err
 	case large:
 		return w.send(head, rest)
 	}
-	w.buf = append(head, rest...)
+	w.n = len(head) + copy(w.buf[len(head):], rest)
 	return nil
 }
 
 // Flush writes what has been collected.
 func (w *Writer) Flush() error {
-	if w.err != nil || len(w.buf) == 0 {
+	if w.err != nil || w.n == 0 {
 		return w.err
 	}
-	return w.end(writeAll(w.dst, w.buf))
+	return w.end(writeAll(w.dst, w.buf[:w.n]))
 }
 
 // Buffered returns the number of bytes that wait for a Flush.
-func (w *Writer) Buffered() int { return len(w.buf) }
+func (w *Writer) Buffered() int { return w.n }
 
 // send writes what has been collected, ending in the head of a frame, and the
 // rest of that frame.
@@ -169,7 +172,7 @@ func (w *Writer) giveBack() {
 	if w.full != nil {
 		writeBuffers.Put(w.full)
 	}
-	w.full, w.buf = nil, nil
+	w.full, w.buf, w.n = nil, nil, 0
 }
 
 func writeAll(w io.Writer, b []byte) error {
