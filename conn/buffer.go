@@ -9,65 +9,91 @@ const (
 	largeBuffer = 64 << 10
 )
 
-// Buffers belong to connections only while bytes are in them, so these pools
-// hold about as many as there are connections being read at the same time.
+// buffer is lent to a connection while bytes are in it.
+type buffer struct {
+	data []byte
+	r, w int // data[r:w] has been received and not been read
+}
+
+// So these pools hold about as many buffers as there are connections being
+// read at the same time.
 var (
-	smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
-	largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
+	smallBuffers = sync.Pool{New: func() any { return &buffer{data: make([]byte, smallBuffer)} }}
+	largeBuffers = sync.Pool{New: func() any { return &buffer{data: make([]byte, largeBuffer)} }}
 )
 
-func borrowBuffer(large bool) []byte {
+func borrowBuffer(large bool) *buffer {
 	if large {
-		return largeBuffers.Get().(*[largeBuffer]byte)[:]
+		return largeBuffers.Get().(*buffer)
 	}
-	return smallBuffers.Get().(*[smallBuffer]byte)[:]
+	return smallBuffers.Get().(*buffer)
 }
 
-func returnBuffer(b []byte) {
-	switch len(b) {
-	case smallBuffer:
-		smallBuffers.Put((*[smallBuffer]byte)(b))
-	case largeBuffer:
-		largeBuffers.Put((*[largeBuffer]byte)(b))
+func returnBuffer(b *buffer) {
+	b.r, b.w = 0, 0
+	if len(b.data) == smallBuffer {
+		smallBuffers.Put(b)
+	} else {
+		largeBuffers.Put(b)
 	}
 }
+
+// unread returns the buffered bytes. It and the methods below belong to the
+// holder of rmu.
+func (k *core) unread() []byte {
+	if k.buf == nil {
+		return nil
+	}
+	return k.buf.data[k.buf.r:k.buf.w]
+}
+
+// consume drops the first n of the buffered bytes.
+func (k *core) consume(n int) {
+	if n > 0 {
+		k.buf.r += n
+	}
+}
+
+// empty reports whether no bytes are buffered.
+func (k *core) empty() bool { return k.buf == nil || k.buf.r == k.buf.w }
 
 // room returns the free space of the read buffer, borrowing, compacting or
-// growing it where there is none. The caller holds rmu and has not filled
-// more than largeBuffer bytes.
+// growing it where there is none. There is none to be had behind largeBuffer
+// unread bytes.
 func (k *core) room() []byte {
-	if k.r == k.w {
-		k.r, k.w = 0, 0
-	}
+	b := k.buf
 	switch {
-	case k.buf == nil:
-		k.buf = borrowBuffer(k.big)
-	case k.big && len(k.buf) == smallBuffer:
-		k.grow()
-	case k.w < len(k.buf):
-	case k.r > 0:
-		k.w = copy(k.buf, k.buf[k.r:k.w])
-		k.r = 0
+	case b == nil:
+		b = borrowBuffer(k.big)
+		k.buf = b
+	case k.big && len(b.data) == smallBuffer:
+		b = k.grow()
+	case b.r == b.w:
+		b.r, b.w = 0, 0
+	case b.w < len(b.data):
+	case b.r > 0:
+		b.w = copy(b.data, b.data[b.r:b.w])
+		b.r = 0
 	default:
-		k.grow()
+		b = k.grow()
 	}
-	return k.buf[k.w:]
+	return b.data[b.w:]
 }
 
 // grow moves what is in the small buffer to a large one.
-func (k *core) grow() {
+func (k *core) grow() *buffer {
 	large := borrowBuffer(true)
-	k.w = copy(large, k.buf[k.r:k.w])
-	k.r = 0
+	large.w = copy(large.data, k.unread())
 	returnBuffer(k.buf)
 	k.buf = large
+	return large
 }
 
-// releaseBuffer gives an empty buffer back. The caller holds rmu and knows
-// that no slice from Peek is in use.
+// releaseBuffer gives the buffer back if it is empty. The caller knows that
+// no slice from Peek is in use.
 func (k *core) releaseBuffer() {
-	if k.buf != nil && k.r == k.w {
+	if k.buf != nil && k.buf.r == k.buf.w {
 		returnBuffer(k.buf)
-		k.buf, k.r, k.w = nil, 0, 0
+		k.buf = nil
 	}
 }

@@ -74,7 +74,7 @@ func (c *Conn) Handoff(to *Conn) error {
 	if !c.live(k) {
 		return handleError("handoff", k)
 	}
-	if k.do != nil && k.do.active {
+	if k.limits != nil && k.limits.do.active {
 		return k.error("handoff", ErrBusy)
 	}
 	k.peeked = false
@@ -115,7 +115,6 @@ func (c *Conn) Close() error {
 		if k.peeked {
 			k.buf = nil
 		}
-		k.r, k.w = 0, 0
 		k.endRead()
 	}
 	if hook != nil {

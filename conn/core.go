@@ -7,56 +7,71 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 )
 
-// core is the connection itself; Conns are handles on it.
+// core is the connection itself; Conns are handles on it. It is kept small,
+// for servers hold many that are idle: what many connections never need is
+// behind a pointer. For the same reason the way from Peek and Read down to the
+// system call keeps its stack frames small (no defer, errors made elsewhere):
+// a goroutine that waits for a frame must fit the 2 KiB it started with.
 //
 // Three locks, taken in this order: rmu, wmu, mu. rmu and wmu are the I/O
 // locks: they are held across a read or a write, that is their purpose. mu is
 // never held across either. Close takes mu alone, so it can interrupt both.
 type core struct {
-	nc     net.Conn
-	raw    syscall.RawConn // of nc, where bytes can be read through it; else nil
-	probe  syscall.RawConn // of nc or of what it wraps, for Check; else nil
-	opaque bool            // nc transforms bytes (TLS): counts and readiness below it are not those above
+	nc  net.Conn
+	raw syscall.RawConn // of nc, or of what nc wraps; nil if there is none
 
-	gen    atomic.Uint64 // the live handle's; written with rmu, wmu and mu held, read under any of them
-	closed atomic.Bool   // written with mu held
-
-	rmu        sync.Mutex   // one reader at a time; guards the fields below
-	rbusy      atomic.Bool  // a reader is at the transport; written with rmu held
-	avail      atomic.Int32 // w-r as of the last unlock of rmu, for Buffered
-	big        bool         // the next buffer borrowed is a large one
-	peeked     bool         // a slice from Peek may be in use
-	buf        []byte       // nil while no bytes are in it
-	r, w       int          // buf[r:w] has been received and not been read
-	rerr       error        // permanent read error, io.EOF included
-	into       []byte       // where onReadable reads to; nil: into buf
-	got        int          // what onReadable brought
-	gotErr     error
-	onReadable func(fd uintptr) bool
-	checker    *checker // made by the first Check
-
-	wmu   sync.Mutex  // one writer at a time; guards the fields below
-	wbusy atomic.Bool // a write is in progress; written with wmu held
-	werr  error       // permanent write error
-
-	read    atomic.Uint64
+	gen     atomic.Uint64 // the live handle's; written with rmu, wmu and mu held, read under any of them
+	read    atomic.Uint64 // bytes, over the connection's life
 	written atomic.Uint64
 
+	rmu        sync.Mutex // one reader at a time; guards the fields below
+	buf        *buffer    // nil while no bytes are in it
+	got        int        // what onReadable brought; negative: nothing yet
+	gotErrno   syscall.Errno
+	onReadable func(fd uintptr) bool // nil: reads go through nc
+	checker    *checker              // made by the first Check
+	rerr       *Error                // permanent read error; endOfStream for io.EOF
+
+	wmu  sync.Mutex // one writer at a time; guards the field below
+	werr *Error     // permanent write error
+
 	mu      sync.Mutex // guards the fields below
-	err     error      // first fatal error
-	unfit   bool       // an operation failed or timed out
-	mid     bool       // a message is half read or half written
-	rd, wd  time.Time  // the deadlines the caller has set
-	waiting time.Time  // an internal read deadline (ReadAvailable, Check)
-	do      *doState   // made by the first Do
+	err     *Error     // first fatal error; endOfStream for io.EOF
+	limits  *limits    // deadlines; made by the first
 	onClose func()
+
+	avail  atomic.Int32 // bytes buffered as of the last unlock of rmu, for Buffered
+	rbusy  atomic.Bool  // a reader is at the transport; written with rmu held
+	wbusy  atomic.Bool  // a write is in progress; written with wmu held
+	closed atomic.Bool  // written with mu held
+
+	opaque bool // never changes: nc transforms bytes (TLS), so counts and readiness below it are not those above
+	big    bool // rmu: the next buffer borrowed is a large one
+	peeked bool // rmu: a slice from Peek may be in use
+	unfit  bool // mu: an operation failed or timed out
+	mid    bool // mu: a message is half read or half written
+}
+
+// endOfStream stands for io.EOF where a permanent error is kept.
+var endOfStream = &Error{Op: "read", Err: io.EOF}
+
+// public returns the error as callers see it.
+func (e *Error) public() error {
+	switch e {
+	case nil:
+		return nil
+	case endOfStream:
+		return io.EOF
+	}
+	return e
 }
 
 // handleError is what an operation through a handle that has ended gets.
-func handleError(op string, k *core) error {
+//
+//go:noinline
+func handleError(op string, k *core) *Error {
 	e := &Error{Op: op, Err: net.ErrClosed, safe: op == "write" || op == "do"}
 	if k != nil {
 		e.Addr = k.nc.RemoteAddr()
@@ -64,7 +79,8 @@ func handleError(op string, k *core) error {
 	return e
 }
 
-func (k *core) error(op string, err error) error {
+//go:noinline
+func (k *core) error(op string, err error) *Error {
 	return &Error{Op: op, Addr: k.nc.RemoteAddr(), Err: err}
 }
 
@@ -89,12 +105,12 @@ func (c *Conn) beginRead() (*core, error) {
 
 func (k *core) endRead() {
 	if k.closed.Load() {
-		k.r, k.w = 0, 0
+		k.consume(len(k.unread()))
 	}
-	if k.r == k.w && !k.peeked {
+	if !k.peeked {
 		k.releaseBuffer()
 	}
-	k.avail.Store(int32(k.w - k.r))
+	k.avail.Store(int32(len(k.unread())))
 	k.rmu.Unlock()
 }
 
@@ -131,82 +147,85 @@ func lockIdle(mu *sync.Mutex, busy *atomic.Bool) bool {
 	return true
 }
 
-// receive reads once from the transport, waiting for bytes: into p, or into
-// the buffer where p is nil. The caller holds rmu. The error is as the
-// transport gave it, or io.EOF.
-func (k *core) receive(p []byte) (int, error) {
+// fill reads once from the transport into the buffer, waiting for bytes. It
+// invalidates slices from Peek. The caller holds rmu. The error is as the
+// transport gave it, io.EOF, or the permanent one.
+func (k *core) fill() error {
 	if k.rerr != nil {
-		return 0, k.rerr
+		return k.rerr.public()
 	}
 	k.peeked = false
 	k.rbusy.Store(true)
 	var n int
 	var err error
-	if k.raw != nil {
-		k.into = p
-		err = k.raw.Read(k.onReadable)
-		k.into = nil
-		n = k.got
-		if err == nil {
-			err = k.gotErr
-		}
-		k.got, k.gotErr = 0, nil
+	if k.onReadable != nil {
+		n, err = k.fillRaw()
 	} else {
-		dst := p
-		if dst == nil {
-			dst = k.room()
-		}
-		n, err = k.nc.Read(dst)
+		room := k.room()
+		n, err = k.nc.Read(room)
 		// A reader parked here holds its buffer, so a large one is worth
 		// having only while reads fill what they are given.
-		k.big = p == nil && n == len(dst)
+		k.big = n == len(room)
 	}
 	k.rbusy.Store(false)
 	if n > 0 {
+		k.buf.w += n
+	}
+	return k.received(n, err)
+}
+
+// readDirect reads once from the transport into p, past the buffer, which is
+// empty.
+func (k *core) readDirect(p []byte) (int, error) {
+	if k.rerr != nil {
+		return 0, k.rerr.public()
+	}
+	k.releaseBuffer()
+	k.rbusy.Store(true)
+	n, err := k.nc.Read(p)
+	k.rbusy.Store(false)
+	return n, k.received(n, err)
+}
+
+// received accounts for a read. Bytes that came with a permanent error are
+// delivered first, the error with the next read.
+func (k *core) received(n int, err error) error {
+	if n > 0 {
 		k.read.Add(uint64(n))
-		if p == nil {
-			k.w += n
-		}
 		if err != nil && !isTimeout(err) {
-			k.rerr = k.readError(err) // for the next call; this one has bytes
+			_ = k.readError(err)
 		}
-		return n, nil
+		return nil
 	}
 	if err == nil {
-		err = io.ErrNoProgress
+		return io.ErrNoProgress
 	}
-	return 0, err
+	return err
 }
 
-// readError makes the public error of a failed read and keeps what is
-// permanent.
+// readError makes the public error of a failed read and keeps it if it is
+// permanent. The caller holds rmu.
 func (k *core) readError(err error) error {
-	if err == k.rerr {
+	if k.rerr != nil {
+		return k.rerr.public()
+	}
+	if err == io.EOF {
+		k.rerr = endOfStream
+		k.failed(k.rerr, true)
 		return err
 	}
-	timeout := false
-	if err != io.EOF {
-		err = &Error{Op: "read", Addr: k.nc.RemoteAddr(), Err: k.tidy(err)}
-		timeout = isTimeout(err)
+	e := k.error("read", err)
+	fatal := !e.Timeout()
+	if fatal {
+		k.rerr = e
 	}
-	if !timeout {
-		k.rerr = err
-	}
-	k.failed(err, !timeout)
-	return err
-}
-
-// tidy turns the error of a read through the RawConn into that of a plain one.
-func (k *core) tidy(err error) error {
-	if op, ok := err.(*net.OpError); ok && op.Op == "raw-read" {
-		return &net.OpError{Op: "read", Net: op.Net, Source: k.nc.LocalAddr(), Addr: k.nc.RemoteAddr(), Err: op.Err}
-	}
-	return err
+	k.failed(e, fatal)
+	return e
 }
 
 // failed notes that an operation failed; fatal says that the connection is
 // lost with it.
-func (k *core) failed(err error, fatal bool) {
+func (k *core) failed(err *Error, fatal bool) {
 	k.mu.Lock()
 	k.unfit = true
 	if fatal && k.err == nil {

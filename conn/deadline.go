@@ -1,12 +1,17 @@
 package conn
 
-import (
-	"time"
-)
+import "time"
 
 // longAgo is a deadline that has passed on any clock, that of a synctest
 // bubble included.
 var longAgo = time.Unix(1, 0)
+
+// limits are the deadlines of a connection, guarded by core.mu.
+type limits struct {
+	read, write time.Time // the caller's
+	wait        time.Time // an internal read deadline (ReadAvailable, Check)
+	do          doState   // the context's
+}
 
 // SetDeadline sets the read and the write deadline, as net.Conn says; the
 // zero time means none. During Do the earlier of it and the context's counts.
@@ -28,27 +33,50 @@ func (c *Conn) setDeadline(t time.Time, read, write bool) error {
 	if !c.live(k) {
 		return handleError("deadline", k)
 	}
+	l := k.makeLimits()
 	if read {
-		k.rd = t
+		l.read = t
 	}
 	if write {
-		k.wd = t
+		l.write = t
 	}
-	if err := k.applyDeadlines(read, write); err != nil {
+	var err error
+	switch {
+	case l.do.active || !l.wait.IsZero():
+		err = k.applyLimits(read, write)
+	case !write:
+		err = k.nc.SetReadDeadline(t)
+	case !read:
+		err = k.nc.SetWriteDeadline(t)
+	default:
+		err = k.nc.SetDeadline(t)
+	}
+	if err != nil {
 		return k.error("deadline", err)
 	}
 	return nil
 }
 
-// applyDeadlines gives the transport the deadlines in effect: the earliest of
-// the caller's, the context's and the internal one. The caller holds mu.
-func (k *core) applyDeadlines(read, write bool) error {
-	rd, wd := earliest(k.rd, k.waiting), k.wd
-	if d := k.do; d != nil && d.active {
-		rd, wd = earliest(rd, d.deadline), earliest(wd, d.deadline)
-		if d.interrupted {
-			rd, wd = longAgo, longAgo
-		}
+// makeLimits returns the limits, which it makes if there are none. The caller
+// holds mu.
+func (k *core) makeLimits() *limits {
+	if k.limits == nil {
+		k.limits = new(limits)
+	}
+	return k.limits
+}
+
+// applyLimits gives the transport the deadlines in effect: the earliest of the
+// caller's, the context's and the internal one. The caller holds mu and has
+// made the limits.
+func (k *core) applyLimits(read, write bool) error {
+	l := k.limits
+	rd, wd := earliest(l.read, l.wait), l.write
+	if l.do.active {
+		rd, wd = earliest(rd, l.do.deadline), earliest(wd, l.do.deadline)
+	}
+	if l.do.active && l.do.interrupted {
+		rd, wd = longAgo, longAgo
 	}
 	switch {
 	case read && write && rd.Equal(wd):
@@ -65,6 +93,7 @@ func (k *core) applyDeadlines(read, write bool) error {
 	}
 }
 
+// earliest returns the earlier of two deadlines, zero meaning none.
 func earliest(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -75,8 +104,8 @@ func earliest(a, b time.Time) time.Time {
 // setWait sets the internal read deadline; the zero time ends it.
 func (k *core) setWait(t time.Time) {
 	k.mu.Lock()
-	k.waiting = t
-	_ = k.applyDeadlines(true, false) // it fails on a closed connection, and so will the read
+	k.makeLimits().wait = t
+	_ = k.applyLimits(true, false) // it fails on a closed connection, and so will the read
 	k.mu.Unlock()
 }
 
@@ -85,12 +114,13 @@ func (k *core) setWait(t time.Time) {
 func (k *core) callerTimedOut() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	limit := k.rd
-	if d := k.do; d != nil && d.active {
-		if d.interrupted {
+	l := k.limits
+	limit := l.read
+	if l.do.active {
+		if l.do.interrupted {
 			return true
 		}
-		limit = earliest(limit, d.deadline)
+		limit = earliest(limit, l.do.deadline)
 	}
 	return !limit.IsZero() && !time.Now().Before(limit)
 }

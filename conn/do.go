@@ -6,9 +6,9 @@ import (
 )
 
 // doState is what Do keeps on a connection. It is guarded by core.mu, but for
-// the two fields that never change.
+// the two fields that the first Do makes and none changes.
 type doState struct {
-	interrupt func()        // for context.AfterFunc, made once
+	interrupt func()        // for context.AfterFunc
 	fired     chan struct{} // gets one token from each interrupt
 
 	active      bool
@@ -55,10 +55,9 @@ func (c *Conn) beginDo(deadline time.Time) error {
 	if !c.live(k) {
 		return handleError("do", k)
 	}
-	d := k.do
-	if d == nil {
-		d = &doState{interrupt: k.interrupt, fired: make(chan struct{}, 1)}
-		k.do = d
+	d := &k.makeLimits().do
+	if d.interrupt == nil {
+		d.interrupt, d.fired = k.interrupt, make(chan struct{}, 1)
 	}
 	if d.active {
 		return &Error{Op: "do", Addr: k.nc.RemoteAddr(), Err: ErrBusy, safe: true}
@@ -67,7 +66,7 @@ func (c *Conn) beginDo(deadline time.Time) error {
 	if deadline.IsZero() {
 		return nil
 	}
-	if err := k.applyDeadlines(true, true); err != nil {
+	if err := k.applyLimits(true, true); err != nil {
 		d.active = false
 		return &Error{Op: "do", Addr: k.nc.RemoteAddr(), Err: err, safe: true}
 	}
@@ -77,13 +76,13 @@ func (c *Conn) beginDo(deadline time.Time) error {
 // runDo runs f with the interrupt armed, and leaves nothing behind even if f
 // panics.
 func (k *core) runDo(ctx context.Context, f func() error) error {
-	stop := context.AfterFunc(ctx, k.do.interrupt)
+	stop := context.AfterFunc(ctx, k.limits.do.interrupt)
 	defer k.endDo(stop)
 	return f()
 }
 
 func (k *core) endDo(stop func() bool) {
-	d := k.do
+	d := &k.limits.do
 	if !stop() {
 		<-d.fired
 	}
@@ -92,17 +91,18 @@ func (k *core) endDo(stop func() bool) {
 	restore := d.interrupted || !d.deadline.IsZero()
 	d.active = false
 	if restore {
-		_ = k.applyDeadlines(true, true) // it fails on a closed connection only
+		_ = k.applyLimits(true, true) // it fails on a closed connection only
 	}
 }
 
 // interrupt makes the I/O in progress, and any that f still begins, time out.
 func (k *core) interrupt() {
 	k.mu.Lock()
-	k.do.interrupted = true
-	_ = k.applyDeadlines(true, true)
+	d := &k.limits.do
+	d.interrupted = true
+	_ = k.applyLimits(true, true)
 	k.mu.Unlock()
-	k.do.fired <- struct{}{}
+	d.fired <- struct{}{}
 }
 
 // doError makes the error of Do from the error of f.

@@ -21,7 +21,7 @@ func (c *Conn) Err() error {
 	if k.gen.Load() != c.gen {
 		return handleError("read", k)
 	}
-	return k.err
+	return k.err.public()
 }
 
 // SetMidMessage marks the connection as stopped inside a message (true) or
@@ -73,16 +73,17 @@ func (c *Conn) whyNotReusable(k *core) error {
 	case k.gen.Load() != c.gen:
 		return net.ErrClosed
 	case k.err != nil:
-		return k.err
-	case k.do != nil && k.do.active:
+		return k.err.public()
+	case k.limits != nil && k.limits.do.active:
 		return ErrBusy
-	case k.w > k.r:
+	case !k.empty():
 		return ErrUnread
 	case k.mid:
 		return ErrMidMessage
 	case k.unfit:
 		return ErrUnfit
-	case !k.rd.IsZero() || !k.wd.IsZero():
+	}
+	if l := k.limits; l != nil && !(l.read.IsZero() && l.write.IsZero()) {
 		return ErrDeadlineSet
 	}
 	return nil
@@ -121,20 +122,20 @@ func (c *Conn) Check() error {
 // check does the work of Check. The caller holds rmu.
 func (k *core) check() error {
 	k.mu.Lock()
-	err := k.err
+	fatal := k.err
 	k.mu.Unlock()
 	switch {
-	case err == io.EOF:
+	case fatal == endOfStream:
 		return ErrPeerClosed
-	case err != nil:
-		return err
-	case k.w > k.r:
+	case fatal != nil:
+		return fatal
+	case !k.empty():
 		return ErrUnread
-	case k.probe != nil:
+	case k.raw != nil:
 		return k.checkSocket()
 	}
 	k.setWait(time.Now().Add(checkWait))
-	_, err = k.receive(nil)
+	err := k.fill()
 	k.setWait(time.Time{})
 	switch {
 	case err == nil:
@@ -144,5 +145,5 @@ func (k *core) check() error {
 	case isTimeout(err):
 		return nil
 	}
-	return k.tidy(err)
+	return err
 }

@@ -10,22 +10,36 @@ func (c *Conn) Peek(n int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer k.endRead()
-	if n < 0 {
-		return nil, k.error("read", ErrNegativeCount)
+	err = k.fillTo(n)
+	b := k.unread()
+	k.peeked = len(b) > 0
+	k.endRead()
+	if err != nil {
+		return b, err
 	}
-	for k.w-k.r < n && k.w-k.r < largeBuffer {
-		if _, err := k.receive(nil); err != nil {
-			err = k.readError(err)
-			k.peeked = k.w > k.r
-			return k.buf[k.r:k.w], err
+	if uint(n) > uint(len(b)) {
+		return b, k.peekError(n)
+	}
+	return b[:n:n], nil
+}
+
+// fillTo reads until n bytes are buffered, or as many as fit.
+func (k *core) fillTo(n int) error {
+	for {
+		if have := len(k.unread()); have >= n || have >= largeBuffer {
+			return nil
+		}
+		if err := k.fill(); err != nil {
+			return k.readError(err)
 		}
 	}
-	k.peeked = k.w > k.r
-	if n > largeBuffer {
-		return k.buf[k.r:k.w], k.error("read", ErrBufferFull)
+}
+
+func (k *core) peekError(n int) error {
+	if n < 0 {
+		return k.error("read", ErrNegativeCount)
 	}
-	return k.buf[k.r : k.r+n : k.r+n], nil
+	return k.error("read", ErrBufferFull)
 }
 
 // Discard skips the next n bytes, waiting for those that are not buffered.
@@ -36,22 +50,23 @@ func (c *Conn) Discard(n int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer k.endRead()
+	left := n
+	for err == nil {
+		skip := max(0, min(left, len(k.unread())))
+		k.consume(skip)
+		left -= skip
+		if left <= 0 {
+			break
+		}
+		if err = k.fill(); err != nil {
+			err = k.readError(err)
+		}
+	}
+	k.endRead()
 	if n < 0 {
 		return 0, k.error("read", ErrNegativeCount)
 	}
-	left := n
-	for {
-		skip := min(left, k.w-k.r)
-		k.r += skip
-		left -= skip
-		if left == 0 {
-			return n, nil
-		}
-		if _, err := k.receive(nil); err != nil {
-			return n - left, k.readError(err)
-		}
-	}
+	return n - left, err
 }
 
 // Buffered returns how many bytes can be read without touching the transport.

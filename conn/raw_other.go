@@ -7,4 +7,6 @@ type checker struct{}
 
 func (k *core) openRaw() {}
 
+func (k *core) fillRaw() (int, error) { return 0, nil }
+
 func (k *core) checkSocket() error { return nil }

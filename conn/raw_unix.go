@@ -9,28 +9,13 @@ import (
 	"syscall"
 )
 
-// openRaw finds what can be had of nc's descriptor.
+// openRaw finds what can be had of nc's descriptor, or of that of a connection
+// it wraps.
 func (k *core) openRaw() {
-	switch nc := k.nc.(type) {
-	// Only these types themselves are read through the descriptor: a type
-	// that embeds one of them has the method too, but its own way to read.
-	case *net.TCPConn:
-		k.raw = rawConn(nc)
-	case *net.UnixConn:
-		if addr := nc.LocalAddr(); addr != nil && addr.Network() == "unix" {
-			k.raw = rawConn(nc)
-		}
-	}
-	if k.raw != nil {
-		k.probe = k.raw
-		k.onReadable = k.readReady
-		return
-	}
 	nc := k.nc
 	for range 8 { // deeper than any sane stack of wrappers
-		if k.probe = rawConn(nc); k.probe != nil {
-			k.opaque = true
-			return
+		if k.raw = rawConn(nc); k.raw != nil {
+			break
 		}
 		inner, ok := nc.(interface{ NetConn() net.Conn })
 		if !ok {
@@ -38,6 +23,25 @@ func (k *core) openRaw() {
 		}
 		nc = inner.NetConn()
 	}
+	if isSocket(k.nc) {
+		k.onReadable = k.readCallback()
+	} else {
+		k.opaque = true
+	}
+}
+
+// isSocket reports whether reading nc is the same as reading its descriptor.
+// A type that embeds one of these has their SyscallConn too, but may have its
+// own way to read.
+func isSocket(nc net.Conn) bool {
+	switch nc := nc.(type) {
+	case *net.TCPConn:
+		return true
+	case *net.UnixConn:
+		addr := nc.LocalAddr()
+		return addr != nil && addr.Network() == "unix"
+	}
+	return false
 }
 
 func rawConn(nc net.Conn) syscall.RawConn {
@@ -52,33 +56,67 @@ func rawConn(nc net.Conn) syscall.RawConn {
 	return raw
 }
 
-// readReady is the RawConn's callback: one attempt to read. It runs on the
-// reader's goroutine, which holds rmu. False makes the RawConn wait for
-// readability and call again, and until then the buffer belongs to others.
-func (k *core) readReady(fd uintptr) bool {
-	p := k.into
-	if p == nil {
-		p = k.room()
-	}
-	n, err := syscall.Read(int(fd), p)
-	for err == syscall.EINTR {
-		n, err = syscall.Read(int(fd), p)
-	}
-	switch {
-	case err == syscall.EAGAIN:
-		k.releaseBuffer()
-		return false
-	case err != nil:
-		k.gotErr = os.NewSyscallError("read", err)
-	case n == 0:
-		k.gotErr = io.EOF
-	default:
-		k.got = n
-		if k.into == nil {
-			k.big = n > smallBuffer || n == len(p)
+// fillRaw waits for bytes and reads once into the buffer. The RawConn calls
+// onReadable at once and again when the socket has become readable, which
+// gives the buffer back before the wait; so after a wait there is none, and
+// fillRaw borrows one here, where the stack is shallower, and goes again.
+func (k *core) fillRaw() (int, error) {
+	for {
+		k.room()
+		k.got, k.gotErrno = -1, 0
+		err := k.raw.Read(k.onReadable)
+		switch n := k.got; {
+		case n > 0:
+			return n, nil
+		case err != nil || n == 0 || k.gotErrno != 0:
+			return 0, k.rawReadError(err)
 		}
 	}
-	return true
+}
+
+// rawReadError says what a plain read would have said.
+//
+//go:noinline
+func (k *core) rawReadError(err error) error {
+	switch op, ok := err.(*net.OpError); {
+	case ok:
+		err = op.Err
+	case err != nil:
+	case k.gotErrno != 0:
+		err = os.NewSyscallError("read", k.gotErrno)
+	default:
+		return io.EOF
+	}
+	addr := k.nc.RemoteAddr()
+	return &net.OpError{Op: "read", Net: addr.Network(), Source: k.nc.LocalAddr(), Addr: addr, Err: err}
+}
+
+// readCallback makes onReadable: one attempt to read, on the goroutine of the
+// reader, which holds rmu. False makes the RawConn wait for readability, and
+// until then the buffer belongs to others.
+func (k *core) readCallback() func(fd uintptr) bool {
+	return func(fd uintptr) bool {
+		if k.buf == nil {
+			return true // woken
+		}
+		b := k.buf
+		n, err := syscall.Read(int(fd), b.data[b.w:])
+		for err == syscall.EINTR {
+			n, err = syscall.Read(int(fd), b.data[b.w:])
+		}
+		if err == nil {
+			k.got = n
+			k.big = n > smallBuffer || n == len(b.data)-b.w
+			return true
+		}
+		if err == syscall.EAGAIN {
+			// With bytes in it the buffer stays, and the next call reads.
+			k.releaseBuffer()
+			return false
+		}
+		k.gotErrno, _ = err.(syscall.Errno) // it is nothing else
+		return true
+	}
 }
 
 // checker holds what the MSG_PEEK callback works with, so that a Check
@@ -108,7 +146,7 @@ func (k *core) checkSocket() error {
 		ck.peek = ck.run
 		k.checker = ck
 	}
-	if err := k.probe.Control(ck.peek); err != nil {
+	if err := k.raw.Control(ck.peek); err != nil {
 		return err
 	}
 	switch {

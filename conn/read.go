@@ -19,31 +19,31 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer k.endRead()
-	if len(p) == 0 {
-		return 0, nil
+	n := 0
+	if len(p) > 0 {
+		n, err = k.readInto(p)
+		if err != nil {
+			err = k.readError(err)
+		}
 	}
-	n, err := k.readInto(p)
-	if err != nil {
-		return n, k.readError(err)
-	}
-	return n, nil
+	k.endRead()
+	return n, err
 }
 
 // readInto reads once, buffered bytes first. A p as large as a buffer is
 // filled without one.
 func (k *core) readInto(p []byte) (int, error) {
 	k.peeked = false
-	if k.r == k.w {
+	if k.empty() {
 		if len(p) >= smallBuffer {
-			return k.receive(p)
+			return k.readDirect(p)
 		}
-		if _, err := k.receive(nil); err != nil {
+		if err := k.fill(); err != nil {
 			return 0, err
 		}
 	}
-	n := copy(p, k.buf[k.r:k.w])
-	k.r += n
+	n := copy(p, k.unread())
+	k.consume(n)
 	return n, nil
 }
 
@@ -56,20 +56,19 @@ func (c *Conn) ReadFull(p []byte) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer k.endRead()
-	for n < len(p) {
-		m, err := k.readInto(p[n:])
+	for n < len(p) && err == nil {
+		var m int
+		m, err = k.readInto(p[n:])
 		n += m
-		if err == nil {
-			continue
-		}
-		err = k.readError(err)
-		if err == io.EOF && n > 0 {
-			err = io.ErrUnexpectedEOF
-		}
-		return n, err
 	}
-	return n, nil
+	if err != nil {
+		err = k.readError(err)
+	}
+	k.endRead()
+	if err == io.EOF && n > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 // ReadUntil appends to dst everything up to and including delim and returns
@@ -94,12 +93,12 @@ func (c *Conn) ReadUntil(dst, delim []byte, max int) ([]byte, error) {
 	k.peeked = false
 	start := len(dst)
 	for {
-		if k.r == k.w {
-			if _, err := k.receive(nil); err != nil {
+		if k.empty() {
+			if err := k.fill(); err != nil {
 				return dst, k.readError(err)
 			}
 		}
-		data := k.buf[k.r:k.w]
+		data := k.unread()
 		if left := max - (len(dst) - start); len(data) > left {
 			data = data[:left]
 		}
@@ -108,7 +107,7 @@ func (c *Conn) ReadUntil(dst, delim []byte, max int) ([]byte, error) {
 			data = data[:end]
 		}
 		dst = append(dst, data...)
-		k.r += len(data)
+		k.consume(len(data))
 		if end >= 0 {
 			return dst, nil
 		}
@@ -154,8 +153,8 @@ func (c *Conn) ReadAvailable(dst []byte, short int, wait time.Duration) ([]byte,
 	defer k.endRead()
 	k.peeked = false
 	start := len(dst)
-	if k.r == k.w {
-		if _, err := k.receive(nil); err != nil {
+	if k.empty() {
+		if err := k.fill(); err != nil {
 			return dst, k.readError(err)
 		}
 	}
@@ -166,7 +165,7 @@ func (c *Conn) ReadAvailable(dst []byte, short int, wait time.Duration) ([]byte,
 	defer k.setWait(time.Time{})
 	for {
 		k.setWait(time.Now().Add(wait))
-		_, err := k.receive(nil)
+		err := k.fill()
 		if err == nil {
 			dst = k.takeBuffered(dst)
 			continue
@@ -179,7 +178,8 @@ func (c *Conn) ReadAvailable(dst []byte, short int, wait time.Duration) ([]byte,
 }
 
 func (k *core) takeBuffered(dst []byte) []byte {
-	dst = append(dst, k.buf[k.r:k.w]...)
-	k.r = k.w
+	data := k.unread()
+	dst = append(dst, data...)
+	k.consume(len(data))
 	return dst
 }

@@ -18,15 +18,18 @@ func (c *Conn) Write(p []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer k.endWrite()
+	n := 0
 	if k.werr != nil {
-		return 0, k.brokenWrite()
+		err = k.brokenWrite()
+	} else if len(p) > 0 {
+		n, err = k.nc.Write(p)
+		k.written.Add(uint64(n))
+		if err != nil {
+			err = k.writeError(int64(n), err)
+		}
 	}
-	if len(p) == 0 {
-		return 0, nil
-	}
-	n, err := k.nc.Write(p)
-	return n, k.wrote(int64(n), err)
+	k.endWrite()
+	return n, err
 }
 
 // WriteBuffers writes the concatenation of bufs as one write: small ones are
@@ -55,17 +58,20 @@ func (c *Conn) WriteBuffers(bufs [][]byte) (int64, error) {
 	default:
 		n, err = k.writeVector(bufs)
 	}
-	return n, k.wrote(n, err)
+	k.written.Add(uint64(n))
+	if err != nil {
+		err = k.writeError(n, err)
+	}
+	return n, err
 }
 
 func (k *core) writeJoined(bufs [][]byte, total int) (int64, error) {
 	b := borrowBuffer(total > smallBuffer)
 	defer returnBuffer(b)
-	n := 0
 	for _, p := range bufs {
-		n += copy(b[n:], p)
+		b.w += copy(b.data[b.w:], p)
 	}
-	n, err := k.nc.Write(b[:n])
+	n, err := k.nc.Write(b.data[:b.w])
 	return int64(n), err
 }
 
@@ -88,14 +94,13 @@ func (k *core) writeVector(bufs [][]byte) (int64, error) {
 	return n, err
 }
 
-// wrote accounts for a write. The caller holds wmu.
-func (k *core) wrote(n int64, err error) error {
-	k.written.Add(uint64(n))
-	if err == nil {
-		return nil
-	}
+// writeError makes the public error of a write that failed after n bytes and
+// keeps it if it is permanent. The caller holds wmu.
+//
+//go:noinline
+func (k *core) writeError(n int64, err error) error {
 	fatal := k.opaque || !isTimeout(err)
-	err = &Error{
+	e := &Error{
 		Op:      "write",
 		Addr:    k.nc.RemoteAddr(),
 		Written: n,
@@ -103,12 +108,13 @@ func (k *core) wrote(n int64, err error) error {
 		safe:    n == 0 && !k.opaque,
 	}
 	if fatal {
-		k.werr = err
+		k.werr = e
 	}
-	k.failed(err, fatal)
-	return err
+	k.failed(e, fatal)
+	return e
 }
 
+//go:noinline
 func (k *core) brokenWrite() error {
 	return &Error{Op: "write", Addr: k.nc.RemoteAddr(), Err: &brokenError{k.werr}, safe: true}
 }
