@@ -1,0 +1,96 @@
+package retry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Error is what Do returns when the context ended the call. It unwraps to both
+// its errors, so errors.Is finds the context's and the operation's.
+type Error struct {
+	// Attempts is how many were begun.
+	Attempts int
+	// Context is, or wraps, ctx.Err() and context.Cause(ctx). Where ctx had
+	// not ended but its deadline left no time for another attempt, it wraps
+	// context.DeadlineExceeded.
+	Context error
+	// Last is the last error that says why an attempt failed; nil if no
+	// attempt did.
+	Last error
+}
+
+var errNoTime = fmt.Errorf("deadline passes before the next attempt: %w", context.DeadlineExceeded)
+
+func (e *Error) Error() string {
+	if e.Last == nil {
+		return fmt.Sprintf("retry: %v before the first attempt", e.Context)
+	}
+	return fmt.Sprintf("retry: %v after %d attempt(s), last error: %v", e.Context, e.Attempts, e.Last)
+}
+
+// Unwrap returns Context and, if there is one, Last.
+func (e *Error) Unwrap() []error {
+	if e.Last == nil {
+		return []error{e.Context}
+	}
+	return []error{e.Context, e.Last}
+}
+
+// Timeout says whether a deadline ended the call rather than a cancellation.
+func (e *Error) Timeout() bool { return errors.Is(e.Context, context.DeadlineExceeded) }
+
+// Temporary is there to make Error a net.Error; it is the same as Timeout.
+func (e *Error) Temporary() bool { return e.Timeout() }
+
+// FieldError names the configuration field that Validate refused.
+type FieldError struct {
+	Field string
+	Err   error
+}
+
+func (e *FieldError) Error() string {
+	if inner, ok := e.Err.(*FieldError); ok {
+		return "retry: " + e.Field + "." + inner.Field + ": " + inner.Err.Error()
+	}
+	return "retry: " + e.Field + ": " + e.Err.Error()
+}
+
+// Unwrap returns what is wrong with the field.
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// SafeToRetry reports whether err says of itself that the operation had no
+// effect and can be repeated: whether the first error in its tree that has a
+// SafeToRetry() bool method returns true. An error that does not say is not
+// safe. Errors of the conn and pool packages say it where no byte left the
+// process (gRPC's proposal A6 calls this a transparent retry).
+func SafeToRetry(err error) bool {
+	var s interface{ SafeToRetry() bool }
+	return errors.As(err, &s) && s.SafeToRetry()
+}
+
+// Permanent marks err, so that Do returns it without another attempt. Do takes
+// the mark off where it is the outermost; nil stays nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &permanentError{err}
+}
+
+type permanentError struct{ err error }
+
+func (e *permanentError) Error() string { return e.err.Error() }
+func (e *permanentError) Unwrap() error { return e.err }
+
+// permanent says whether err carries the mark, and what to return for it.
+func permanent(err error) (bare error, ok bool) {
+	var p *permanentError
+	if !errors.As(err, &p) {
+		return err, false
+	}
+	if err == error(p) {
+		return p.err, true
+	}
+	return err, true
+}
