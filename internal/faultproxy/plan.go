@@ -9,8 +9,8 @@ import (
 // bytes, half-closes and resets pass in both directions.
 type Plan struct {
 	// Refuse resets the connection as soon as it is accepted, without dialing
-	// the target. The client's dial has succeeded by then; for one that fails
-	// see Proxy.Refuse.
+	// the target. The client's dial has mostly succeeded by then; for one that
+	// fails see Proxy.Refuse.
 	Refuse bool
 	// Up is done to the bytes from client to server, Down to the others.
 	Up, Down Fault

@@ -95,14 +95,14 @@ func TestHalfCloseLeavesTheOtherDirection(t *testing.T) {
 }
 
 func TestReset(t *testing.T) {
-	for _, after := range []int64{0, 1, 4} {
+	p := start(t, echo(t), always(faultproxy.Plan{Up: faultproxy.Fault{End: faultproxy.Reset}}))
+	requireResetAtOnce(t, p)
+	for _, after := range []int64{1, 4} {
 		p := start(t, echo(t), always(faultproxy.Plan{Down: faultproxy.Fault{End: faultproxy.Reset, After: after}}))
 		c := dial(t, p)
-		var got []byte
 		_, err := c.Write([]byte("abcdef"))
-		if err == nil { // with a reset before the first byte, Write may be told
-			got, err = io.ReadAll(c)
-		}
+		require.NoError(t, err)
+		got, err := io.ReadAll(c)
 		require.ErrorIs(t, err, syscall.ECONNRESET)
 		require.LessOrEqual(t, int64(len(got)), after)
 		require.Equal(t, uint64(1), p.Counts().Resets)
@@ -140,7 +140,7 @@ func TestRefuse(t *testing.T) {
 	roundTrip(t, dial(t, p))
 
 	p.SetPlan(always(faultproxy.Plan{Refuse: true}))
-	requireReset(t, dial(t, p))
+	requireResetAtOnce(t, p)
 	require.Equal(t, uint64(1), p.Counts().Refused)
 	p.SetPlan(nil)
 	roundTrip(t, dial(t, p))
@@ -161,7 +161,7 @@ func TestTargetGone(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
 	p := start(t, l.Addr().String(), nil)
-	requireReset(t, dial(t, p))
+	requireResetAtOnce(t, p)
 	require.Equal(t, uint64(1), p.Counts().DialErrors)
 	p.SetTarget(echo(t))
 	roundTrip(t, dial(t, p))
@@ -262,5 +262,16 @@ func roundTrip(t *testing.T, c *net.TCPConn) {
 func requireReset(t *testing.T, c *net.TCPConn) {
 	t.Helper()
 	_, err := io.ReadAll(c)
+	require.ErrorIs(t, err, syscall.ECONNRESET)
+}
+
+// requireResetAtOnce: the reset may overtake the end of the dial.
+func requireResetAtOnce(t *testing.T, p *faultproxy.Proxy) {
+	t.Helper()
+	c, err := net.Dial("tcp", p.Addr())
+	if err == nil {
+		defer c.Close()
+		_, err = io.ReadAll(c)
+	}
 	require.ErrorIs(t, err, syscall.ECONNRESET)
 }
