@@ -1,0 +1,66 @@
+package retry_test
+
+import (
+	"context"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/retry"
+)
+
+func TestValidate(t *testing.T) {
+	for _, c := range []struct {
+		policy retry.Policy
+		want   string // empty: valid
+	}{
+		{retry.Policy{}, ""},
+		{retry.Policy{MaxAttempts: -1, PerAttemptTimeout: -1, MaxElapsed: -1}, ""},
+		{retry.Policy{Backoff: retry.Constant(-1)}, ""},
+		{retry.Policy{Backoff: chain{}}, ""},
+		{retry.Policy{Backoff: retry.Exponential{}}, ""},
+		{retry.Policy{Backoff: retry.Exponential{Base: time.Hour}}, ""},
+		{retry.Policy{Backoff: retry.Exponential{Base: 1, Max: 1, Factor: 1}}, ""},
+		{retry.Policy{Backoff: retry.Decorrelated{}}, ""},
+		{retry.Policy{Budget: &retry.Budget{}}, ""},
+		{retry.Policy{Budget: &retry.Budget{Ratio: -1, PerSecond: -1, Burst: -1}}, ""},
+		{retry.Policy{Backoff: retry.Exponential{Base: -1}}, "retry: Policy.Backoff.Base: is negative"},
+		{retry.Policy{Backoff: retry.Exponential{Max: -1}}, "retry: Policy.Backoff.Max: is negative"},
+		{retry.Policy{Backoff: retry.Exponential{Base: 2, Max: 1}}, "retry: Policy.Backoff.Max: is less than Base"},
+		{retry.Policy{Backoff: retry.Exponential{Factor: 0.5}}, "retry: Policy.Backoff.Factor: must be a finite number of at least 1"},
+		{retry.Policy{Backoff: retry.Exponential{Factor: math.NaN()}}, "retry: Policy.Backoff.Factor: must be a finite number of at least 1"},
+		{retry.Policy{Backoff: retry.Exponential{Factor: math.Inf(1)}}, "retry: Policy.Backoff.Factor: must be a finite number of at least 1"},
+		{retry.Policy{Backoff: retry.Decorrelated{Base: -1}}, "retry: Policy.Backoff.Base: is negative"},
+		{retry.Policy{Backoff: retry.Decorrelated{Base: 2, Max: 1}}, "retry: Policy.Backoff.Max: is less than Base"},
+		{retry.Policy{Budget: &retry.Budget{Ratio: math.NaN()}}, "retry: Policy.Budget.Ratio: must be finite"},
+		{retry.Policy{Budget: &retry.Budget{PerSecond: math.Inf(1)}}, "retry: Policy.Budget.PerSecond: must be finite"},
+	} {
+		err := c.policy.Validate()
+		if c.want == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.EqualError(t, err, c.want)
+		var field *retry.FieldError
+		require.ErrorAs(t, err, &field)
+		require.ErrorAs(t, field.Err, &field)
+	}
+	require.EqualError(t, retry.Exponential{Base: -1}.Validate(), "retry: Base: is negative")
+}
+
+// What Validate refuses, Do survives: no panic, no wait without end.
+func TestInvalidPoliciesStillEnd(t *testing.T) {
+	for _, p := range []retry.Policy{
+		{Backoff: retry.Exponential{Base: 1, Max: 1, Factor: math.Inf(1)}},
+		{Backoff: retry.Exponential{Base: 2, Max: 1, Factor: math.NaN()}},
+		{Backoff: retry.Decorrelated{Base: 2, Max: 1}},
+		{Backoff: retry.Constant(0), Budget: &retry.Budget{Ratio: math.NaN(), PerSecond: math.NaN()}},
+		{Backoff: retry.Constant(0), Budget: &retry.Budget{Ratio: math.Inf(1), PerSecond: math.Inf(1), Burst: math.MaxInt}},
+	} {
+		calls := 0
+		require.Error(t, retry.Do(context.Background(), p, func(context.Context) error { calls++; return unsent(true) }))
+		require.Equal(t, retry.DefaultMaxAttempts, calls)
+	}
+}
