@@ -1,0 +1,206 @@
+package gtcp
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+)
+
+const (
+	// MaxLineSize is the most that RecvLine and RecvTill read in search of
+	// their delimiter, in bytes, so that a peer that never sends it cannot
+	// fill the memory.
+	MaxLineSize = 16 << 20
+
+	// defaultBufferWait is how long Recv(-1) waits for more.
+	defaultBufferWait = time.Millisecond
+	// shortRead is the size, in bytes, that a first read must reach for
+	// Recv(-1) to wait for more; Recv(0) reads no more than that.
+	shortRead = 128
+)
+
+// Conn is a TCP connection as gtcp has it. One goroutine may send while
+// another receives; of several that do the same, each sends or receives its
+// message whole. All reading goes through one buffer, so methods can be mixed.
+//
+// A Conn is made by one of the New functions. The zero Conn is a closed one.
+type Conn struct {
+	// Conn is the connection's net.Conn: what Read, Write, Close and the
+	// addresses come from. It is the same stream of bytes as the methods of
+	// this type use. NetConn has the socket below it.
+	net.Conn
+	stream *stream
+}
+
+// NewConn dials a TCP address such as "127.0.0.1:80". The optional timeout
+// bounds the dial: 30 seconds by default, zero for no bound but the system's.
+func NewConn(addr string, timeout ...time.Duration) (*Conn, error) {
+	return connOf(dialPlain(addr, timeout...))
+}
+
+// NewConnTLS dials a TLS server; see NewNetConnTLS.
+func NewConnTLS(addr string, config *tls.Config) (*Conn, error) {
+	return connOf(dialTLS(addr, config))
+}
+
+// NewConnKeyCrt dials a TLS server with a client certificate from files; see
+// NewNetConnKeyCrt.
+func NewConnKeyCrt(addr, crtFile, keyFile string) (*Conn, error) {
+	config, err := LoadKeyCrt(crtFile, keyFile)
+	if err != nil {
+		return nil, err
+	}
+	return NewConnTLS(addr, config)
+}
+
+// connOf makes a Conn of what a dial returned.
+func connOf(c *conn.Conn, err error) (*Conn, error) {
+	if err != nil {
+		return nil, err
+	}
+	return newConn(c), nil
+}
+
+// NewConnByNetConn makes a Conn of any stream connection, which from then on
+// must be used through it alone. Of a nil connection it makes a closed Conn.
+func NewConnByNetConn(nc net.Conn) *Conn {
+	switch nc := nc.(type) {
+	case nil:
+		return newConn(&conn.Conn{})
+	case *conn.Conn:
+		return newConn(nc)
+	default:
+		return newConn(conn.New(nc))
+	}
+}
+
+// link is the stream of c.
+func (c *Conn) link() *stream {
+	if c.stream == nil {
+		return newConn(&conn.Conn{}).stream
+	}
+	return c.stream
+}
+
+// NetConn returns the connection below, a *net.TCPConn or *tls.Conn, for its
+// socket options or TLS state; nil after Close. Reading or writing it directly
+// corrupts the stream.
+func (c *Conn) NetConn() net.Conn { return c.link().current().NetConn() }
+
+// Send writes all of data. Its error begins with "Write data failed" and wraps
+// the cause. A retry goes on behind the bytes that have been written. When
+// Send gives up with data half written, the peer cannot know where the next
+// message begins, and every later Send and SendPkg fails.
+//
+// On a PoolConn whose connection was idle in the pool, the first write moves
+// to a new connection if it fails before any byte has left.
+func (c *Conn) Send(data []byte, retry ...Retry) error {
+	return c.link().sendAll(outgoing{body: data}, limit{}, first(retry))
+}
+
+// SendWithTimeout is Send with a bound on each attempt. The caller's own
+// deadline, if earlier, counts too, and is in force again afterwards.
+func (c *Conn) SendWithTimeout(data []byte, timeout time.Duration, retry ...Retry) error {
+	return c.link().sendAll(outgoing{body: data}, sendLimit(timeout), first(retry))
+}
+
+// Recv receives bytes. With a length above zero it waits for that many. With
+// zero it reads once, at most 128 bytes, and waits only if nothing is there.
+// With less than zero it takes what the peer has to say: a first read of fewer
+// than 128 bytes is all, after a longer one it reads on until nothing has come
+// for the time of SetBufferWaitRecv.
+//
+// With an error, Recv returns what came before it. The end of the stream is
+// the bare io.EOF. A timeout is a net.Error; the connection stays usable.
+func (c *Conn) Recv(length int, retry ...Retry) ([]byte, error) {
+	return c.link().receive(length, limit{}, first(retry))
+}
+
+// RecvWithTimeout is Recv with a bound on each attempt. The caller's own
+// deadline, if earlier, counts too, and is in force again afterwards.
+func (c *Conn) RecvWithTimeout(length int, timeout time.Duration, retry ...Retry) ([]byte, error) {
+	return c.link().receive(length, recvLimit(timeout), first(retry))
+}
+
+// RecvLine receives up to the next "\n" and returns the line without it; a
+// "\r" before it is kept. At the end of the stream, and with any other error,
+// it returns what came before. A line longer than MaxLineSize is an error.
+func (c *Conn) RecvLine(retry ...Retry) ([]byte, error) {
+	line, err := c.RecvTill(newline, retry...)
+	if err == nil {
+		line = line[:len(line)-1]
+	}
+	return line, err
+}
+
+var newline = []byte{'\n'}
+
+// RecvTill is RecvLine for any delimiter, compared byte for byte, which stays
+// at the end of the result. An empty delimiter is an error.
+func (c *Conn) RecvTill(til []byte, retry ...Retry) ([]byte, error) {
+	return c.link().receiveUntil(til, first(retry))
+}
+
+// SendRecv is Send and then Recv.
+func (c *Conn) SendRecv(data []byte, length int, retry ...Retry) ([]byte, error) {
+	if err := c.Send(data, retry...); err != nil {
+		return nil, err
+	}
+	return c.Recv(length, retry...)
+}
+
+// SendRecvWithTimeout is Send and then RecvWithTimeout: the timeout bounds the
+// read.
+func (c *Conn) SendRecvWithTimeout(data []byte, length int, timeout time.Duration, retry ...Retry) ([]byte, error) {
+	if err := c.Send(data, retry...); err != nil {
+		return nil, err
+	}
+	return c.RecvWithTimeout(length, timeout, retry...)
+}
+
+// SetDeadline sets the time at which sending and receiving time out; the zero
+// time means never.
+func (c *Conn) SetDeadline(t time.Time) error {
+	return describe(c.link().SetDeadline(t), "SetDeadline for connection failed with %q", t)
+}
+
+// SetDeadlineRecv is SetDeadline for receiving alone.
+func (c *Conn) SetDeadlineRecv(t time.Time) error {
+	return describe(c.link().SetReadDeadline(t), "SetDeadlineRecv for connection failed with %q", t)
+}
+
+// SetDeadlineSend is SetDeadline for sending alone.
+func (c *Conn) SetDeadlineSend(t time.Time) error {
+	return describe(c.link().SetWriteDeadline(t), "SetDeadlineSend for connection failed with %q", t)
+}
+
+// SetBufferWaitRecv sets how long Recv(-1) waits for more: 1 ms by default, and
+// not at all for zero and less.
+func (c *Conn) SetBufferWaitRecv(wait time.Duration) { c.link().setBufferWait(wait) }
+
+// SetRecvDeadline is SetDeadlineRecv.
+//
+// Deprecated: the name is that of gtcp's early documentation.
+func (c *Conn) SetRecvDeadline(t time.Time) error { return c.SetDeadlineRecv(t) }
+
+// SetSendDeadline is SetDeadlineSend.
+//
+// Deprecated: the name is that of gtcp's early documentation.
+func (c *Conn) SetSendDeadline(t time.Time) error { return c.SetDeadlineSend(t) }
+
+// SetRecvBufferWait is SetBufferWaitRecv.
+//
+// Deprecated: the name is that of gtcp's early documentation.
+func (c *Conn) SetRecvBufferWait(wait time.Duration) { c.SetBufferWaitRecv(wait) }
+
+// bareEOF is gtcp's view of the end of the stream: io.EOF wherever it comes.
+func bareEOF(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return io.EOF
+	}
+	return err
+}

@@ -1,0 +1,161 @@
+package gtcp
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+)
+
+// defaultDialTimeout bounds a dial for which no timeout was given.
+const defaultDialTimeout = 30 * time.Second
+
+// dialContext is the context of a dial that may be given a timeout: 30 seconds
+// where none is, no bound of ours where it is zero, and already over where it
+// is negative, as the remaining time of a deadline that has passed.
+func dialContext(timeout []time.Duration) (context.Context, context.CancelFunc, time.Duration) {
+	limit := defaultDialTimeout
+	if len(timeout) > 0 {
+		limit = timeout[0]
+	}
+	if limit == 0 {
+		return context.Background(), func() {}, limit
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	return ctx, cancel, limit
+}
+
+// dial makes a connection; the context is its only bound.
+func dial(ctx context.Context, address string, config *tls.Config) (*conn.Conn, error) {
+	dialer := conn.Dialer{Timeout: -1, TLS: config}
+	return dialer.Dial(ctx, "tcp", address)
+}
+
+// NewNetConn dials a TCP address such as "127.0.0.1:80" and returns the plain
+// connection. The optional timeout bounds the dial: 30 seconds by default,
+// zero for no bound but the system's.
+func NewNetConn(addr string, timeout ...time.Duration) (net.Conn, error) {
+	c, err := dialPlain(addr, timeout...)
+	if err != nil {
+		return nil, err
+	}
+	return c.NetConn(), nil
+}
+
+func dialPlain(addr string, timeout ...time.Duration) (*conn.Conn, error) {
+	ctx, cancel, limit := dialContext(timeout)
+	defer cancel()
+	c, err := dial(ctx, addr, nil)
+	return c, describe(err, "net.DialTimeout failed with network %q, address %q, timeout %q", "tcp", addr, limit)
+}
+
+// NewNetConnTLS dials a TLS server and returns the connection when its
+// handshake is done, within the optional timeout (30 seconds by default). The
+// server's certificate is verified as config says; a nil config verifies it
+// for the host in addr.
+func NewNetConnTLS(addr string, config *tls.Config, timeout ...time.Duration) (net.Conn, error) {
+	c, err := dialTLS(addr, config, timeout...)
+	if err != nil {
+		return nil, err
+	}
+	return c.NetConn(), nil
+}
+
+func dialTLS(addr string, config *tls.Config, timeout ...time.Duration) (*conn.Conn, error) {
+	if config == nil {
+		config = &tls.Config{}
+	}
+	ctx, cancel, limit := dialContext(timeout)
+	defer cancel()
+	c, err := dial(ctx, addr, config)
+	return c, describe(err, "tls.DialWithDialer failed with network %q, address %q, timeout %q", "tcp", addr, limit)
+}
+
+// NewNetConnKeyCrt is NewNetConnTLS with the configuration that LoadKeyCrt
+// makes of a certificate and a key file.
+func NewNetConnKeyCrt(addr, crtFile, keyFile string, timeout ...time.Duration) (net.Conn, error) {
+	config, err := LoadKeyCrt(crtFile, keyFile)
+	if err != nil {
+		return nil, err
+	}
+	return NewNetConnTLS(addr, config, timeout...)
+}
+
+// LoadKeyCrt makes a TLS configuration of a certificate and a key file, both
+// PEM. A relative path is looked for in the working folder, then in the
+// folder of the program.
+func LoadKeyCrt(crtFile, keyFile string) (*tls.Config, error) {
+	crtPath, err := findFile(crtFile)
+	if err != nil {
+		return nil, describe(err, "certificate file %q", crtFile)
+	}
+	keyPath, err := findFile(keyFile)
+	if err != nil {
+		return nil, describe(err, "key file %q", keyFile)
+	}
+	pair, err := tls.LoadX509KeyPair(crtPath, keyPath)
+	if err != nil {
+		return nil, describe(err, "tls.LoadX509KeyPair failed for certFile %q and keyFile %q", crtPath, keyPath)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}}, nil
+}
+
+// findFile is the path at which a file exists.
+func findFile(name string) (string, error) {
+	_, err := os.Stat(name)
+	if err == nil || filepath.IsAbs(name) {
+		return name, err
+	}
+	program, programErr := os.Executable()
+	if programErr != nil {
+		return name, err
+	}
+	beside := filepath.Join(filepath.Dir(program), name)
+	if _, besideErr := os.Stat(beside); besideErr != nil {
+		return name, err
+	}
+	return beside, nil
+}
+
+// GetFreePort returns a TCP port that was free on this machine when asked.
+// Between the answer and its use another program may take it: listening on
+// FreePortAddress has no such gap.
+func GetFreePort() (int, error) {
+	ports, err := GetFreePorts(1)
+	if err != nil {
+		return 0, err
+	}
+	return ports[0], nil
+}
+
+// MustGetFreePort is GetFreePort, and panics where that fails.
+func MustGetFreePort() int {
+	port, err := GetFreePort()
+	if err != nil {
+		panic(err)
+	}
+	return port
+}
+
+// GetFreePorts returns n TCP ports, all different, that were free when asked.
+func GetFreePorts(n int) ([]int, error) {
+	if n < 0 {
+		return nil, describe(errNegative, "gtcp: number of free ports %d", n)
+	}
+	// All listeners stay open until the last port is known: the system then
+	// cannot give one port twice.
+	var ports []int
+	for range n {
+		l, err := net.Listen("tcp", FreePortAddress)
+		if err != nil {
+			return nil, describe(err, "net.ListenTCP failed for network %q, address %q", "tcp", FreePortAddress)
+		}
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
+}

@@ -1,0 +1,164 @@
+package gtcp
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/pool"
+)
+
+// PoolConn is a Conn on loan from the pool of its address: Close gives it
+// back. It is good for one loan; after Close each of its methods fails with an
+// error that is net.ErrClosed and touches nobody's connection.
+//
+// A connection that has idled may have been closed by its peer meanwhile. If
+// that shows when the borrower's first write fails before any byte has left,
+// PoolConn moves to a new connection and writes there; if it shows when the
+// answer is read, the error is io.EOF. PoolOptions.Probe looks for it before
+// the connection is lent.
+type PoolConn struct {
+	*Conn
+}
+
+// NewPoolConn borrows a connection to addr: the idle one that was used last,
+// or else a new one. There is no bound on their number unless ConfigurePools
+// sets one. The optional timeout bounds the dial, and with a bound the wait: 30
+// seconds by default, zero for none.
+func NewPoolConn(addr string, timeout ...time.Duration) (*PoolConn, error) {
+	p, err := pools.use(addr)
+	if err != nil {
+		return nil, err
+	}
+	defer p.callers.Add(-1)
+	c, limit, err := p.get(timeout)
+	if err != nil {
+		return nil, err
+	}
+	return borrow(c, limit), nil
+}
+
+// borrow makes the PoolConn of a loan, with one allocation.
+func borrow(c *pool.Conn, dialTimeout time.Duration) *PoolConn {
+	all := &struct {
+		borrowed PoolConn
+		outer    Conn
+		inner    stream
+		lease    lease
+	}{}
+	all.lease.conn = c
+	all.lease.dialTimeout = dialTimeout
+	if c.Reused() {
+		all.lease.received = c.BytesRead()
+		all.lease.renewable.Store(true)
+	}
+	all.inner.init(c.Conn)
+	all.inner.lease = &all.lease
+	all.outer = Conn{Conn: &all.inner, stream: &all.inner}
+	all.borrowed.Conn = &all.outer
+	return &all.borrowed
+}
+
+// Close gives the connection back. It is kept for the next borrower if it is
+// healthy: no operation has failed or timed out, no byte is unread, no package
+// is half done and its lifetime is not over. Else it is closed. Deadlines are
+// the borrower's and go with it. A second Close does nothing.
+//
+// (The embedded Conn's Close closes the connection whatever its health.)
+func (c *PoolConn) Close() error {
+	s := c.link()
+	if s.lease == nil {
+		return s.Close()
+	}
+	return s.lease.end(s, true)
+}
+
+// lease is the loan of a stream's connection.
+type lease struct {
+	dialTimeout time.Duration // for a connection in the place of the first
+	received    uint64        // bytes that had come before the loan
+
+	renewable atomic.Bool // the connection came from the pool and has not been written to
+
+	// Guarded by the stream's mu.
+	conn  *pool.Conn
+	ended bool
+}
+
+// end ends the loan, to keep the connection if it is healthy or to close it.
+func (l *lease) end(s *stream, keep bool) error {
+	s.mu.Lock()
+	c, ended := l.conn, l.ended
+	l.ended = true
+	if keep && !ended && !(s.recv.own.IsZero() && s.send.own.IsZero()) {
+		s.recv.own, s.send.own = time.Time{}, time.Time{}
+		_ = s.applyDeadlines() // it fails on a closed connection, which is not kept
+	}
+	s.mu.Unlock()
+	switch {
+	case ended:
+	case keep:
+		return c.Close()
+	default:
+		c.Evict()
+	}
+	return nil
+}
+
+// renew is told how each write went. When the first one on a connection that
+// came from the pool fails with nothing written, because the connection died
+// while it was idle, renew puts a new one in its place, with the deadlines
+// that were set, and returns it for the write to be made there.
+func (s *stream) renew(c *conn.Conn, wrote bool, err error) (*conn.Conn, error) {
+	l := s.lease
+	if l == nil || err == nil && !wrote || !l.renewable.CompareAndSwap(true, false) {
+		return nil, err
+	}
+	if err == nil || !diedIdle(err) || c.BytesRead() != l.received {
+		return nil, err
+	}
+	s.mu.Lock()
+	old, by := l.conn, s.send.deadline()
+	s.mu.Unlock()
+	ctx, cancel, _ := dialContext([]time.Duration{l.dialTimeout})
+	defer cancel()
+	if !by.IsZero() {
+		ctx, cancel = context.WithDeadline(ctx, by)
+		defer cancel()
+	}
+	next, err := old.Replace(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.adopt(next)
+}
+
+// adopt makes next the stream's connection, unless the loan has ended.
+func (s *stream) adopt(next *pool.Conn) (*conn.Conn, error) {
+	s.mu.Lock()
+	ended := s.lease.ended
+	var err error
+	if !ended {
+		s.lease.conn, s.conn = next, next.Conn
+		err = s.applyDeadlines()
+	}
+	s.mu.Unlock()
+	if ended {
+		next.Evict()
+		return nil, describe(net.ErrClosed, "connection given back")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return next.Conn, nil
+}
+
+// diedIdle says whether a write failed because the connection had died before:
+// no byte has left, and neither a deadline nor a Close on this side was why.
+func diedIdle(err error) bool {
+	var safe interface{ SafeToRetry() bool }
+	return errors.As(err, &safe) && safe.SafeToRetry() && !isTimeout(err) && !errors.Is(err, net.ErrClosed)
+}

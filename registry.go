@@ -1,0 +1,294 @@
+package gtcp
+
+import (
+	"context"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/backend"
+)
+
+// PoolOptions says how the pools behind NewPoolConn work. The zero value is
+// gtcp's way: any number of connections, each for up to 600 seconds, lent
+// without a look at them.
+type PoolOptions struct {
+	// Backend keeps the connections: puddlepool.Open[*pool.Member], which nil
+	// is too, slotpool.Open[*pool.Member] or one of your own.
+	Backend backend.Open[*pool.Member]
+
+	// MaxOpen bounds the connections of an address. When all are lent,
+	// NewPoolConn waits for one, as long as it would for a dial. Zero and
+	// less mean no bound.
+	MaxOpen int
+
+	// MaxWaiters bounds how many may wait so; one more fails at once. Zero
+	// means no bound, less that nobody may wait.
+	MaxWaiters int
+
+	// MaxLifetime bounds the age of a connection, from its dial. Zero means
+	// 600 seconds, less means no bound.
+	MaxLifetime time.Duration
+
+	// MaxIdleTime bounds how long a connection is kept unused. Zero means no
+	// bound but MaxLifetime; it must not be negative.
+	MaxIdleTime time.Duration
+
+	// Probe looks at a connection before it is lent: one that its peer has
+	// closed, or that has unread bytes, is replaced, and the borrower does
+	// not notice. It costs one system call. Without it such a connection is
+	// lent, as gtcp does, and reads io.EOF.
+	Probe bool
+}
+
+// ConfigurePools sets how the pools of the given addresses work, or, without
+// an address, those of all addresses that have no options of their own. It can
+// be called before or after their first use: an existing pool makes way for a
+// new one, and its connections are closed as they come back. An option out of
+// range is an error, and nothing changes.
+func ConfigurePools(options PoolOptions, addrs ...string) error {
+	if err := options.config("", nil).Validate(); err != nil {
+		return err
+	}
+	pools.configure(options, addrs)
+	return nil
+}
+
+// PoolStat returns the figures of the pool of addr, all zero if it has none:
+// it was not used yet, or not for so long that it was forgotten.
+func PoolStat(addr string) pool.Stat {
+	pools.mu.RLock()
+	defer pools.mu.RUnlock()
+	if p := pools.byAddr[addr]; p != nil {
+		return p.pool.Stat()
+	}
+	return pool.Stat{}
+}
+
+// maxDialTimeout bounds a dial for which no bound was asked.
+const maxDialTimeout = 10 * time.Minute
+
+// config is the pool's configuration, with gtcp's behaviour where it differs
+// from the pool's own defaults.
+func (o PoolOptions) config(addr string, dial func(context.Context) (net.Conn, error)) pool.Config {
+	c := pool.Config{
+		Address:     addr,
+		Dial:        dial,
+		Backend:     o.Backend,
+		Max:         o.MaxOpen,
+		MaxWaiters:  o.MaxWaiters,
+		MaxLifetime: o.MaxLifetime,
+		MaxIdleTime: o.MaxIdleTime,
+		ProbeAfter:  -1,
+		MaxDialing:  -1,
+		DialTimeout: maxDialTimeout,
+		DialBackoff: pool.DialBackoff{After: -1},
+	}
+	if c.Max == 0 {
+		c.Max = -1
+	}
+	if o.Probe {
+		c.ProbeAfter = 0
+	}
+	if addr == "" {
+		c.Address = "address:0" // to validate the rest
+	}
+	return c
+}
+
+// addressPool is the pool of one address.
+type addressPool struct {
+	pool     *pool.Pool
+	bounded  bool
+	patience atomic.Int64 // the longest dial timeout asked for so far
+	callers  atomic.Int32 // NewPoolConn calls in progress
+	used     atomic.Bool  // since the registry last looked
+}
+
+func newAddressPool(addr string, o PoolOptions) (*addressPool, error) {
+	p := &addressPool{bounded: o.MaxOpen > 0}
+	p.patience.Store(int64(defaultDialTimeout))
+	var err error
+	p.pool, err = pool.New(o.config(addr, func(ctx context.Context) (net.Conn, error) {
+		// The dial is made for whoever waits longest: it outlives the caller
+		// that began it, and its connection then serves the next.
+		ctx, cancel := context.WithTimeout(ctx, time.Duration(p.patience.Load()))
+		defer cancel()
+		c, err := dial(ctx, addr, nil)
+		if err != nil {
+			return nil, err
+		}
+		return c, nil
+	}))
+	return p, err
+}
+
+// get lends a connection within the caller's dial timeout, which it returns.
+func (p *addressPool) get(timeout []time.Duration) (*pool.Conn, time.Duration, error) {
+	patience := time.Duration(p.patience.Load())
+	if len(timeout) == 0 && !p.bounded && patience == defaultDialTimeout {
+		// The dial bounds itself and nothing else is waited for.
+		c, err := p.pool.Get(context.Background())
+		return c, defaultDialTimeout, err
+	}
+	ctx, cancel, limit := dialContext(timeout)
+	defer cancel()
+	for want := asked(limit); want > patience; patience = time.Duration(p.patience.Load()) {
+		p.patience.CompareAndSwap(int64(patience), int64(want))
+	}
+	c, err := p.pool.Get(ctx)
+	return c, limit, err
+}
+
+// asked is the dial timeout that a limit asks for: zero asks for the longest.
+func asked(limit time.Duration) time.Duration {
+	if limit == 0 {
+		return maxDialTimeout
+	}
+	return min(limit, maxDialTimeout)
+}
+
+// forgetAfter is how often the registry looks for addresses that nobody has
+// used and that have no connection left; one found so twice is forgotten.
+const forgetAfter = time.Minute
+
+// registry holds the pool of each address. Its timer runs only while there is
+// a pool that could be forgotten.
+type registry struct {
+	mu       sync.RWMutex // guards the fields below; never held across I/O
+	defaults PoolOptions
+	options  map[string]PoolOptions // of addresses that have their own
+	byAddr   map[string]*addressPool
+	retired  []*addressPool // replaced, and waiting for what they lent
+	timer    *time.Timer    // nil: not running
+}
+
+var pools registry
+
+// use returns the pool of addr with one caller more, which the caller takes
+// off again.
+func (r *registry) use(addr string) (*addressPool, error) {
+	r.mu.RLock()
+	p := r.byAddr[addr]
+	if p != nil {
+		p.callers.Add(1)
+	}
+	r.mu.RUnlock()
+	if p == nil {
+		var err error
+		if p, err = r.open(addr); err != nil {
+			return nil, err
+		}
+	}
+	if !p.used.Load() {
+		p.used.Store(true)
+	}
+	return p, nil
+}
+
+// open is use for an address that had no pool a moment ago.
+func (r *registry) open(addr string) (*addressPool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.byAddr[addr]
+	if p == nil {
+		options, own := r.options[addr]
+		if !own {
+			options = r.defaults
+		}
+		var err error
+		if p, err = newAddressPool(addr, options); err != nil {
+			return nil, err
+		}
+		if r.byAddr == nil {
+			r.byAddr = map[string]*addressPool{}
+		}
+		r.byAddr[addr] = p
+		r.watch()
+	}
+	p.callers.Add(1)
+	return p, nil
+}
+
+// configure sets options and retires the pools that had others.
+func (r *registry) configure(o PoolOptions, addrs []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(addrs) == 0 {
+		r.defaults = o
+		for addr := range r.byAddr {
+			if _, own := r.options[addr]; !own {
+				r.retire(addr)
+			}
+		}
+		return
+	}
+	if r.options == nil {
+		r.options = map[string]PoolOptions{}
+	}
+	for _, addr := range addrs {
+		r.options[addr] = o
+		r.retire(addr)
+	}
+}
+
+// retire takes the pool of addr out of use; mu is held. Clear closes in the
+// background and does not block.
+func (r *registry) retire(addr string) {
+	p := r.byAddr[addr]
+	if p == nil {
+		return
+	}
+	delete(r.byAddr, addr)
+	r.retired = append(r.retired, p)
+	p.pool.Clear()
+}
+
+// watch sees to it that the registry looks again; mu is held.
+func (r *registry) watch() {
+	if r.timer == nil {
+		r.timer = time.AfterFunc(forgetAfter, r.look)
+	}
+}
+
+// look forgets the pools that are done with, and closes them.
+func (r *registry) look() {
+	var done []*addressPool
+	r.mu.Lock()
+	r.timer = nil
+	for addr, p := range r.byAddr {
+		if !p.used.Swap(false) && p.quiet() {
+			delete(r.byAddr, addr)
+			done = append(done, p)
+		}
+	}
+	var kept []*addressPool
+	for _, p := range r.retired {
+		if p.quiet() {
+			done = append(done, p)
+			continue
+		}
+		p.pool.Clear() // a caller may have had it in hand when it was retired
+		kept = append(kept, p)
+	}
+	r.retired = kept
+	if len(r.byAddr)+len(r.retired) > 0 {
+		r.watch()
+	}
+	r.mu.Unlock()
+	for _, p := range done {
+		_ = p.pool.Close(context.Background()) // nothing is lent: it does not wait
+	}
+}
+
+// quiet says whether nobody uses the pool and nothing is in it. It is called
+// with the registry's mu held for writing, so nobody can begin to.
+func (p *addressPool) quiet() bool {
+	if p.callers.Load() > 0 {
+		return false
+	}
+	s := p.pool.Stat()
+	return s.Open == 0 && s.Dialing == 0 && s.Waiting == 0
+}

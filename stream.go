@@ -1,0 +1,171 @@
+package gtcp
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+)
+
+// stream is the net.Conn inside a Conn: the connection in use, the deadlines
+// its user has set and, for a pooled one, the way to a fresh connection and
+// back to the pool.
+//
+// receiving and sending are the facade's only locks held across I/O, one per
+// direction as in package conn, and for the same reason: a message that takes
+// more than one operation, because a timeout cut it and a retry goes on with
+// it, must not have another goroutine's message in the middle. Close and the
+// deadlines take neither, so they interrupt both.
+type stream struct {
+	receiving sync.Mutex
+	pending   *pkgReader // a package that a timeout cut
+
+	sending sync.Mutex
+	cut     bool // a message was given up half sent
+
+	mu    sync.Mutex // guards the fields below; never held across I/O
+	conn  *conn.Conn
+	recv  bound
+	send  bound
+	wait  time.Duration // of Recv(-1)
+	lease *lease        // nil where the connection is no pool's
+}
+
+// bound is what limits one direction: the caller's own deadline, and that of a
+// call with a timeout of its own. The earlier one is in force.
+type bound struct{ own, call time.Time }
+
+func (b bound) deadline() time.Time {
+	if b.own.IsZero() || !b.call.IsZero() && b.call.Before(b.own) {
+		return b.call
+	}
+	return b.own
+}
+
+// newConn makes the Conn of a connection, with one allocation.
+func newConn(c *conn.Conn) *Conn {
+	both := &struct {
+		outer Conn
+		inner stream
+	}{}
+	both.inner.init(c)
+	both.outer = Conn{Conn: &both.inner, stream: &both.inner}
+	return &both.outer
+}
+
+func (s *stream) init(c *conn.Conn) {
+	s.conn = c
+	s.wait = defaultBufferWait
+}
+
+// current is the connection in use.
+func (s *stream) current() *conn.Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conn
+}
+
+func (s *stream) Read(p []byte) (int, error) { return s.current().Read(p) }
+func (s *stream) LocalAddr() net.Addr        { return s.current().LocalAddr() }
+func (s *stream) RemoteAddr() net.Addr       { return s.current().RemoteAddr() }
+
+// Write writes p. On a connection that came from its pool the first write may
+// move to a new one, see renew.
+func (s *stream) Write(p []byte) (int, error) {
+	c := s.current()
+	n, err := c.Write(p)
+	if c, err = s.renew(c, n > 0, err); c != nil {
+		return c.Write(p)
+	}
+	return n, err
+}
+
+// WriteBuffers is Write of the concatenation of bufs.
+func (s *stream) WriteBuffers(bufs [][]byte) (int64, error) {
+	c := s.current()
+	n, err := c.WriteBuffers(bufs)
+	if c, err = s.renew(c, n > 0, err); c != nil {
+		return c.WriteBuffers(bufs)
+	}
+	return n, err
+}
+
+// Close closes the connection itself, a pooled one too: PoolConn.Close is what
+// gives one back.
+func (s *stream) Close() error {
+	s.mu.Lock()
+	c, l := s.conn, s.lease
+	s.mu.Unlock()
+	if l != nil {
+		return l.end(s, false)
+	}
+	return c.Close()
+}
+
+// bufferWait is how long Recv(-1) waits for more.
+func (s *stream) bufferWait() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.wait
+}
+
+func (s *stream) setBufferWait(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wait = d
+}
+
+// SetDeadline sets the caller's own deadline of both directions.
+func (s *stream) SetDeadline(t time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.recv.own, s.send.own = t, t
+	return s.applyDeadlines()
+}
+
+// SetReadDeadline sets the caller's own deadline of reads.
+func (s *stream) SetReadDeadline(t time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.recv.own = t
+	return s.conn.SetReadDeadline(s.recv.deadline())
+}
+
+// SetWriteDeadline sets the caller's own deadline of writes.
+func (s *stream) SetWriteDeadline(t time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.send.own = t
+	return s.conn.SetWriteDeadline(s.send.deadline())
+}
+
+// applyDeadlines puts both deadlines on the connection; mu is held.
+func (s *stream) applyDeadlines() error {
+	if r, w := s.recv.deadline(), s.send.deadline(); !r.Equal(w) {
+		if err := s.conn.SetReadDeadline(r); err != nil {
+			return err
+		}
+		return s.conn.SetWriteDeadline(w)
+	}
+	return s.conn.SetDeadline(s.recv.deadline())
+}
+
+// limitRecv bounds the call in progress; the zero time ends the bound and
+// leaves the caller's own deadline as it is.
+func (s *stream) limitRecv(t time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.recv.call = t
+	err := s.conn.SetReadDeadline(s.recv.deadline())
+	return describe(err, "SetDeadlineRecv for connection failed with %q", t)
+}
+
+// limitSend is limitRecv for the other direction.
+func (s *stream) limitSend(t time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.send.call = t
+	err := s.conn.SetWriteDeadline(s.send.deadline())
+	return describe(err, "SetDeadlineSend for connection failed with %q", t)
+}
