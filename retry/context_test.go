@@ -31,57 +31,61 @@ func TestContextEndedBefore(t *testing.T) {
 	require.Contains(t, err.Error(), "before the first attempt")
 }
 
+// safe is an error that is retried, told apart from others like it.
+var safe = fmt.Errorf("refused: %w", unsent(true))
+
 // Each way a context can end a call, with what must be found in the error.
+var contextEnds = []struct {
+	name     string
+	policy   retry.Policy
+	timeout  time.Duration // of ctx; zero: cancelled at cancelAt
+	cancelAt time.Duration
+	fn       func(ctx context.Context, n int) error
+	attempts int
+	is       []error
+	last     error
+	took     time.Duration
+}{
+	{"cancelled while waiting", retry.Policy{Backoff: retry.Constant(time.Minute)}, 0, time.Second,
+		func(context.Context, int) error { return safe },
+		1, []error{context.Canceled, safe}, safe, time.Second},
+	{"deadline comes before the next attempt", retry.Policy{Backoff: retry.Constant(time.Minute)}, 30 * time.Second, 0,
+		func(context.Context, int) error { return safe },
+		1, []error{context.DeadlineExceeded, safe}, safe, 0},
+	{"deadline comes with the next attempt", retry.Policy{Backoff: retry.Constant(time.Minute)}, time.Minute, 0,
+		func(context.Context, int) error { return safe },
+		1, []error{context.DeadlineExceeded, safe}, safe, 0},
+	{"deadline after two attempts", retry.Policy{Backoff: retry.Constant(time.Minute)}, 90 * time.Second, 0,
+		func(context.Context, int) error { return safe },
+		2, []error{context.DeadlineExceeded, safe}, safe, time.Minute},
+	{"cancelled during the first attempt", retry.Policy{}, 0, time.Second,
+		func(ctx context.Context, _ int) error { <-ctx.Done(); return fmt.Errorf("read: %w", ctx.Err()) },
+		1, []error{context.Canceled}, nil, time.Second},
+	{"cancelled during the second: the first says why", retry.Policy{Backoff: retry.Constant(time.Second)}, 0, time.Minute,
+		func(ctx context.Context, n int) error {
+			if n == 1 {
+				return safe
+			}
+			<-ctx.Done()
+			return fmt.Errorf("read: %w", ctx.Err())
+		},
+		2, []error{context.Canceled, safe}, safe, time.Minute},
+	{"an attempt fails by itself as the context ends", retry.Policy{Backoff: retry.Constant(time.Second)}, 0, time.Minute,
+		func(ctx context.Context, n int) error {
+			if n == 1 {
+				return safe
+			}
+			<-ctx.Done()
+			return retry.Permanent(io.ErrUnexpectedEOF)
+		},
+		2, []error{context.Canceled, io.ErrUnexpectedEOF}, io.ErrUnexpectedEOF, time.Minute},
+	{"deadline during an attempt", retry.Policy{}, time.Second, 0,
+		func(ctx context.Context, _ int) error { <-ctx.Done(); return io.EOF },
+		1, []error{context.DeadlineExceeded, io.EOF}, io.EOF, time.Second},
+}
+
 func TestContextEnds(t *testing.T) {
-	safe := fmt.Errorf("refused: %w", unsent(true))
-	for _, c := range []struct {
-		name     string
-		policy   retry.Policy
-		timeout  time.Duration // of ctx; zero: cancelled at cancelAt
-		cancelAt time.Duration
-		fn       func(ctx context.Context, n int) error
-		attempts int
-		is       []error
-		last     error
-		took     time.Duration
-	}{
-		{"cancelled while waiting", retry.Policy{Backoff: retry.Constant(time.Minute)}, 0, time.Second,
-			func(context.Context, int) error { return safe },
-			1, []error{context.Canceled, safe}, safe, time.Second},
-		{"deadline comes before the next attempt", retry.Policy{Backoff: retry.Constant(time.Minute)}, 30 * time.Second, 0,
-			func(context.Context, int) error { return safe },
-			1, []error{context.DeadlineExceeded, safe}, safe, 0},
-		{"deadline comes with the next attempt", retry.Policy{Backoff: retry.Constant(time.Minute)}, time.Minute, 0,
-			func(context.Context, int) error { return safe },
-			1, []error{context.DeadlineExceeded, safe}, safe, 0},
-		{"deadline after two attempts", retry.Policy{Backoff: retry.Constant(time.Minute)}, 90 * time.Second, 0,
-			func(context.Context, int) error { return safe },
-			2, []error{context.DeadlineExceeded, safe}, safe, time.Minute},
-		{"cancelled during the first attempt", retry.Policy{}, 0, time.Second,
-			func(ctx context.Context, _ int) error { <-ctx.Done(); return fmt.Errorf("read: %w", ctx.Err()) },
-			1, []error{context.Canceled}, nil, time.Second},
-		{"cancelled during the second: the first says why", retry.Policy{Backoff: retry.Constant(time.Second)}, 0, time.Minute,
-			func(ctx context.Context, n int) error {
-				if n == 1 {
-					return safe
-				}
-				<-ctx.Done()
-				return fmt.Errorf("read: %w", ctx.Err())
-			},
-			2, []error{context.Canceled, safe}, safe, time.Minute},
-		{"an attempt fails by itself as the context ends", retry.Policy{Backoff: retry.Constant(time.Second)}, 0, time.Minute,
-			func(ctx context.Context, n int) error {
-				if n == 1 {
-					return safe
-				}
-				<-ctx.Done()
-				return retry.Permanent(io.ErrUnexpectedEOF)
-			},
-			2, []error{context.Canceled, io.ErrUnexpectedEOF}, io.ErrUnexpectedEOF, time.Minute},
-		{"deadline during an attempt", retry.Policy{}, time.Second, 0,
-			func(ctx context.Context, _ int) error { <-ctx.Done(); return io.EOF },
-			1, []error{context.DeadlineExceeded, io.EOF}, io.EOF, time.Second},
-	} {
+	for _, c := range contextEnds {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())

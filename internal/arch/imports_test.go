@@ -1,0 +1,216 @@
+package arch_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	module  = "github.com/seed-99d6a01a/gtcp"
+	puddle  = "github.com/jackc/puddle/v2"
+	testify = "github.com/stretchr/testify/require"
+	goleak  = "go.uber.org/goleak"
+)
+
+// rule says what one package may import besides the standard library without
+// testing. Paths are relative to the module, "." is its root, outside ones are
+// whole; a path that ends in /... stands for all below it.
+type rule struct {
+	pkg    string
+	may    []string // in production
+	tests  []string // in its tests besides, and besides inEveryTest and itself
+	reason string
+}
+
+// inEveryTest is open to the tests of every package.
+var inEveryTest = []string{testify, goleak, "internal/memnet", "internal/faultproxy"}
+
+var public = []string{".", "conn", "framing", "retry", "server", "pool", "pool/backend", "pool/puddlepool", "pool/slotpool", "pool/pipeline"}
+
+var rules = []rule{
+	{pkg: "conn", reason: "the bottom: standard library only"},
+	{pkg: "framing", tests: []string{"conn"}, reason: "works on any byte stream"},
+	{pkg: "retry", reason: "sees only errors"},
+	{pkg: "pool/backend", reason: "the contract and nothing else"},
+	{pkg: "pool/internal/...", may: []string{"pool/backend"}, reason: "what backends share"},
+	{pkg: "pool/puddlepool", may: []string{"pool/backend", "pool/internal/...", puddle}, tests: []string{"pool/pooltest"},
+		reason: "the only importer of puddle"},
+	{pkg: "pool/slotpool", may: []string{"pool/backend", "pool/internal/..."}, tests: []string{"pool/pooltest"},
+		reason: "a backend like any other"},
+	{pkg: "pool/pooltest", may: []string{"pool/backend", "testing", "testing/synctest"}, tests: []string{"pool/puddlepool", "pool/slotpool", "pool/internal/..."},
+		reason: "the public suite: the only production importer of testing, and testify does not reach its users"},
+	{pkg: "pool", may: []string{"conn", "pool/backend", "pool/puddlepool"}, tests: []string{"pool/slotpool", "pool/pooltest", "framing"},
+		reason: "the frontend and its default backend"},
+	{pkg: "pool/pipeline", may: []string{"conn", "framing"}, tests: []string{"server"}, reason: "its own connections, no pool"},
+	{pkg: "server", may: []string{"conn", "framing"}, reason: "the accepting side"},
+	{pkg: ".", may: public[1:], tests: []string{"pool/pooltest"}, reason: "everything but the suite"},
+	{pkg: "examples/...", may: public, tests: []string{"pool/pooltest"}, reason: "what a user would import"},
+	{pkg: "internal/memnet", reason: "for tests and nested modules"},
+	{pkg: "internal/faultproxy", reason: "for tests and nested modules"},
+	{pkg: "internal/arch", reason: "tests only"},
+}
+
+// third are the only modules that production code may reach, however far away.
+var third = []string{puddle, "golang.org/x/sync"}
+
+// listed is what go list says of a package.
+type listed struct {
+	ImportPath                         string
+	Standard                           bool
+	Imports, TestImports, XTestImports []string
+}
+
+func TestImports(t *testing.T) {
+	for _, goos := range []string{"linux", "darwin", "windows"} {
+		t.Run(goos, func(t *testing.T) {
+			pkgs := goList(t, goos, "./...")
+			require.NotEmpty(t, pkgs)
+			require.Empty(t, violations(rules, pkgs))
+			require.Empty(t, strangers(goList(t, goos, "-deps", "./...")))
+		})
+	}
+}
+
+func goList(t *testing.T, goos string, args ...string) (pkgs []listed) {
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-e",
+		"-json=ImportPath,Standard,Imports,TestImports,XTestImports"}, args...)...)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "GOOS="+goos, "CGO_ENABLED=0", "GOFLAGS=")
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		err := dec.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return pkgs
+		}
+		require.NoError(t, err)
+		pkgs = append(pkgs, p)
+	}
+}
+
+// violations names each import that no rule allows, and each package without
+// a rule.
+func violations(rules []rule, pkgs []listed) (found []string) {
+	for _, p := range pkgs {
+		name := relative(p.ImportPath)
+		i := slices.IndexFunc(rules, func(r rule) bool { return matches(r.pkg, name) })
+		if i < 0 {
+			found = append(found, name+": no rule for this package; add it to docs/design.md and here")
+			continue
+		}
+		r := rules[i]
+		for _, imp := range p.Imports {
+			if !allowed(r.may, imp) {
+				found = append(found, fmt.Sprintf("%s imports %s (%s)", name, relative(imp), r.reason))
+			}
+		}
+		inTests := slices.Concat(r.may, r.tests, inEveryTest, []string{name, "testing/..."})
+		for _, imp := range slices.Concat(p.TestImports, p.XTestImports) {
+			if !allowed(inTests, imp) {
+				found = append(found, fmt.Sprintf("tests of %s import %s (%s)", name, relative(imp), r.reason))
+			}
+		}
+	}
+	return found
+}
+
+// strangers names the packages of modules that production may not depend on.
+func strangers(deps []listed) (found []string) {
+	for _, d := range deps {
+		known := slices.ContainsFunc(append(third, module), func(m string) bool { return matches(m+"/...", d.ImportPath) })
+		if !d.Standard && !known {
+			found = append(found, d.ImportPath)
+		}
+	}
+	return found
+}
+
+func allowed(may []string, imp string) bool {
+	if !strings.Contains(strings.Split(imp, "/")[0], ".") && !matches("testing/...", imp) {
+		return true // standard library
+	}
+	name := relative(imp)
+	return slices.ContainsFunc(may, func(m string) bool { return matches(m, name) })
+}
+
+// matches takes a/... for a and all below it.
+func matches(pattern, name string) bool {
+	tree, ok := strings.CutSuffix(pattern, "/...")
+	if !ok {
+		return pattern == name
+	}
+	return name == tree || strings.HasPrefix(name, tree+"/")
+}
+
+func relative(path string) string {
+	if path == module {
+		return "."
+	}
+	return strings.TrimPrefix(path, module+"/")
+}
+
+// A rule that lets everything pass would pass every tree; these must not.
+func TestWrongArrowsAreSeen(t *testing.T) {
+	in := func(pkg string, imports ...string) listed { return listed{ImportPath: pkg, Imports: imports} }
+	m := module + "/"
+	for _, c := range []struct {
+		pkg  listed
+		want string // what the violation must begin with; empty: none
+	}{
+		{in(m+"conn", "net", "crypto/tls", "unsafe"), ""},
+		{in(m+"conn", m+"framing"), "conn imports framing"},
+		{in(m+"conn", m+"pool"), "conn imports pool"},
+		{in(m+"conn", puddle), "conn imports " + puddle},
+		{in(m+"conn", "golang.org/x/sys/unix"), "conn imports golang.org/x/sys/unix"},
+		{in(m+"conn", m+"internal/memnet"), "conn imports internal/memnet"},
+		{in(m+"conn", "testing"), "conn imports testing"},
+		{in(m+"framing", m+"conn"), "framing imports conn"},
+		{in(m+"retry", m+"conn"), "retry imports conn"},
+		{in(m+"retry", module), "retry imports ."},
+		{in(m+"pool/backend", m+"pool"), "pool/backend imports pool"},
+		{in(m+"pool/puddlepool", puddle, m+"pool/backend"), ""},
+		{in(m+"pool/puddlepool", m+"pool"), "pool/puddlepool imports pool"},
+		{in(m+"pool/slotpool", puddle), "pool/slotpool imports " + puddle},
+		{in(m+"pool/slotpool", m+"pool/internal/engine"), ""},
+		{in(m+"pool", puddle), "pool imports " + puddle},
+		{in(m+"pool", m+"pool/slotpool"), "pool imports pool/slotpool"},
+		{in(m+"pool", m+"retry"), "pool imports retry"},
+		{in(m+"pool/pooltest", "testing", "testing/synctest", m+"pool/backend"), ""},
+		{in(m+"pool/pooltest", testify), "pool/pooltest imports " + testify},
+		{in(m+"pool/pipeline", m+"pool"), "pool/pipeline imports pool"},
+		{in(m+"server", m+"pool"), "server imports pool"},
+		{in(m+"server", m+"internal/faultproxy"), "server imports internal/faultproxy"},
+		{in(module, m+"pool/pooltest"), ". imports pool/pooltest"},
+		{in(module, m+"conn", m+"pool/pipeline", m+"retry"), ""},
+		{in(module, goleak), ". imports " + goleak},
+		{in(module, "testing/iotest"), ". imports testing/iotest"},
+		{in(m + "poolside"), "poolside: no rule"},
+		{in(m + "helpers"), "helpers: no rule"},
+		{listed{ImportPath: m + "conn", XTestImports: []string{m + "conn", "testing/synctest", testify, m + "internal/memnet"}}, ""},
+		{listed{ImportPath: m + "conn", XTestImports: []string{m + "server"}}, "tests of conn import server"},
+		{listed{ImportPath: m + "retry", TestImports: []string{"github.com/cenkalti/backoff/v5"}}, "tests of retry import github.com/cenkalti"},
+		{listed{ImportPath: m + "pool", TestImports: []string{puddle}}, "tests of pool import " + puddle},
+	} {
+		got := violations(rules, []listed{c.pkg})
+		if c.want == "" {
+			require.Empty(t, got)
+			continue
+		}
+		require.Len(t, got, 1, "%+v", c.pkg)
+		require.True(t, strings.HasPrefix(got[0], c.want), got[0])
+	}
+	require.Equal(t, []string{"golang.org/x/net/nettest"}, strangers([]listed{
+		{ImportPath: "net", Standard: true}, {ImportPath: module}, {ImportPath: m + "conn"}, {ImportPath: puddle},
+		{ImportPath: "golang.org/x/sync/semaphore"}, {ImportPath: "golang.org/x/net/nettest"},
+	}))
+}
