@@ -31,8 +31,8 @@ func TestContextEndedBefore(t *testing.T) {
 	require.Contains(t, err.Error(), "before the first attempt")
 }
 
-// safe is an error that is retried, told apart from others like it.
-var safe = fmt.Errorf("refused: %w", unsent(true))
+// errSafe is an error that is retried, told apart from others like it.
+var errSafe = fmt.Errorf("refused: %w", unsent(true))
 
 // Each way a context can end a call, with what must be found in the error.
 var contextEnds = []struct {
@@ -47,33 +47,33 @@ var contextEnds = []struct {
 	took     time.Duration
 }{
 	{"cancelled while waiting", retry.Policy{Backoff: retry.Constant(time.Minute)}, 0, time.Second,
-		func(context.Context, int) error { return safe },
-		1, []error{context.Canceled, safe}, safe, time.Second},
+		func(context.Context, int) error { return errSafe },
+		1, []error{context.Canceled, errSafe}, errSafe, time.Second},
 	{"deadline comes before the next attempt", retry.Policy{Backoff: retry.Constant(time.Minute)}, 30 * time.Second, 0,
-		func(context.Context, int) error { return safe },
-		1, []error{context.DeadlineExceeded, safe}, safe, 0},
+		func(context.Context, int) error { return errSafe },
+		1, []error{context.DeadlineExceeded, errSafe}, errSafe, 0},
 	{"deadline comes with the next attempt", retry.Policy{Backoff: retry.Constant(time.Minute)}, time.Minute, 0,
-		func(context.Context, int) error { return safe },
-		1, []error{context.DeadlineExceeded, safe}, safe, 0},
+		func(context.Context, int) error { return errSafe },
+		1, []error{context.DeadlineExceeded, errSafe}, errSafe, 0},
 	{"deadline after two attempts", retry.Policy{Backoff: retry.Constant(time.Minute)}, 90 * time.Second, 0,
-		func(context.Context, int) error { return safe },
-		2, []error{context.DeadlineExceeded, safe}, safe, time.Minute},
+		func(context.Context, int) error { return errSafe },
+		2, []error{context.DeadlineExceeded, errSafe}, errSafe, time.Minute},
 	{"cancelled during the first attempt", retry.Policy{}, 0, time.Second,
 		func(ctx context.Context, _ int) error { <-ctx.Done(); return fmt.Errorf("read: %w", ctx.Err()) },
 		1, []error{context.Canceled}, nil, time.Second},
 	{"cancelled during the second: the first says why", retry.Policy{Backoff: retry.Constant(time.Second)}, 0, time.Minute,
 		func(ctx context.Context, n int) error {
 			if n == 1 {
-				return safe
+				return errSafe
 			}
 			<-ctx.Done()
 			return fmt.Errorf("read: %w", ctx.Err())
 		},
-		2, []error{context.Canceled, safe}, safe, time.Minute},
+		2, []error{context.Canceled, errSafe}, errSafe, time.Minute},
 	{"an attempt fails by itself as the context ends", retry.Policy{Backoff: retry.Constant(time.Second)}, 0, time.Minute,
 		func(ctx context.Context, n int) error {
 			if n == 1 {
-				return safe
+				return errSafe
 			}
 			<-ctx.Done()
 			return retry.Permanent(io.ErrUnexpectedEOF)
