@@ -192,9 +192,10 @@ func (r *Reader) forget() {
 
 // ReadFrame appends the next frame to dst and returns the extended slice.
 //
-// When a frame is cut by a final error (its stream ends, say), what came of it
-// is appended and returned along with the error. After a timeout dst is
-// returned as it was: the Reader keeps what came, for the next call.
+// When a frame is cut by a final error behind its header (its stream ends,
+// say), what came of it is appended and returned along with the error. After a
+// timeout dst is returned as it was: the Reader keeps what came, for the next
+// call.
 func (r *Reader) ReadFrame(dst []byte) ([]byte, error) {
 	if err := r.begin(); err != nil {
 		return dst, err
@@ -335,7 +336,10 @@ func (r *Reader) locate(fit int) (start, end int, err error) {
 		}
 		_, err = r.src.Peek(want)
 		r.look()
-		if err != nil && len(r.win) < want {
+		if len(r.win) < want {
+			if err == nil {
+				err = io.ErrNoProgress
+			}
 			return start, end, r.cut(err)
 		}
 	}
