@@ -5,12 +5,13 @@ import "sync"
 // call is one request on its way. Its owner is the caller, who also owns dst,
 // until the caller gives up; then the link it is queued on.
 type call struct {
-	// done receives one value when resp and err are final.
-	done chan struct{}
-	dst  []byte
-	resp []byte
-	err  error
-	move bool // settled without a fault of its own: try another link
+	// done receives one value when a permit is granted, and one when resp and
+	// err are final.
+	done  chan struct{}
+	dst   []byte
+	reply []byte
+	err   error
+	move  bool // settled without a fault of its own: try another link
 
 	// Guarded by the mutex of the link it was submitted to.
 	start     uint64 // offset of the frame in the link's stream
@@ -33,7 +34,7 @@ func (c *call) recycle() {
 	calls.Put(c)
 }
 
-// finish tells the caller that resp and err are final.
+// finish tells the caller what it waits for.
 func (c *call) finish() { c.done <- struct{}{} }
 
 // queue is a first-in-first-out ring of calls.
@@ -76,4 +77,15 @@ func (q *queue) remove(i int) {
 	}
 	q.ring[(q.head+q.n-1)&mask] = nil
 	q.n--
+}
+
+// drop takes c out, if it is there.
+func (q *queue) drop(c *call) bool {
+	for i := range q.n {
+		if q.at(i) == c {
+			q.remove(i)
+			return true
+		}
+	}
+	return false
 }

@@ -19,11 +19,7 @@ const (
 	DefaultMinBackoff   = 10 * time.Millisecond // of DialBackoff.Min
 	DefaultMaxBackoff   = 5 * time.Second       // of DialBackoff.Max
 	DefaultStallTimeout = 10 * time.Second
-	DefaultReadBuffer   = 64 << 10
 )
-
-// minReadBuffer holds the header of every format.
-const minReadBuffer = 512
 
 // Config says where a [Pipeline] connects and how it behaves. Only an address,
 // or Dial, is needed; every other field's zero value is a sound default.
@@ -75,11 +71,6 @@ type Config struct {
 	// still waited for: that is what the caller's context is for. Zero means
 	// DefaultStallTimeout; negative means never.
 	StallTimeout time.Duration
-
-	// ReadBuffer is the size of each connection's read buffer in bytes; it
-	// bounds how many replies one system call brings. Zero means
-	// DefaultReadBuffer.
-	ReadBuffer int
 
 	// Hook observes the pipeline. It implements one or more of [CallHook],
 	// [DialHook] and [EndHook]. Nil is none.
@@ -134,7 +125,6 @@ func (c Config) Validate() error {
 	}{
 		{"Conns", int64(c.Conns)},
 		{"MaxInFlight", int64(c.MaxInFlight)},
-		{"ReadBuffer", int64(c.ReadBuffer)},
 		{"DialBackoff.Max", int64(c.DialBackoff.Max)},
 	} {
 		if f.value < 0 {
@@ -145,8 +135,6 @@ func (c Config) Validate() error {
 	switch {
 	case d.DialBackoff.Max < d.DialBackoff.Min:
 		return &ConfigError{"DialBackoff.Max", "is smaller than DialBackoff.Min", nil}
-	case c.ReadBuffer > 0 && c.ReadBuffer < minReadBuffer:
-		return &ConfigError{"ReadBuffer", "is smaller than 512", nil}
 	case c.Hook != nil && newHooks(c.Hook) == hooks{}:
 		return &ConfigError{"Hook", "implements none of the hook interfaces", nil}
 	}
@@ -181,7 +169,6 @@ func (c Config) validateTarget() error {
 func (c Config) withDefaults() Config {
 	c.Conns = orDefault(c.Conns, DefaultConns)
 	c.MaxInFlight = orDefault(c.MaxInFlight, DefaultMaxInFlight)
-	c.ReadBuffer = orDefault(c.ReadBuffer, DefaultReadBuffer)
 	c.DialTimeout = orDefault(c.DialTimeout, DefaultDialTimeout)
 	b := &c.DialBackoff
 	b.Min = orDefault(b.Min, DefaultMinBackoff)

@@ -34,7 +34,7 @@ func (p *Pipeline) link(ctx context.Context) (*link, error) {
 			}
 		case <-ctx.Done():
 			return nil, &Error{Op: "dial", Addr: p.cfg.Address, Err: ctx.Err()}
-		case <-p.closing:
+		case <-p.gate.closing:
 			return nil, p.refusal(ErrClosed)
 		}
 	}
@@ -57,7 +57,7 @@ func (p *Pipeline) leastLoaded() (best *link, load int32, n int) {
 func (p *Pipeline) connect() (*dial, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed.Load() {
+	if p.closed {
 		return nil, p.refusal(ErrClosed)
 	}
 	if p.dialing != nil {

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -44,34 +43,35 @@ type link struct {
 	writes chan struct{} // capacity 1: wakes writeLoop
 
 	// Of the holder of the read turn.
-	buf         *bufio.Reader
 	frames      *framing.Reader
+	wasQuiet    bool          // when a lone caller took it
 	interrupt   func()        // (*link).onCancel, made once
 	interrupted chan struct{} // capacity 1: onCancel has run
 
 	// mu guards what follows. No I/O and no callback happens under it, but
 	// deadlines are set, which does not block.
-	mu       sync.Mutex
-	err      error // why the link has ended; nil while it lives
-	queue    queue
-	reading  turn
-	writing  bool   // the write turn is taken
-	direct   bool   // by a lone caller
-	cut      bool   // whose context has ended: the write deadline has passed
-	dozing   bool   // run waits for reads alone, without looking by itself
-	pending  []byte // frames nobody has begun to write, the stream's [handed, accepted)
-	spare    []byte // the other buffer, while nobody writes it
-	accepted uint64 // offset after the last frame accepted
-	handed   uint64 // offset after the last byte given to a Write
-	sent     uint64 // offset after the last byte that left the process
-	left     int    // abandoned calls in the queue
-	armed    bool   // the read deadline is set, to notice a stall
-	armedAt  uint64 // bytes read when it was set
-	count    counters
+	mu        sync.Mutex
+	err       error // why the link has ended; nil while it lives
+	queue     queue
+	reading   turn
+	writing   bool   // the write turn is taken
+	direct    bool   // by a lone caller
+	cut       bool   // whose context has ended: the write deadline has passed
+	quiet     bool   // since run last looked no call has been made
+	dozing    bool   // run waits for reads alone, without looking by itself
+	pending   []byte // frames nobody has begun to write, the stream's [handed, accepted)
+	spare     []byte // the other buffer, while nobody writes it
+	accepted  uint64 // offset after the last frame accepted
+	handed    uint64 // offset after the last byte given to a Write
+	sent      uint64 // offset after the last byte that left the process
+	spareCall *call  // the last lone caller's
+	left      int    // abandoned calls in the queue
+	armed     bool   // the read deadline is set, to notice a stall
+	armedAt   uint64 // bytes read when it was set
+	count     counters
 }
 
 func newLink(p *Pipeline, nc *conn.Conn) *link {
-	buf := bufio.NewReaderSize(nc, p.cfg.ReadBuffer)
 	l := &link{
 		p:           p,
 		nc:          nc,
@@ -79,8 +79,7 @@ func newLink(p *Pipeline, nc *conn.Conn) *link {
 		ended:       make(chan struct{}),
 		reads:       make(chan struct{}, 1),
 		writes:      make(chan struct{}, 1),
-		buf:         buf,
-		frames:      framing.NewReader(buf, p.cfg.Format),
+		frames:      framing.NewReader(nc, p.cfg.Format),
 		interrupted: make(chan struct{}, 1),
 		socket:      onSocket(nc.NetConn()),
 	}
@@ -96,19 +95,25 @@ func wake(c chan struct{}) {
 	}
 }
 
-// submit appends the request to the stream. It returns errEnded if the link
-// has ended, and an error of the format if the request does not fit it; c is
-// then not queued. If lead is true the caller has both turns and must call
-// lead.
-func (l *link) submit(c *call, request []byte) (lead bool, err error) {
+// submit appends the request to the stream and returns its call. It fails with
+// errEnded if the link has ended, and with an error of the format if the
+// request does not fit it. If lead is true the caller has both turns and must
+// call lead, with what it is to write.
+func (l *link) submit(dst, request []byte) (c *call, lead bool, write []byte, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
-		return false, errEnded
+		return nil, false, nil, errEnded
 	}
 	pending, err := l.p.cfg.Format.Append(l.pending, request)
 	if err != nil {
-		return false, err
+		return nil, false, nil, err
+	}
+	if c = l.spareCall; c != nil {
+		l.spareCall = nil
+		c.dst = dst
+	} else {
+		c = newCall(dst)
 	}
 	c.start, c.size, c.queued = l.accepted, len(pending)-len(l.pending), true
 	l.pending = pending
@@ -117,27 +122,29 @@ func (l *link) submit(c *call, request []byte) (lead bool, err error) {
 	l.load.Store(int32(l.queue.len()))
 	l.count.calls++
 
-	if l.reading == nobody {
-		l.reading = aCaller
-		lead = true
-	}
 	switch {
-	case !l.writing:
-		l.writing, l.direct = true, lead
-		if !lead {
-			wake(l.writes)
-		}
-	case lead:
+	case l.reading != nobody && l.writing:
+	case l.reading != nobody:
+		l.writing = true
+		wake(l.writes)
+	case l.writing:
 		// Whoever wrote last has been answered but is not back from Write.
-		l.reading, lead = theLink, false
+		l.reading = theLink
 		wake(l.reads)
+	default:
+		l.reading, l.writing, lead = aCaller, true, true
+		l.wasQuiet, l.quiet = l.quiet, false
+		if c.size <= directMax {
+			l.direct = true
+			write = l.take()
+		}
 	}
-	return lead, nil
+	return c, lead, write, nil
 }
 
 // wait waits for the end of a call that was submitted to l, or of its context.
-// settled is false if c is left to the link.
-func (l *link) wait(ctx context.Context, c *call) (settled bool, err error) {
+// left is true if c stays with the link, its caller having given up.
+func (l *link) wait(ctx context.Context, c *call) (left bool, err error) {
 	if done := ctx.Done(); done == nil {
 		<-c.done
 	} else {
@@ -145,12 +152,12 @@ func (l *link) wait(ctx context.Context, c *call) (settled bool, err error) {
 		case <-c.done:
 		case <-done:
 			if gone, written := l.abandon(c); gone {
-				return !written, &Error{Op: "call", Addr: l.addr, Written: written, Err: ctx.Err()}
+				return written, &Error{Op: "call", Addr: l.addr, Written: written, Err: ctx.Err()}
 			}
 			<-c.done // settled at the same moment
 		}
 	}
-	return true, c.err
+	return false, c.err
 }
 
 // abandon ends the caller's interest in c. gone is false if c was settled
@@ -227,7 +234,7 @@ func (l *link) settle() (unanswering bool) {
 	written := &Error{Op: "call", Addr: l.addr, Err: cause, Written: true}
 	for _, c := range all {
 		if c.abandoned {
-			l.p.release()
+			l.p.gate.release()
 			c.recycle()
 			continue
 		}

@@ -6,9 +6,13 @@ import (
 	"time"
 )
 
-// watchAfter is how long a link must have been quiet before its goroutine
-// reads it to notice the peer's close. Until then a lone caller may read.
-const watchAfter = 10 * time.Millisecond
+// run looks every lookEvery whether calls are still being made. After one
+// look without any, a lone caller must see for itself whether the peer is
+// still there; after watchAfter of them, run watches for that.
+const (
+	lookEvery  = 2 * time.Millisecond
+	watchAfter = 5
+)
 
 // run reads the link whenever no lone caller does, until the link ends; then
 // it waits for everyone who uses the connection, and settles what is left.
@@ -18,7 +22,7 @@ func (l *link) run() {
 		defer close(written)
 		l.writeLoop()
 	}()
-	tick := time.NewTimer(watchAfter)
+	tick := time.NewTimer(lookEvery)
 	for l.awaitTurn(tick) {
 		l.readFrames()
 	}
@@ -34,32 +38,36 @@ func (l *link) run() {
 // lone caller, or taken because nobody has called for a while. It returns
 // false once the link has ended.
 func (l *link) awaitTurn(tick *time.Timer) bool {
-	tick.Reset(watchAfter)
+	tick.Reset(lookEvery)
 	defer tick.Stop()
-	ticked, seen := false, uint64(0)
+	looks, seen := 0, uint64(0)
 	for {
 		l.mu.Lock()
-		if ticked && l.reading == nobody && l.count.calls == seen {
+		if l.count.calls != seen {
+			seen, looks = l.count.calls, 0
+		}
+		l.quiet = looks > 0
+		if l.reading == nobody && looks >= watchAfter {
 			l.reading = theLink
 		}
-		seen = l.count.calls
-		l.dozing = ticked && l.reading == aCaller
+		// A lone caller who waits longer need not be looked at.
+		l.dozing = l.reading == aCaller && looks > 0
 		dozing, alive, mine := l.dozing, l.err == nil, l.reading == theLink
 		l.mu.Unlock()
 		if !alive || mine {
 			return alive
 		}
-		if ticked && !dozing {
-			tick.Reset(watchAfter)
+		if dozing {
+			<-l.reads
+			tick.Reset(lookEvery)
+			looks = 0
+			continue
 		}
 		select {
 		case <-l.reads:
-			if dozing {
-				tick.Reset(watchAfter)
-			}
-			ticked = false
 		case <-tick.C:
-			ticked = true
+			tick.Reset(lookEvery)
+			looks++
 		}
 	}
 }
@@ -71,7 +79,8 @@ func (l *link) led() bool {
 	return l.reading == aCaller
 }
 
-// readFrames reads replies until none is awaited, then gives up the turn.
+// readFrames reads replies until none is awaited, then gives up the turn. With
+// none awaited to begin with it watches for the peer's close.
 func (l *link) readFrames() {
 	l.mu.Lock()
 	watching := l.queue.len() == 0
@@ -79,7 +88,7 @@ func (l *link) readFrames() {
 		l.arm()
 	}
 	l.mu.Unlock()
-	for {
+	for done := false; !done; {
 		var frame []byte
 		var err error
 		if watching {
@@ -89,19 +98,16 @@ func (l *link) readFrames() {
 		}
 		switch {
 		case err == nil && watching:
+			l.mu.Lock()
+			expecting := l.expecting()
+			l.mu.Unlock()
 			watching = false
-			if !l.expecting() {
+			if !expecting {
 				l.fail(ErrUnsolicited)
 				return
 			}
 		case err == nil:
-			if !l.deliver(frame) {
-				l.fail(ErrUnsolicited)
-				return
-			}
-			if l.yield() {
-				return
-			}
+			done = l.deliver(frame)
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			if l.stalled() {
 				l.fail(ErrStalled)
@@ -114,6 +120,37 @@ func (l *link) readFrames() {
 	}
 }
 
+// deliver settles the oldest call with its reply. It returns true if there is
+// nothing to read for any more: no other call is queued, and the read turn is
+// given up, or the peer is not to be trusted, and the link has ended.
+func (l *link) deliver(frame []byte) (done bool) {
+	l.mu.Lock()
+	if !l.expecting() {
+		l.mu.Unlock()
+		l.fail(ErrUnsolicited)
+		return true
+	}
+	c := l.queue.pop()
+	l.load.Store(int32(l.queue.len()))
+	c.queued = false
+	if c.abandoned {
+		l.left--
+		l.count.late++
+	} else {
+		l.count.replies++
+	}
+	last := l.queue.len() == 0
+	l.mu.Unlock()
+	if c.abandoned {
+		l.p.gate.release()
+		c.recycle()
+	} else {
+		c.reply = append(c.dst, frame...)
+		c.finish()
+	}
+	return last && l.yield()
+}
+
 // yield gives up the read turn if no call is left to read for.
 func (l *link) yield() bool {
 	l.mu.Lock()
@@ -122,7 +159,7 @@ func (l *link) yield() bool {
 		return false
 	}
 	_ = l.frames.Release() // what is left in the buffer now, nobody asked for
-	unsolicited := l.buf.Buffered() > 0
+	unsolicited := l.nc.Buffered() > 0
 	l.disarm()
 	l.reading = nobody
 	awaited := l.dozing || l.err != nil
@@ -136,44 +173,13 @@ func (l *link) yield() bool {
 }
 
 // expecting tells whether a request has been written and not been answered.
+// Called under mu.
 func (l *link) expecting() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.expectingLocked()
-}
-
-func (l *link) expectingLocked() bool {
 	if l.queue.len() == 0 {
 		return false
 	}
 	c := l.queue.at(0)
 	return c.start+uint64(c.size) <= l.handed
-}
-
-// deliver settles the oldest call with its reply. It returns false if there
-// is none, or none that has been written: the peer is not to be trusted.
-func (l *link) deliver(frame []byte) bool {
-	l.mu.Lock()
-	if !l.expectingLocked() {
-		l.mu.Unlock()
-		return false
-	}
-	c := l.queue.pop()
-	l.load.Store(int32(l.queue.len()))
-	c.queued = false
-	if c.abandoned {
-		l.left--
-		l.count.late++
-		l.mu.Unlock()
-		l.p.release()
-		c.recycle()
-		return true
-	}
-	l.count.replies++
-	l.mu.Unlock()
-	c.resp = append(c.dst, frame...)
-	c.finish()
-	return true
 }
 
 // arm sets the deadline that notices a stall. Called under mu, while the link

@@ -1,22 +1,11 @@
 package pipeline
 
 import (
-	"context"
-	"errors"
-	"os"
 	"runtime"
-	"time"
 )
 
-const (
-	// directMax is the most bytes a lone caller writes itself. With nothing in
-	// flight the send buffer is empty, and no system has one so small that
-	// this would block: a cancelled call need not cut its own write short.
-	directMax = 4 << 10
-
-	// spareMax is the largest write buffer kept for the next writes.
-	spareMax = 1 << 20
-)
+// spareMax is the largest write buffer kept for the next writes.
+const spareMax = 1 << 20
 
 // writeLoop writes whenever woken with the write turn, until the link ends.
 func (l *link) writeLoop() {
@@ -61,49 +50,6 @@ func (l *link) flush() (more bool) {
 	return more
 }
 
-// flushDirect is flush for a lone caller. It leaves to writeLoop what might
-// block, what has come meanwhile, and what its context's end has kept it from
-// writing.
-func (l *link) flushDirect() {
-	l.mu.Lock()
-	var b []byte
-	if len(l.pending) <= directMax && !l.cut {
-		b = l.take()
-	}
-	l.mu.Unlock()
-
-	var n int
-	var err error
-	if b != nil {
-		n, err = l.nc.Write(b)
-	}
-
-	l.mu.Lock()
-	cut := l.cut
-	if cut {
-		_ = l.nc.SetWriteDeadline(time.Time{})
-	}
-	l.direct, l.cut = false, false
-	resume := cut && errors.Is(err, os.ErrDeadlineExceeded) && !opaque(l.nc)
-	if b != nil {
-		l.wrote(b, n)
-	}
-	if resume {
-		l.pending = append(b[n:len(b):len(b)], l.pending...)
-		l.handed -= uint64(len(b) - n)
-		l.spare = nil // its memory is what is pending
-	}
-	l.writing = len(l.pending) > 0 && l.err == nil
-	more := l.writing
-	l.mu.Unlock()
-	if err != nil && !resume {
-		l.fail(err)
-	}
-	if more {
-		wake(l.writes)
-	}
-}
-
 // take begins a write of the pending bytes. It returns nil, and the write turn
 // is given up, if there is nothing to write or no connection. Called under mu.
 func (l *link) take() []byte {
@@ -127,63 +73,4 @@ func (l *link) wrote(b []byte, n int) {
 	if cap(b) <= spareMax {
 		l.spare = b[:0]
 	}
-}
-
-// lead carries a call that is alone on the link through on its caller's
-// goroutine: it holds both turns, and gives both up. The call is not settled
-// if its context ends first, or the link does.
-func (l *link) lead(ctx context.Context) {
-	defer l.leave()
-	if l.socket {
-		if err := l.nc.Check(); err != nil {
-			l.fail(err)
-			l.flushDirect() // writes nothing, gives up the turn
-			return
-		}
-	}
-	var stop func() bool
-	if ctx.Done() != nil {
-		stop = context.AfterFunc(ctx, l.interrupt)
-	}
-	l.flushDirect()
-	frame, err := l.frames.Next()
-	cancelled := stop != nil && !stop()
-	if cancelled {
-		<-l.interrupted
-		_ = l.nc.SetReadDeadline(time.Time{})
-	}
-	switch {
-	case err == nil:
-		if !l.deliver(frame) {
-			l.fail(ErrUnsolicited)
-		}
-	case cancelled && errors.Is(err, os.ErrDeadlineExceeded):
-		// The call stays queued; wait abandons it.
-	default:
-		l.fail(err)
-	}
-}
-
-// leave passes a lone caller's read turn on.
-func (l *link) leave() {
-	if l.yield() {
-		return
-	}
-	l.mu.Lock()
-	l.reading = theLink
-	l.mu.Unlock()
-	wake(l.reads)
-}
-
-// onCancel ends the read, and the write if that is not over, of the lone
-// caller whose context has ended.
-func (l *link) onCancel() {
-	l.mu.Lock()
-	_ = l.nc.SetReadDeadline(past)
-	if l.direct {
-		l.cut = true
-		_ = l.nc.SetWriteDeadline(past)
-	}
-	l.mu.Unlock()
-	l.interrupted <- struct{}{}
 }

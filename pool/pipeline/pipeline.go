@@ -10,26 +10,19 @@ import (
 // Pipeline sends the requests of many callers over few connections. Its
 // methods are safe for concurrent use. Make one with [New].
 type Pipeline struct {
-	cfg     Config // defaults filled in
-	hooks   hooks
-	permits chan struct{} // one per request in flight
-	ctx     context.Context
-	cancel  context.CancelFunc
-	done    sync.WaitGroup // dials and links
-
-	// callers counts those inside AppendCall. Close sets closed, then waits
-	// for the last of them, who sends on idle.
-	callers atomic.Int64
-	waiting atomic.Int64
-	closed  atomic.Bool
-	closing chan struct{} // closed with closed
-	idle    chan struct{} // capacity 1
+	cfg    Config // defaults filled in
+	hooks  hooks
+	gate   gate
+	ctx    context.Context // of dials
+	cancel context.CancelFunc
+	done   sync.WaitGroup // dials and links
 
 	live atomic.Pointer[[]*link] // copied on write, under mu
 
 	// mu guards what follows. A link's mutex may be taken under it, never the
 	// other way round.
 	mu       sync.Mutex
+	closed   bool  // no dial begins any more
 	dialing  *dial // the one under way, or nil
 	failures int   // in a row
 	retryAt  time.Time
@@ -47,12 +40,15 @@ func New(cfg Config) (*Pipeline, error) {
 	}
 	cfg = cfg.withDefaults()
 	p := &Pipeline{
-		cfg:     cfg,
-		hooks:   newHooks(cfg.Hook),
-		permits: make(chan struct{}, cfg.MaxInFlight),
-		links:   make(map[*link]struct{}),
-		closing: make(chan struct{}),
-		idle:    make(chan struct{}, 1),
+		cfg:   cfg,
+		hooks: newHooks(cfg.Hook),
+		links: make(map[*link]struct{}),
+		gate: gate{
+			limit:      int64(cfg.MaxInFlight),
+			maxWaiters: cfg.MaxWaiters,
+			closing:    make(chan struct{}),
+			idle:       make(chan struct{}, 1),
+		},
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.live.Store(new([]*link))
@@ -84,90 +80,52 @@ func (p *Pipeline) AppendCall(ctx context.Context, dst, request []byte) ([]byte,
 }
 
 func (p *Pipeline) call(ctx context.Context, dst, request []byte) ([]byte, error) {
-	p.callers.Add(1)
-	defer p.exit()
-	if err := p.acquire(ctx); err != nil {
+	if err := p.gate.enter(ctx); err != nil {
+		return dst, p.refusal(err)
+	}
+	reply, left, err := p.do(ctx, dst, request)
+	p.gate.leave(!left)
+	if err != nil {
 		return dst, err
 	}
-	c := newCall(dst)
-	settled, err := p.do(ctx, c, request)
-	if !settled {
-		return dst, err // c and the permit are the link's now
-	}
-	if err == nil {
-		dst = c.resp
-	}
-	c.recycle()
-	p.release()
-	return dst, err
+	return reply, nil
 }
 
-// do carries c through. settled is false if the caller has left it behind, on
-// a link, to be recycled there.
-func (p *Pipeline) do(ctx context.Context, c *call, request []byte) (settled bool, err error) {
+// do carries a call through. left is true if the caller has left it behind on
+// a link, which then gives its permit back.
+func (p *Pipeline) do(ctx context.Context, dst, request []byte) (reply []byte, left bool, err error) {
 	for moved := false; ; {
 		l, err := p.link(ctx)
 		if err != nil {
-			return true, err
+			return nil, false, err
 		}
-		lead, err := l.submit(c, request)
+		c, lead, write, err := l.submit(dst, request)
 		if err == errEnded {
 			continue
 		}
 		if err != nil {
-			return true, err
+			return nil, false, err
 		}
 		if lead {
-			l.lead(ctx)
+			if reply, settled := l.lead(ctx, c, write); settled {
+				return reply, false, nil
+			}
 		}
-		settled, err = l.wait(ctx, c)
-		if !settled || !c.move || moved {
-			return settled, err
+		if left, err = l.wait(ctx, c); left {
+			return nil, true, err
 		}
-		moved, c.move, c.err = true, false, nil
+		reply, move := c.reply, c.move && !moved
+		c.recycle()
+		if !move {
+			return reply, false, err
+		}
+		moved = true
 	}
 }
-
-// acquire takes a permit, waiting for one if need be.
-func (p *Pipeline) acquire(ctx context.Context) error {
-	if p.closed.Load() {
-		return p.refusal(ErrClosed)
-	}
-	if err := ctx.Err(); err != nil {
-		return p.refusal(err)
-	}
-	select {
-	case p.permits <- struct{}{}:
-		return nil
-	default:
-	}
-	n := p.waiting.Add(1)
-	defer p.waiting.Add(-1)
-	if limit := p.cfg.MaxWaiters; limit != 0 && n > int64(limit) {
-		return p.refusal(ErrTooManyWaiters)
-	}
-	select {
-	case p.permits <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return p.refusal(ctx.Err())
-	case <-p.closing:
-		return p.refusal(ErrClosed)
-	}
-}
-
-func (p *Pipeline) release() { <-p.permits }
 
 // refusal is the error of a call that no link has accepted.
 func (p *Pipeline) refusal(cause error) error {
 	return &Error{Op: "wait", Addr: p.cfg.Address, Err: cause}
-}
-
-// exit counts a caller out.
-func (p *Pipeline) exit() {
-	if p.callers.Add(-1) == 0 && p.closed.Load() {
-		wake(p.idle)
-	}
 }
 
 // Close refuses new calls at once, with [ErrClosed], and waits for those in
@@ -177,20 +135,10 @@ func (p *Pipeline) exit() {
 // calls of Close wait likewise, and return nil once all is closed.
 func (p *Pipeline) Close(ctx context.Context) error {
 	p.mu.Lock()
-	if !p.closed.Swap(true) {
-		close(p.closing)
-	}
+	p.closed = true
 	p.mu.Unlock()
-
-	var err error
-	for err == nil && p.callers.Load() > 0 {
-		select {
-		case <-p.idle:
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
-	}
-	wake(p.idle) // for a concurrent Close
+	p.gate.close()
+	err := p.gate.drain(ctx)
 	p.cancel()
 	for _, l := range *p.live.Load() {
 		l.fail(ErrClosed)

@@ -65,8 +65,8 @@ func (p *Pipeline) Stat() Stat {
 	s.Conns = len(*p.live.Load())
 	p.mu.Unlock()
 
-	s.InFlight = len(p.permits)
-	s.Waiting = int(p.waiting.Load())
+	s.InFlight = int(p.gate.permits())
+	s.Waiting = int(p.gate.waiting.Load())
 	s.Calls, s.Replies, s.Cancelled = sum.calls, sum.replies, sum.cancelled
 	s.Late, s.Writes = sum.late, sum.flushes
 	return s

@@ -1,0 +1,156 @@
+package pipeline
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+)
+
+// gate counts the callers inside the pipeline and the permits they and the
+// calls they have abandoned hold. It lets callers in while there are permits,
+// the others in the order they came.
+type gate struct {
+	limit      int64
+	maxWaiters int           // as in Config
+	closing    chan struct{} // closed when no caller is let in any more
+	idle       chan struct{} // capacity 1: told when the last caller has left
+
+	state   atomic.Int64 // callers in the upper half, permits in the lower
+	waiting atomic.Int64 // len(queue)
+
+	mu    sync.Mutex // guards what follows, and adding to waiting
+	queue queue      // of callers who wait for a permit
+	shut  bool       // closing is closed
+}
+
+const (
+	oneCaller = 1 << 32
+	onePermit = 1
+)
+
+func (g *gate) permits() int64 { return g.state.Load() & (oneCaller - 1) }
+func (g *gate) callers() int64 { return g.state.Load() >> 32 }
+
+// enter lets a caller in, with a permit. After an error the caller has
+// neither entered nor a permit.
+func (g *gate) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case <-g.closing:
+		return ErrClosed
+	default:
+	}
+	if g.state.Add(oneCaller+onePermit)&(oneCaller-1) <= g.limit && g.waiting.Load() == 0 {
+		return nil
+	}
+	g.release() // there was none
+	if err := g.wait(ctx); err != nil {
+		g.leave(false)
+		return err
+	}
+	return nil
+}
+
+// wait waits for a permit.
+func (g *gate) wait(ctx context.Context) error {
+	c := newCall(nil)
+	defer c.recycle()
+	g.mu.Lock()
+	if g.maxWaiters != 0 && g.queue.len() >= g.maxWaiters {
+		g.mu.Unlock()
+		return ErrTooManyWaiters
+	}
+	g.queue.push(c)
+	g.waiting.Add(1)
+	g.mu.Unlock()
+	g.grant() // a permit may have come free before anybody could see c
+
+	var err error
+	select {
+	case <-c.done:
+		return nil
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-g.closing:
+		err = ErrClosed
+	}
+	g.mu.Lock()
+	left := g.queue.drop(c)
+	if left {
+		g.waiting.Add(-1)
+	}
+	g.mu.Unlock()
+	if !left { // granted at the same moment
+		<-c.done
+		g.release()
+	}
+	return err
+}
+
+// grant gives free permits to those who wait.
+func (g *gate) grant() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.queue.len() > 0 {
+		v := g.state.Load()
+		if v&(oneCaller-1) >= g.limit {
+			return
+		}
+		if g.state.CompareAndSwap(v, v+onePermit) {
+			g.waiting.Add(-1)
+			g.queue.pop().finish()
+		}
+	}
+}
+
+// release gives a permit back.
+func (g *gate) release() {
+	g.state.Add(-onePermit)
+	if g.waiting.Load() > 0 {
+		g.grant()
+	}
+}
+
+// leave counts a caller out, with its permit unless an abandoned call has it.
+func (g *gate) leave(permit bool) {
+	n := int64(-oneCaller)
+	if permit {
+		n -= onePermit
+	}
+	left := g.state.Add(n)
+	if permit && g.waiting.Load() > 0 {
+		g.grant()
+	}
+	if left>>32 == 0 {
+		select {
+		case <-g.closing:
+			wake(g.idle)
+		default:
+		}
+	}
+}
+
+// close lets nobody in any more.
+func (g *gate) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.shut {
+		g.shut = true
+		close(g.closing)
+	}
+}
+
+// drain waits, once closed, until the last caller has left.
+func (g *gate) drain(ctx context.Context) error {
+	for g.callers() > 0 {
+		select {
+		case <-g.idle:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	wake(g.idle) // for another who drains
+	return nil
+}

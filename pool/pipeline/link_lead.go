@@ -1,0 +1,136 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+)
+
+// directMax is the most bytes a lone caller writes itself. With nothing in
+// flight the send buffer is empty, and no system has one so small that this
+// would block, so a call that is cancelled has hardly ever to cut its write.
+const directMax = 4 << 10
+
+// lead carries a call that is alone on the link through on its caller's
+// goroutine: it holds both turns, and gives both up. write is what to write,
+// nil if that is for writeLoop. If settled is true c is not the caller's any
+// more. If it is false the caller must wait: the call's context has ended
+// first, or the link has.
+func (l *link) lead(ctx context.Context, c *call, write []byte) (reply []byte, settled bool) {
+	if err := l.probe(); err != nil {
+		l.fail(err)
+		l.mu.Lock()
+		l.writing, l.direct, l.reading = false, false, theLink
+		l.mu.Unlock()
+		wake(l.reads)
+		return nil, false
+	}
+	var stop func() bool
+	if ctx.Done() != nil {
+		stop = context.AfterFunc(ctx, l.interrupt)
+	}
+	if write == nil {
+		wake(l.writes)
+	} else {
+		l.writeDirect(write)
+	}
+	reply, err := l.frames.ReadFrame(c.dst)
+	cancelled := stop != nil && !stop()
+	if cancelled {
+		<-l.interrupted
+		_ = l.nc.SetReadDeadline(time.Time{})
+	}
+	if err != nil {
+		if !cancelled || !errors.Is(err, os.ErrDeadlineExceeded) {
+			l.fail(err)
+		}
+		l.mu.Lock()
+		l.reading = theLink
+		l.mu.Unlock()
+		wake(l.reads)
+		return nil, false
+	}
+	return reply, l.leave(c)
+}
+
+// probe tells why the link can no longer be used, as far as can be told
+// without waiting. While nobody reads, nobody else would notice. It costs a
+// system call, a few percent of the fastest round trip, so it is left out
+// where calls follow each other closely.
+func (l *link) probe() error {
+	if !l.socket || !l.wasQuiet {
+		return nil
+	}
+	return l.nc.Check()
+}
+
+// writeDirect writes what submit took. It leaves to writeLoop what has come
+// meanwhile, and what its context's end has kept it from writing.
+func (l *link) writeDirect(b []byte) {
+	n, err := l.nc.Write(b)
+
+	l.mu.Lock()
+	cut := l.cut
+	l.direct, l.cut = false, false
+	if cut {
+		_ = l.nc.SetWriteDeadline(time.Time{})
+	}
+	l.wrote(b, n)
+	if cut && errors.Is(err, os.ErrDeadlineExceeded) && !opaque(l.nc) {
+		err = nil
+		l.handed -= uint64(len(b) - n)
+		l.pending = append(b[n:len(b):len(b)], l.pending...)
+		l.spare = nil // its memory is what is pending
+	}
+	l.writing = len(l.pending) > 0 && l.err == nil
+	more := l.writing
+	l.mu.Unlock()
+	if err != nil {
+		l.fail(err)
+	}
+	if more {
+		wake(l.writes)
+	}
+}
+
+// leave settles a lone caller's own call, which has been answered, and passes
+// its read turn on. It returns false if the reply cannot be its own.
+func (l *link) leave(c *call) bool {
+	l.mu.Lock()
+	ours := l.expecting()
+	if ours {
+		l.queue.pop()
+		l.load.Store(int32(l.queue.len()))
+		l.count.replies++
+		c.queued, c.dst = false, nil
+		l.spareCall = c
+	}
+	more := l.queue.len() > 0
+	unsolicited := !ours || !more && l.nc.Buffered() > 0
+	awaited := more || l.dozing || l.err != nil
+	l.reading = nobody
+	if more {
+		l.reading = theLink
+	}
+	l.mu.Unlock()
+	if unsolicited {
+		l.fail(ErrUnsolicited)
+	} else if awaited {
+		wake(l.reads)
+	}
+	return ours
+}
+
+// onCancel ends the read, and the write if that is not over, of the lone
+// caller whose context has ended.
+func (l *link) onCancel() {
+	l.mu.Lock()
+	_ = l.nc.SetReadDeadline(past)
+	if l.direct {
+		l.cut = true
+		_ = l.nc.SetWriteDeadline(past)
+	}
+	l.mu.Unlock()
+	l.interrupted <- struct{}{}
+}
