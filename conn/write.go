@@ -116,5 +116,5 @@ func (k *core) writeError(n int64, err error) error {
 
 //go:noinline
 func (k *core) brokenWrite() error {
-	return &Error{Op: "write", Addr: k.nc.RemoteAddr(), Err: &brokenError{k.werr}, safe: true}
+	return &Error{Op: "write", Addr: k.nc.RemoteAddr(), Err: &brokenError{k.werr.Err}, safe: true}
 }
