@@ -170,3 +170,25 @@ func TestMaxElapsed(t *testing.T) {
 		})
 	}
 }
+
+func TestValuePerAttemptTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start, n := time.Now(), 0
+		p := retry.Policy{PerAttemptTimeout: time.Second, Backoff: retry.Constant(time.Minute), Idempotent: true}
+		v, err := retry.Value(t.Context(), p, func(ctx context.Context) (string, error) {
+			if n++; n == 3 {
+				return "third", nil
+			}
+			<-ctx.Done()
+			return "partial", ctx.Err()
+		})
+		require.NoError(t, err)
+		require.Equal(t, "third", v)
+		require.Equal(t, 2*time.Minute+2*time.Second, time.Since(start))
+
+		p.MaxAttempts = 1
+		v, err = retry.Value(t.Context(), p, func(ctx context.Context) (string, error) { <-ctx.Done(); return "partial", ctx.Err() })
+		require.True(t, err == context.DeadlineExceeded)
+		require.Equal(t, "partial", v)
+	})
+}

@@ -81,6 +81,13 @@ func (p Policy) Validate() error {
 	return nil
 }
 
+func (p *Policy) start() (t time.Time) {
+	if p.MaxElapsed > 0 {
+		t = time.Now()
+	}
+	return t
+}
+
 func (p *Policy) maxAttempts() int {
 	if p.MaxAttempts == 0 {
 		return DefaultMaxAttempts

@@ -19,63 +19,96 @@ func Do(ctx context.Context, p Policy, fn func(ctx context.Context) error) error
 		return stopped(ctx, 0, nil, nil)
 	}
 	p.Budget.deposit()
-	var start time.Time
-	if p.MaxElapsed > 0 {
-		start = time.Now()
-	}
-	var last error // of the latest attempt that ctx did not end
-	var delay time.Duration
-	for n := 1; ; n++ {
-		err := p.attempt(ctx, fn)
+	c := call{start: p.start()}
+	for {
+		var err error
+		if p.PerAttemptTimeout <= 0 {
+			err = fn(ctx)
+		} else {
+			err = timed(ctx, p.PerAttemptTimeout, fn)
+		}
 		if err == nil {
 			return nil
 		}
-		if ctx.Err() != nil {
-			return stopped(ctx, n, last, err)
-		}
-		if bare, ok := permanent(err); ok {
-			return bare
-		}
-		if n == p.maxAttempts() || !p.retryable(err) {
+		if err = c.next(ctx, &p, err); err != nil {
 			return err
-		}
-		last = err
-		delay = max(0, p.backoff(n, delay))
-		if p.MaxElapsed > 0 && delay > p.MaxElapsed-time.Since(start) {
-			return err
-		}
-		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= delay {
-			return &Error{Attempts: n, Context: errNoTime, Last: last}
-		}
-		if !p.Budget.withdraw() {
-			return err
-		}
-		if !wait(ctx, delay) {
-			return stopped(ctx, n, last, nil)
-		}
-		if p.OnRetry != nil {
-			p.OnRetry(Attempt{Number: n, Err: err, Delay: delay})
 		}
 	}
 }
 
 // Value is Do for a function with a result. It returns the result of the last
 // attempt, also beside an error, and the zero T where there was none.
-func Value[T any](ctx context.Context, p Policy, fn func(ctx context.Context) (T, error)) (T, error) {
-	var v T
-	err := Do(ctx, p, func(ctx context.Context) error {
-		var err error
-		v, err = fn(ctx)
-		return err
-	})
-	return v, err
+func Value[T any](ctx context.Context, p Policy, fn func(ctx context.Context) (T, error)) (v T, err error) {
+	if ctx.Err() != nil {
+		return v, stopped(ctx, 0, nil, nil)
+	}
+	p.Budget.deposit()
+	c := call{start: p.start()}
+	for {
+		if p.PerAttemptTimeout <= 0 {
+			v, err = fn(ctx)
+		} else {
+			v, err = timedValue(ctx, p.PerAttemptTimeout, fn)
+		}
+		if err == nil {
+			return v, nil
+		}
+		if err = c.next(ctx, &p, err); err != nil {
+			return v, err
+		}
+	}
 }
 
-func (p *Policy) attempt(ctx context.Context, fn func(context.Context) error) error {
-	if p.PerAttemptTimeout <= 0 {
-		return fn(ctx)
+// call is the state of one Do or Value.
+type call struct {
+	start    time.Time // set if the policy has a MaxElapsed
+	attempts int       // that failed
+	delay    time.Duration
+	last     error // of the latest attempt that ctx did not end
+}
+
+// next is told of an attempt's failure. It returns nil when the next attempt is
+// due, having waited for it, or what the call ends with.
+func (c *call) next(ctx context.Context, p *Policy, err error) error {
+	c.attempts++
+	if ctx.Err() != nil {
+		return stopped(ctx, c.attempts, c.last, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.PerAttemptTimeout)
+	if bare, ok := permanent(err); ok {
+		return bare
+	}
+	if c.attempts == p.maxAttempts() || !p.retryable(err) {
+		return err
+	}
+	c.last = err
+	c.delay = max(0, p.backoff(c.attempts, c.delay))
+	if p.MaxElapsed > 0 && c.delay > p.MaxElapsed-time.Since(c.start) {
+		return err
+	}
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= c.delay {
+		return &Error{Attempts: c.attempts, Context: errNoTime, Last: err}
+	}
+	if !p.Budget.withdraw() {
+		return err
+	}
+	if !wait(ctx, c.delay) {
+		return stopped(ctx, c.attempts, err, nil)
+	}
+	if p.OnRetry != nil {
+		p.OnRetry(Attempt{Number: c.attempts, Err: err, Delay: c.delay})
+	}
+	return nil
+}
+
+// timed calls fn with a deadline of its own.
+func timed(ctx context.Context, limit time.Duration, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return fn(ctx)
+}
+
+func timedValue[T any](ctx context.Context, limit time.Duration, fn func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return fn(ctx)
 }
