@@ -1,0 +1,58 @@
+package conn_test
+
+import (
+	"net"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/stretchr/testify/require"
+)
+
+const tcpUserTimeout = 0x12 // linux/tcp.h
+
+func TestDialerSocketOptions(t *testing.T) {
+	l := listen(t, "tcp", "127.0.0.1:0", closeAtOnce)
+	option := func(d conn.Dialer, level, name int) int {
+		t.Helper()
+		c, err := d.Dial(t.Context(), "tcp", l.Addr().String())
+		require.NoError(t, err)
+		defer c.Close()
+		raw, err := c.NetConn().(*net.TCPConn).SyscallConn()
+		require.NoError(t, err)
+		var value int
+		var optErr error
+		require.NoError(t, raw.Control(func(fd uintptr) {
+			value, optErr = syscall.GetsockoptInt(int(fd), level, name)
+		}))
+		require.NoError(t, optErr)
+		return value
+	}
+	user := func(d time.Duration) int {
+		return option(conn.Dialer{UserTimeout: d}, syscall.IPPROTO_TCP, tcpUserTimeout)
+	}
+	require.Equal(t, 0, user(0))
+	require.Equal(t, 0, user(-time.Second))
+	require.Equal(t, 1, user(time.Nanosecond), "rounded up")
+	require.Equal(t, 7000, user(7*time.Second))
+
+	on := conn.Dialer{}
+	require.Equal(t, 1, option(on, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE))
+	off := conn.Dialer{KeepAlive: net.KeepAliveConfig{Idle: -1}}
+	require.Equal(t, 0, option(off, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE))
+	own := conn.Dialer{KeepAlive: net.KeepAliveConfig{Enable: true, Idle: 42 * time.Second, Interval: 3 * time.Second, Count: 5}}
+	require.Equal(t, 42, option(own, syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE))
+	require.Equal(t, 3, option(own, syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL))
+	require.Equal(t, 5, option(own, syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT))
+	require.Equal(t, 1, option(on, syscall.IPPROTO_TCP, syscall.TCP_NODELAY))
+}
+
+func TestUserTimeoutOnAUnixSocket(t *testing.T) {
+	l := listen(t, "unix", filepath.Join(t.TempDir(), "s"), closeAtOnce)
+	d := conn.Dialer{UserTimeout: time.Second}
+	c, err := d.Dial(t.Context(), "unix", l.Addr().String())
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
+}
