@@ -19,12 +19,11 @@ import (
 type Conn struct {
 	*conn.Conn
 
-	handle  conn.Conn // what the embedded pointer points to
-	member  *Member
-	session any
-	born    int64
-	reused  bool
-	ended   atomic.Bool
+	handle conn.Conn // what the embedded pointer points to
+	life   *life
+	loans  uint64 // of the same member before this one
+	reused bool
+	ended  atomic.Bool
 }
 
 // Close ends the loan. A healthy connection goes back to the pool; one on
@@ -48,20 +47,23 @@ func (c *Conn) Session() any {
 	if c.ended.Load() {
 		return nil
 	}
-	return c.session
+	return c.life.session
 }
 
-// Reused reports whether the connection was idle or another's before, and not
-// dialed for this loan.
+// Reused reports whether the connection has been another's before, or has been
+// idle, and was not dialed just now.
 func (c *Conn) Reused() bool { return c.reused }
 
-// CreatedAt returns when the dial of the connection began, the zero time if
-// the loan has ended.
-func (c *Conn) CreatedAt() time.Time {
+// CreatedAt returns when the dial of the connection began.
+func (c *Conn) CreatedAt() time.Time { return c.life.member.pool.time(c.life.born) }
+
+// loansEnded is the number of loans of the member that have ended, if this is
+// its live handle.
+func (c *Conn) loansEnded() uint64 {
 	if c.ended.Load() {
-		return time.Time{}
+		return c.loans + 1
 	}
-	return c.member.pool.time(c.born)
+	return c.loans
 }
 
 // Replace closes the connection and dials another in its place, past those
@@ -73,20 +75,24 @@ func (c *Conn) CreatedAt() time.Time {
 // ctx and Config.DialTimeout bound the dial, which keeps to Config.MaxDialing
 // and Config.DialBackoff as all do.
 func (c *Conn) Replace(ctx context.Context) (*Conn, error) {
+	m := c.life.member
+	p := m.pool
 	if !c.ended.CompareAndSwap(false, true) {
-		return nil, c.member.pool.fail("replace", errHandleClosed)
+		return nil, p.fail("replace", errHandleClosed)
 	}
-	m, p := c.member, c.member.pool
+	why := p.judge(c)
+	if why == kept {
+		why = Dead // it looks well, but its borrower knows better
+	}
 	lease := m.lease
-	now := p.now()
-	m.endLoan(now)
-	h, err := p.redial(ctx, m, p.judge(c, now))
+	p.endLoan(m, why)
+	h, err := p.redial(ctx, m, why)
 	if err != nil {
-		m.evictAs(Broken)
-		m.giveBack(lease, backend.Discard)
+		m.evictAs(why)
+		_ = p.backend.Return(lease, backend.Discard) // stale if Close has lost patience
 		return nil, p.fail("replace", err)
 	}
-	m.beginLoan(lease, p.now())
+	p.beginLoan(m, lease)
 	return h, nil
 }
 
@@ -95,50 +101,50 @@ func (c *Conn) settle(why Reason) {
 	if !c.ended.CompareAndSwap(false, true) {
 		return
 	}
-	m := c.member // ours until it is given back
+	m := c.life.member // ours until it is given back
 	p := m.pool
-	lease := m.lease
-	now := p.now()
-	m.endLoan(now)
 	if why == kept {
-		why = p.judge(c, now)
+		why = p.judge(c)
 	}
+	var next *Conn
 	if why == kept {
-		next := m.newHandle()
-		if err := c.Conn.Handoff(&next.handle); err == nil {
-			p.keep(m, next, lease, now)
-			return
+		next = m.newHandle()
+		if c.Conn.Handoff(&next.handle) != nil {
+			why = Unfit // something has begun meanwhile
 		}
-		why = Unfit
 	}
-	lent := now - m.lentAt
+	lease := m.lease
+	p.endLoan(m, why)
+	if why == kept {
+		p.keep(m, next, lease)
+		return
+	}
 	m.evictAs(why)
-	m.giveBack(lease, backend.Discard)
-	_ = c.Conn.Close() // now, beside the backend's own, so that c is of no more use
-	p.released(lent, why)
+	_ = p.backend.Return(lease, backend.Discard) // stale if Close has lost patience
+	_ = c.Conn.Close()                           // beside the backend's own, so that c is of no more use at once
 }
 
 // keep gives a healthy member back, its next handle in place.
-func (p *Pool) keep(m *Member, next *Conn, lease backend.Lease[*Member], now int64) {
-	m.rest(now)
+func (p *Pool) keep(m *Member, next *Conn, lease backend.Lease[*Member]) {
 	m.handle.Store(next)
-	deadline, lent := m.deadline, now-m.lentAt
-	if !m.giveBack(lease, backend.Keep) {
+	if p.stamps {
+		m.rest(p.now())
+	}
+	deadline := m.deadline
+	if p.backend.Return(lease, backend.Keep) != nil {
 		_ = next.Conn.Close() // the pool has lost patience meanwhile
 		return
 	}
-	p.sweeper.arm(deadline) // only now: a sweep before would not have seen it
-	p.released(lent, kept)
-}
-
-// giveBack returns the lease. It reports false if the backend had ended it.
-func (m *Member) giveBack(lease backend.Lease[*Member], v backend.Verdict) bool {
-	return m.pool.backend.Return(lease, v) == nil
+	// Only now: a sweep between judge and Return has not seen it.
+	if deadline <= p.sweeper.horizon.Load() {
+		p.sweeper.look()
+	} else if p.cfg.MaxIdleTime > 0 {
+		p.sweeper.arm(deadline)
+	}
 }
 
 // judge says why a connection that comes back cannot be kept, if so.
-func (p *Pool) judge(c *Conn, now int64) Reason {
-	m := c.member
+func (p *Pool) judge(c *Conn) Reason {
 	if err := c.Conn.Reusable(); err != nil {
 		switch {
 		case errors.Is(err, conn.ErrUnread):
@@ -148,7 +154,7 @@ func (p *Pool) judge(c *Conn, now int64) Reason {
 		}
 		return Unfit
 	}
-	if now >= m.expires {
+	if c.life.expires <= p.sweeper.horizon.Load() {
 		return Expired
 	}
 	if p.checkReturns {
@@ -160,7 +166,7 @@ func (p *Pool) judge(c *Conn, now int64) Reason {
 // inspect asks the kernel for bytes nobody has read, where the loan has moved
 // any at all.
 func (p *Pool) inspect(c *Conn) Reason {
-	m := c.member
+	m := c.life.member
 	moved := c.Conn.BytesRead() + c.Conn.BytesWritten()
 	if moved == m.moved {
 		return kept
@@ -177,20 +183,24 @@ func (p *Pool) inspect(c *Conn) Reason {
 	return Dead
 }
 
-// beginLoan notes that m is lent from now on.
-func (m *Member) beginLoan(lease backend.Lease[*Member], now int64) {
-	m.lease, m.lentAt = lease, now
-	m.uses.Add(1)
-	if m.pool.cfg.LeakReport != nil {
-		m.leak = m.pool.watch(now)
+// beginLoan notes that m is lent from now on, for those who want to know.
+func (p *Pool) beginLoan(m *Member, lease backend.Lease[*Member]) {
+	m.lease = lease
+	if p.hooks.release != nil {
+		m.lentAt = p.now()
+	}
+	if p.cfg.LeakReport != nil {
+		m.leak = p.watch()
 	}
 }
 
-// endLoan notes that m is lent no longer.
-func (m *Member) endLoan(now int64) {
-	m.used.Add(now - m.lentAt)
+// endLoan notes that m is lent no longer. It belongs to the caller still.
+func (p *Pool) endLoan(m *Member, why Reason) {
 	if m.leak != nil {
-		m.leak.stop()
+		m.leak.timer.Stop()
 		m.leak = nil
+	}
+	if h := p.hooks.release; h != nil {
+		p.observeRelease(m, why)
 	}
 }

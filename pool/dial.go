@@ -16,10 +16,11 @@ func (p *Pool) newMember(ctx context.Context) (*Member, error) {
 	if err := p.connect(ctx, m); err != nil {
 		return nil, err
 	}
-	p.roster.add(m)
-	// It may become idle without passing through here again: a sweep a
-	// little later finds it and keeps its times.
-	p.sweeper.look()
+	p.roster.add(m, m.life.expires)
+	p.sweeper.arm(m.life.expires)
+	if p.cfg.MaxIdleTime > 0 {
+		p.sweeper.look() // it may become idle unseen
+	}
 	return m, nil
 }
 
@@ -32,10 +33,8 @@ func (p *Pool) redial(ctx context.Context, m *Member, why Reason) (*Conn, error)
 	if err := p.connect(ctx, m); err != nil {
 		return nil, err
 	}
-	if why == kept {
-		why = Dead // it looked well, but its borrower knew better
-	}
-	p.roster.replaced(why)
+	p.roster.replaced(m, m.life.expires, why)
+	p.sweeper.arm(m.life.expires)
 	h := m.handle.Load()
 	if p.closed.Load() { // a Close that lost patience may have closed the old one
 		_ = h.Conn.Close()
@@ -50,18 +49,18 @@ func (p *Pool) connect(ctx context.Context, m *Member) (err error) {
 	if err != nil {
 		return err
 	}
-	m.generation.Store(p.generation.Load())
-	born := p.now()
+	l := m.newLife()
 	err = errPanicked
 	defer func() {
 		p.gate.leave(pass, err)
-		p.dialed(ctx, born, err)
+		p.dialed(ctx, l.born, err)
 	}()
 	c, session, err := p.dialOne(ctx)
 	if err != nil {
 		return err
 	}
-	return m.adopt(c, session, born, p.now())
+	l.session, l.ready = session, p.now()
+	return m.adopt(c, l)
 }
 
 // errPanicked is what the gate is told if the user's code panics.

@@ -81,9 +81,11 @@ func newHooks(v any) (h hooks) {
 	return h
 }
 
-// observeGet tells the hook of a Get. The loan ends if the hook panics, for
-// its caller will never have it.
-func (p *Pool) observeGet(ctx context.Context, start int64, c *Conn, err error) {
+// getObserved is take with the hook told of it. The loan ends if the hook
+// panics, for its caller will never have it.
+func (p *Pool) getObserved(ctx context.Context) (*Conn, error) {
+	start := p.now()
+	c, err := p.take(ctx)
 	told := false
 	defer func() {
 		if !told && c != nil {
@@ -95,11 +97,12 @@ func (p *Pool) observeGet(ctx context.Context, start int64, c *Conn, err error) 
 		Reused: c != nil && c.reused, Err: err,
 	})
 	told = true
+	return c, err
 }
 
-// released tells the hook of the end of a loan.
-func (p *Pool) released(lent int64, why Reason) {
-	if h := p.hooks.release; h != nil {
-		h.AfterRelease(ReleaseEvent{Addr: p.cfg.Address, Used: time.Duration(lent), Kept: why == kept, Reason: why})
-	}
+// observeRelease tells the hook of the end of a loan.
+func (p *Pool) observeRelease(m *Member, why Reason) {
+	p.hooks.release.AfterRelease(ReleaseEvent{
+		Addr: p.cfg.Address, Used: time.Duration(p.now() - m.lentAt), Kept: why == kept, Reason: why,
+	})
 }

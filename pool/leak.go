@@ -24,9 +24,9 @@ type leakWatch struct {
 	depth int
 }
 
-// watch begins to watch a loan made at time now.
-func (p *Pool) watch(now int64) *leakWatch {
-	w := &leakWatch{}
+// watch begins to watch a loan.
+func (p *Pool) watch() *leakWatch {
+	w, now := &leakWatch{}, p.now()
 	w.depth = runtime.Callers(2, w.stack[:])
 	w.timer = time.AfterFunc(p.cfg.LeakAfter, func() {
 		if !p.tasks.begin() {
@@ -37,8 +37,6 @@ func (p *Pool) watch(now int64) *leakWatch {
 	})
 	return w
 }
-
-func (w *leakWatch) stop() { w.timer.Stop() }
 
 // String formats the stack, without this package's own part of it.
 func (w *leakWatch) String() string {

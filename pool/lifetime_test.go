@@ -28,10 +28,10 @@ func TestLifetime(t *testing.T) {
 			}},
 			{"600 s idle is closed on time", pool.Config{}, func(t *testing.T, s *memServer, p *pool.Pool) {
 				require.NoError(t, get(t, p).Close())
-				time.Sleep(600*time.Second - 1)
+				time.Sleep(599 * time.Second)
 				synctest.Wait()
 				require.Equal(t, 1, s.open())
-				time.Sleep(1)
+				time.Sleep(time.Second)
 				synctest.Wait()
 				require.Equal(t, 0, s.open())
 				require.Equal(t, uint64(1), p.Stat().Evictions.Expired)

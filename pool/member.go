@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -10,9 +9,6 @@ import (
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
-
-// never is a time that does not come, on the pool's clock.
-const never = math.MaxInt64
 
 // Member is a connection as the pool's backend sees it: an opaque value. It is
 // exported to be named where a backend is chosen, as in
@@ -25,25 +21,44 @@ type Member struct {
 	handle atomic.Pointer[Conn]
 	// Why it ends, a Reason; the first to say so is right.
 	reason atomic.Uint32
-	// Counters: written by the owner, read by Stat.
-	uses atomic.Uint64
-	used atomic.Int64 // total time lent, ns
-	// Of the present connection; redial changes them.
-	born       atomic.Int64 // when its dial began
-	generation atomic.Uint64
 
-	// All below belongs to the owner of the lease. Times are nanoseconds
-	// on the pool's clock.
-	handles   []Conn // to be lent next; see newHandle
-	chunk     int
+	// All below belongs to the owner of the lease. Times are nanoseconds on
+	// the pool's clock.
 	lease     backend.Lease[*Member]
-	expires   int64 // when its life ends
-	idleSince int64 // when it was dialed or last came back
-	deadline  int64 // when it may be idle no longer
-	lentAt    int64
+	life      *life
+	handles   []Conn // to be lent next; see newHandle
+	chunk     int    // how many handles were allocated last
+	loans     uint64 // how many handles were made before the live one
+	idleSince int64  // when it was dialed or last came back; if Pool.stamps
+	deadline  int64  // until when it may be idle
+	lentAt    int64  // if Pool.hooks.release is set
 	moved     uint64 // bytes read and written when it last came back
-	session   any
 	leak      *leakWatch
+}
+
+// life is what never changes about one connection. A member has a new one when
+// a dial replaces its connection.
+type life struct {
+	member     *Member
+	generation uint64 // Pool.generation when its dial began
+	born       int64  // when its dial began
+	ready      int64  // when it was ready to be lent
+	expires    int64  // when it may be lent no longer
+	session    any
+}
+
+// newLife returns the life of a connection whose dial begins now, its lifetime
+// rolled.
+func (m *Member) newLife() *life {
+	p := m.pool
+	l := &life{member: m, generation: p.generation.Load(), born: p.now(), expires: never}
+	if lifetime := p.cfg.MaxLifetime; lifetime > 0 {
+		if jitter := p.cfg.LifetimeJitter; jitter > 0 {
+			lifetime -= rand.N(jitter + 1)
+		}
+		l.expires = l.born + int64(lifetime)
+	}
+	return l
 }
 
 // maxChunk is how many handles are allocated at a time, once a connection has
@@ -60,132 +75,129 @@ func (m *Member) newHandle() *Conn {
 	}
 	h := &m.handles[0]
 	m.handles = m.handles[1:]
-	h.Conn, h.member, h.session, h.born = &h.handle, m, m.session, m.born.Load()
+	h.Conn, h.life, h.loans = &h.handle, m.life, m.loans
+	m.loans++
 	return h
 }
 
 // adopt makes a new connection the member's.
-func (m *Member) adopt(c *conn.Conn, session any, born, now int64) error {
-	m.session = session
-	m.born.Store(born)
+func (m *Member) adopt(c *conn.Conn, l *life) error {
+	m.life = l
 	h := m.newHandle()
 	if err := c.Handoff(&h.handle); err != nil {
 		_ = c.Close()
 		return err
 	}
-	cfg := &m.pool.cfg
-	m.expires = never
-	if cfg.MaxLifetime > 0 {
-		m.expires = born + int64(cfg.MaxLifetime)
-		if cfg.LifetimeJitter > 0 {
-			m.expires -= int64(rand.N(cfg.LifetimeJitter + 1))
-		}
-	}
-	m.rest(now)
+	m.rest(l.ready)
 	m.handle.Store(h)
 	return nil
 }
 
 // rest notes that the member is idle from now on.
 func (m *Member) rest(now int64) {
-	m.idleSince, m.deadline = now, m.expires
+	m.idleSince, m.deadline = now, m.life.expires
 	if idle := int64(m.pool.cfg.MaxIdleTime); idle > 0 {
 		m.deadline = min(m.deadline, now+idle)
 	}
 }
 
-// overdue says why an idle member may not be kept at time now, if so.
-func (m *Member) overdue(now int64) Reason {
+// overdue says why an idle member may not be kept, if so.
+func (m *Member) overdue(horizon int64) Reason {
 	switch {
-	case now < m.deadline:
+	case m.deadline > horizon:
 		return kept
-	case now >= m.expires:
+	case m.life.expires <= horizon:
 		return Expired
 	}
 	return IdleTooLong
 }
 
+// evictAs notes why the member ends, unless that is known.
+func (m *Member) evictAs(r Reason) { m.reason.CompareAndSwap(uint32(kept), uint32(r)) }
+
 // close ends the connection. It is the backend's Factory.Close.
 func (m *Member) close() {
-	p := m.pool
-	// The error is that of closing a socket or that it is closed already.
+	p, h := m.pool, m.handle.Load()
+	// The error is that of closing a socket, or that it is closed already.
 	// If a borrower hands it on at this moment, in spite of a Close that has
 	// lost patience, his lease is stale and he closes it himself.
-	_ = m.handle.Load().Conn.Close()
+	_ = h.Conn.Close()
 	reason := Reason(m.reason.Load())
 	switch {
 	case reason != kept:
 	case p.closed.Load():
 		reason = PoolClosed
-	case m.generation.Load() != p.generation.Load():
+	case h.life.generation != p.generation.Load():
 		reason = Cleared
 	default:
 		reason = Surplus
 	}
 	p.roster.remove(m, reason)
 	p.keeper.poke()
-	if h := p.hooks.evict; h != nil {
-		h.AfterEvict(EvictEvent{
+	if hook := p.hooks.evict; hook != nil {
+		hook.AfterEvict(EvictEvent{
 			Addr: p.cfg.Address, Reason: reason,
-			Age: time.Duration(p.now() - m.born.Load()), Uses: m.uses.Load(),
+			Age: time.Duration(p.now() - h.life.born), Uses: h.loansEnded(),
 		})
 	}
 }
 
-// evictAs notes why the member ends, unless that is known.
-func (m *Member) evictAs(r Reason) { m.reason.CompareAndSwap(uint32(kept), uint32(r)) }
-
-// roster is the list of all connections, for the figures. It changes when one
-// is made or ends, not when one is lent.
+// roster is the list of all connections and when they expire. It changes when
+// one is made or ends, not when one is lent.
 type roster struct {
-	mu      sync.Mutex
-	members map[*Member]struct{}
-	gone    tally // of those that have ended
+	mu      sync.Mutex // guards what follows
+	expires map[*Member]int64
+	gone    uint64 // loans of those that have ended
 	evicted [reasons]uint64
 }
 
-// tally is what members count.
-type tally struct {
-	uses uint64
-	used time.Duration
-}
-
-func (t *tally) add(m *Member) {
-	t.uses += m.uses.Load()
-	t.used += time.Duration(m.used.Load())
-}
-
-func (r *roster) add(m *Member) {
+func (r *roster) add(m *Member, expires int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.members == nil {
-		r.members = make(map[*Member]struct{})
+	if r.expires == nil {
+		r.expires = make(map[*Member]int64)
 	}
-	r.members[m] = struct{}{}
+	r.expires[m] = expires
 }
 
 func (r *roster) remove(m *Member, why Reason) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.members, m)
-	r.gone.add(m)
+	delete(r.expires, m)
+	r.gone += m.handle.Load().loansEnded()
 	r.evicted[why]++
 }
 
-// replaced counts a connection that ended while its member goes on.
-func (r *roster) replaced(why Reason) {
-	r.mu.Lock()
-	r.evicted[why]++
-	r.mu.Unlock()
-}
-
-// sum returns the figures of all members, past and present.
-func (r *roster) sum() (t tally, evicted [reasons]uint64) {
+// replaced notes that m has another connection.
+func (r *roster) replaced(m *Member, expires int64, why Reason) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	t = r.gone
-	for m := range r.members {
-		t.add(m)
+	if _, here := r.expires[m]; here {
+		r.expires[m] = expires
 	}
-	return t, r.evicted
+	r.evicted[why]++
+}
+
+// next returns the first time after now when one expires.
+func (r *roster) next(now int64) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := int64(never)
+	for _, at := range r.expires {
+		if at > now {
+			next = min(next, at)
+		}
+	}
+	return next
+}
+
+// count returns how many loans have ended, and how many connections, by reason.
+func (r *roster) count() (loans uint64, evicted [reasons]uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	loans = r.gone
+	for m := range r.expires {
+		loans += m.handle.Load().loansEnded()
+	}
+	return loans, r.evicted
 }

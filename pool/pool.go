@@ -17,6 +17,7 @@ type Pool struct {
 	hooks        hooks
 	probeAfter   int64 // ns; negative is never
 	checkReturns bool  // look for unread bytes when a connection comes back
+	stamps       bool  // note when one comes back, for something depends on it
 
 	epoch      time.Time // where the pool's clock begins
 	generation atomic.Uint64
@@ -48,8 +49,9 @@ func New(c Config) (*Pool, error) {
 		p.probeAfter = defaultProbeAfter
 	}
 	p.checkReturns = p.probeAfter != 0
+	p.stamps = p.probeAfter > 0 || c.MaxIdleTime > 0
 	p.gate = gate{limit: c.MaxDialing, backoff: c.DialBackoff, now: p.now}
-	p.sweeper = sweeper{now: p.now, tasks: &p.tasks, sweep: p.sweep, stopped: c.MaxLifetime == 0 && c.MaxIdleTime == 0}
+	p.sweeper.init(p)
 	b, err := c.Backend(
 		backend.Factory[*Member]{New: p.newMember, Close: (*Member).close},
 		backend.Limits{Max: c.Max, MaxWaiters: c.MaxWaiters, DialTimeout: c.DialTimeout})
@@ -83,64 +85,60 @@ func (p *Pool) Get(ctx context.Context) (*Conn, error) {
 		ctx, cancel = context.WithTimeout(ctx, p.cfg.GetTimeout)
 		defer cancel()
 	}
-	start := p.now()
-	c, err := p.take(ctx, start)
 	if p.hooks.get != nil {
-		p.observeGet(ctx, start, c, err)
+		return p.getObserved(ctx)
 	}
-	return c, err
+	return p.take(ctx)
 }
 
-// maxStale is how many connections past use a Get takes out before it stops
-// looking for a better one and dials in place of the last.
-const maxStale = 16
+const (
+	// maxStale is how many connections past use a Get takes out before it
+	// stops looking for a better one and dials in place of the last.
+	maxStale = 16
+	// justNow is how long a connection that nobody has had counts as one
+	// that was dialed for whoever gets it.
+	justNow = 100 * time.Millisecond
+)
 
 // take is Get without what is around it.
-func (p *Pool) take(ctx context.Context, start int64) (*Conn, error) {
+func (p *Pool) take(ctx context.Context) (*Conn, error) {
 	for stale := 1; ; stale++ {
 		lease, err := p.backend.Acquire(ctx)
 		if err != nil {
 			return nil, p.getFailed(err)
 		}
 		m := lease.Value
-		// What became idle after the start was waited for, so that time has
-		// passed; else the clock is not read again.
-		now := start
-		if m.idleSince > start || stale > 1 {
-			now = p.now()
-		}
-		fresh := m.idleSince >= start && m.uses.Load() == 0
-		why := kept
-		if !fresh {
-			why = p.examine(ctx, m, lease, now)
-		}
-		if why != kept && stale < maxStale {
-			m.evictAs(why)
-			m.giveBack(lease, backend.Discard)
-			continue
-		}
-		if why != kept {
-			if _, err := p.redial(ctx, m, why); err != nil {
+		reused := m.loans > 1 || p.now()-m.life.ready > int64(justNow)
+		if reused {
+			why := p.examine(ctx, m, lease)
+			if why != kept && stale < maxStale {
 				m.evictAs(why)
-				m.giveBack(lease, backend.Discard)
-				return nil, p.getFailed(err)
+				_ = p.backend.Return(lease, backend.Discard)
+				continue
 			}
-			fresh = true
+			if why != kept {
+				if _, err := p.redial(ctx, m, why); err != nil {
+					m.evictAs(why)
+					_ = p.backend.Return(lease, backend.Discard)
+					return nil, p.getFailed(err)
+				}
+				reused = false
+			}
 		}
 		c := m.handle.Load()
-		c.reused = !fresh
-		m.beginLoan(lease, now)
+		c.reused = reused
+		p.beginLoan(m, lease)
 		p.keeper.poke()
 		return c, nil
 	}
 }
 
 // examine says why a connection that was idle cannot be lent, if so.
-func (p *Pool) examine(ctx context.Context, m *Member, lease backend.Lease[*Member], now int64) Reason {
-	if why := m.overdue(now); why != kept {
+func (p *Pool) examine(ctx context.Context, m *Member, lease backend.Lease[*Member]) Reason {
+	if why := m.overdue(p.sweeper.horizon.Load()); why != kept {
 		return why
 	}
-	if p.probeAfter < 0 || now-m.idleSince < p.probeAfter {
+	if p.probeAfter < 0 || p.probeAfter > 0 && p.now()-m.idleSince < p.probeAfter {
 		return kept
 	}
 	return p.probe(ctx, m, lease)

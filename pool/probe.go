@@ -19,7 +19,7 @@ func (p *Pool) probe(ctx context.Context, m *Member, lease backend.Lease[*Member
 	defer func() {
 		if !done {
 			m.evictAs(Dead)
-			m.giveBack(lease, backend.Discard)
+			_ = p.backend.Return(lease, backend.Discard)
 		}
 	}()
 	err := p.cfg.Probe(ctx, c)

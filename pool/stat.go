@@ -60,9 +60,6 @@ type Stat struct {
 	// (connection.wait_time)
 	Waits    uint64
 	WaitTime time.Duration
-	// UseTime is the total time connections were lent, as far as the loans
-	// are over. (connection.use_time)
-	UseTime time.Duration
 
 	// Timeouts counts the Get calls that failed because time was up,
 	// (connection.timeouts)
@@ -100,11 +97,11 @@ func (e Evictions) Total() uint64 {
 // in progress.
 func (p *Pool) Stat() Stat {
 	b := p.backend.Stat()
-	t, n := p.roster.sum()
+	loans, n := p.roster.count()
 	return Stat{
 		Max: b.Max, MinIdle: p.cfg.MinIdle,
 		Open: b.Open(), Idle: b.Idle, Used: b.InUse, Dialing: b.Dialing, Waiting: b.Waiting,
-		Gets: t.uses, Waits: b.Waits, WaitTime: b.WaitTime, UseTime: t.used,
+		Gets: loans + uint64(b.InUse), Waits: b.Waits, WaitTime: b.WaitTime,
 		Timeouts: p.timeouts.Load(), Canceled: p.cancelled.Load(), Refused: b.Refused, Failed: p.failed.Load(),
 		Dials: p.dials.Load(), DialErrors: p.dialErrors.Load(), DialTime: time.Duration(p.dialTime.Load()),
 		Evictions: Evictions{

@@ -1,27 +1,37 @@
 package pool
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// sweepGap is the least time between two sweeps: what lies closer together is
-// swept together, that much late at most.
-const sweepGap = int64(250 * time.Millisecond)
+// never is a time that does not come, on the pool's clock.
+const never = math.MaxInt64
 
-// sweeper closes idle connections on time. It has one timer, set for the
-// earliest deadline of those idle: nothing ticks while nothing is due.
+// maxLead is the most by which a connection is retired before its time.
+const maxLead = 250 * time.Millisecond
+
+// sweeper retires connections on time. It has one timer, set for the first to
+// become due, lent ones included: nothing ticks while nothing is due.
 //
-// Whoever makes a connection idle calls arm afterwards. A firing timer is
-// disarmed before the sweep, so a connection that becomes idle meanwhile is
-// either seen by the sweep or arms the timer again.
+// What it tells the rest of the pool is the horizon: whatever is due by then
+// is retired. So Get and Close read no clock, they compare with the horizon.
+// The horizon is a little ahead of time, the lead; and sweeps are at least
+// that far apart, so that what becomes due together is swept together and yet
+// nothing is late.
+//
+// Whoever makes a connection idle looks at the horizon, and arms the timer,
+// afterwards. A firing timer is disarmed and the horizon moved before the
+// sweep, so a connection that becomes idle meanwhile is either seen by the
+// sweep or has it repeated.
 type sweeper struct {
-	now   func() int64
-	sweep func(now int64) (next int64)
-	tasks *tasks
+	pool *Pool
+	lead int64
 
-	armed atomic.Int64 // when the timer fires, 0 if it does not; written with mu held
+	horizon atomic.Int64
+	armed   atomic.Int64 // when the timer fires, 0 if it does not; written with mu held
 
 	mu      sync.Mutex
 	timer   *time.Timer // nil until first armed
@@ -29,20 +39,32 @@ type sweeper struct {
 	stopped bool        // or never begun: nothing is ever due
 }
 
-// arm sees to it that a sweep begins at the given time or before, save for
-// sweepGap.
-func (s *sweeper) arm(at int64) {
-	if armed := s.armed.Load(); at == never || armed != 0 && armed <= at {
+func (s *sweeper) init(p *Pool) {
+	s.pool = p
+	lead := maxLead
+	for _, d := range []time.Duration{p.cfg.MaxLifetime, p.cfg.MaxIdleTime} {
+		if d > 0 {
+			lead = min(lead, max(d/64, 1))
+		}
+	}
+	s.lead = int64(lead)
+	s.stopped = p.cfg.MaxLifetime == 0 && p.cfg.MaxIdleTime == 0
+}
+
+// arm sees to it that what is due at the given time is retired by then.
+func (s *sweeper) arm(due int64) {
+	at := due - s.lead
+	if armed := s.armed.Load(); due == never || armed != 0 && armed <= at {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at = max(at, s.last+sweepGap)
+	at = max(at, s.last+s.lead, 1)
 	if armed := s.armed.Load(); s.stopped || armed != 0 && armed <= at {
 		return
 	}
 	s.armed.Store(at)
-	wait := time.Duration(at - s.now())
+	wait := time.Duration(at - s.pool.now())
 	if s.timer == nil {
 		s.timer = time.AfterFunc(wait, s.fire)
 	} else {
@@ -51,20 +73,32 @@ func (s *sweeper) arm(at int64) {
 }
 
 // look arms a sweep soon, because something may have become idle unseen.
-func (s *sweeper) look() { s.arm(s.now() + sweepGap) }
+func (s *sweeper) look() { s.arm(s.pool.now() + 2*s.lead) }
 
 // fire is what the timer calls.
 func (s *sweeper) fire() {
-	if !s.tasks.begin() {
+	p := s.pool
+	if !p.tasks.begin() {
 		return
 	}
-	defer s.tasks.end()
+	defer p.tasks.end()
 	s.mu.Lock()
-	s.last = s.now()
+	s.last = p.now()
+	horizon := s.last + s.lead
+	s.horizon.Store(horizon)
 	s.armed.Store(0)
-	now := s.last
 	s.mu.Unlock()
-	s.arm(s.sweep(now))
+
+	next := p.roster.next(horizon)
+	p.backend.Sweep(func(m *Member) bool {
+		if why := m.overdue(horizon); why != kept {
+			m.evictAs(why)
+			return false
+		}
+		next = min(next, m.deadline)
+		return true
+	})
+	s.arm(next)
 }
 
 // stop disarms for good. A sweep in progress is waited for by tasks.
@@ -75,20 +109,6 @@ func (s *sweeper) stop() {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
-}
-
-// sweep closes what is overdue and returns when the next will be.
-func (p *Pool) sweep(now int64) (next int64) {
-	next = never
-	p.backend.Sweep(func(m *Member) bool {
-		if why := m.overdue(now); why != kept {
-			m.evictAs(why)
-			return false
-		}
-		next = min(next, m.deadline)
-		return true
-	})
-	return next
 }
 
 // tasks counts the functions that timers run, so that Close waits for them.
