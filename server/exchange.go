@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
@@ -14,51 +15,60 @@ import (
 const keepResponse = 64 << 10
 
 // exchange is what answering requests takes and an idle connection does without.
+// Reader and Writer stay attached to in and out when these turn to another
+// connection: at the end of an exchange there is nothing in them to reset.
 type exchange struct {
+	in   source
+	out  timedWriter
 	r    *framing.Reader
 	w    *framing.Writer
-	out  timedWriter
 	resp []byte // Append's dst
 	n    uint64 // requests not yet in the server's figures
 }
 
-// timedWriter writes to a connection under a timeout of its own for each write.
+// source is a framing.PeekReader on whichever connection is served. It does not
+// hide what else a Reader looks for.
+type source struct{ *conn.Conn }
+
+// timedWriter writes to a session's connection under its write timeout.
 type timedWriter struct {
-	conn    *conn.Conn
+	sess    *session
 	timeout time.Duration // 0 none
 }
 
 // Write is part of io.Writer.
 func (t *timedWriter) Write(b []byte) (int, error) {
-	if t.timeout > 0 {
-		if err := t.conn.SetWriteDeadline(time.Now().Add(t.timeout)); err != nil {
-			return 0, err
-		}
-	}
-	return t.conn.Write(b)
+	t.sess.writeDue.Store(t.sess.srv.clock.after(t.timeout))
+	n, err := t.sess.conn.Write(b)
+	return n, t.done(err)
 }
 
 // WriteBuffers is what framing.Writer sends a large frame with.
 func (t *timedWriter) WriteBuffers(b [][]byte) (int64, error) {
-	if t.timeout > 0 {
-		if err := t.conn.SetWriteDeadline(time.Now().Add(t.timeout)); err != nil {
-			return 0, err
-		}
+	t.sess.writeDue.Store(t.sess.srv.clock.after(t.timeout))
+	n, err := t.sess.conn.WriteBuffers(b)
+	return n, t.done(err)
+}
+
+// done ends a write; on one that took too long the watch has closed the
+// connection.
+func (t *timedWriter) done(err error) error {
+	if t.sess.writeDue.Swap(notDue) == overdue {
+		return os.ErrDeadlineExceeded
 	}
-	return t.conn.WriteBuffers(b)
+	return err
 }
 
 // borrow gives f an exchange.
 func (f *frameConn) borrow() *exchange {
 	x, _ := f.h.scratch.Get().(*exchange)
 	if x == nil {
-		x = &exchange{r: framing.NewReader(f.conn, f.h.Format)}
+		x = &exchange{}
+		x.r = framing.NewReader(&x.in, f.h.Format)
 		x.w = framing.NewWriter(&x.out, f.h.Format)
-	} else {
-		x.r.Reset(f.conn)
-		x.w.Reset(&x.out)
 	}
-	x.out = timedWriter{f.conn, orDefault(f.h.WriteTimeout, DefaultWriteTimeout)}
+	x.in = source{f.conn}
+	x.out = timedWriter{f.sess, orDefault(f.h.WriteTimeout, DefaultWriteTimeout)}
 	f.x = x
 	return x
 }
@@ -68,7 +78,7 @@ func (f *frameConn) giveBack() {
 	x := f.x
 	f.x = nil
 	f.count(x)
-	x.out.conn = nil
+	x.in, x.out.sess = source{}, nil
 	if cap(x.resp) > keepResponse {
 		x.resp = nil
 	}
@@ -76,7 +86,7 @@ func (f *frameConn) giveBack() {
 }
 
 func (f *frameConn) count(x *exchange) {
-	if f.sess != nil && x.n > 0 {
+	if x.n > 0 {
 		f.sess.srv.stats.requests.Add(x.n)
 	}
 	x.n = 0
@@ -85,7 +95,7 @@ func (f *frameConn) count(x *exchange) {
 // exchange answers requests from the first byte that await saw until the
 // connection is idle again, and then returns true.
 func (f *frameConn) exchange(ctx context.Context) bool {
-	f.setState(StateActive)
+	f.sess.setState(StateActive)
 	x := f.borrow()
 	for {
 		if !x.r.Buffered() {
@@ -132,17 +142,16 @@ func (f *frameConn) next() ([]byte, error) {
 	if r.Buffered() {
 		return r.Next()
 	}
-	until := deadline(orDefault(f.h.ReadTimeout, DefaultReadTimeout))
+	f.sess.readDue.Store(f.sess.srv.clock.after(orDefault(f.h.ReadTimeout, DefaultReadTimeout)))
 	for {
-		if err := f.conn.SetReadDeadline(until); err != nil {
+		req, err := r.Next()
+		if err == nil {
+			f.sess.readDue.Store(notDue)
+			return req, nil
+		}
+		if !timedOut(err) || !f.woken() {
 			return nil, err
 		}
-		req, err := r.Next()
-		if err == nil || !timedOut(err) || !until.IsZero() && !time.Now().Before(until) {
-			return req, err
-		}
-		// The deadline was not ours: the server drains, and a request that has
-		// begun is in progress.
 	}
 }
 
@@ -184,9 +193,7 @@ func (f *frameConn) badRequest(ctx context.Context, err error) bool {
 	var size *framing.SizeError
 	switch {
 	case errors.As(err, &size):
-		if f.sess != nil {
-			f.sess.srv.stats.oversize.Add(1)
-		}
+		f.sess.srv.stats.oversize.Add(1)
 		if f.h.Format.SkipOversize && f.h.ErrorResponse != nil {
 			return f.answer(ctx, nil, err)
 		}
@@ -197,9 +204,7 @@ func (f *frameConn) badRequest(ctx context.Context, err error) bool {
 		f.log().Warn("server: malformed request, connection closed", "remote", remote(f.conn), "err", err)
 		f.linger = true
 	case timedOut(err):
-		if f.sess != nil {
-			f.sess.srv.stats.readTimeouts.Add(1)
-		}
+		f.sess.srv.stats.readTimeouts.Add(1)
 		f.log().Info("server: request did not arrive in time, connection closed", "remote", remote(f.conn), "err", err)
 	case !errors.Is(err, io.EOF):
 		f.log().Debug("server: connection failed within a request", "remote", remote(f.conn), "err", err)
@@ -222,8 +227,6 @@ func (f *frameConn) writeFailed(err error) {
 		f.log().Debug("server: write failed, connection closed", "remote", remote(f.conn), "err", err)
 		return
 	}
-	if f.sess != nil {
-		f.sess.srv.stats.writeTimeouts.Add(1)
-	}
+	f.sess.srv.stats.writeTimeouts.Add(1)
 	f.log().Info("server: peer does not read, connection closed", "remote", remote(f.conn), "err", err)
 }

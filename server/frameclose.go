@@ -18,27 +18,46 @@ const lingerTime = 500 * time.Millisecond
 // socket cannot tell whether a request has arrived, as under TLS.
 const wrapperWait = 20 * time.Millisecond
 
+// idledOut ends a connection on which no request came in time, unless one has
+// come since.
+func (f *frameConn) idledOut() bool {
+	if f.arrived() {
+		return true
+	}
+	f.sess.srv.stats.idleOut.Add(1)
+	f.log().Debug("server: no request in time, connection closed", "remote", remote(f.conn))
+	return false
+}
+
 // lastRequests decides about an idle connection of a draining server: true if a
-// request has arrived that must still be answered. since is when it became idle.
-func (f *frameConn) lastRequests(since time.Time) bool {
+// request has arrived that must still be answered.
+func (f *frameConn) lastRequests() bool {
+	if f.arrived() {
+		return true
+	}
+	// A peer that was answered just now may be sending its next request.
+	f.linger = true
+	return false
+}
+
+// arrived reports whether a byte of a request has arrived on a connection that is
+// about to be closed, and leaves it without a deadline if so.
+func (f *frameConn) arrived() bool {
+	f.sess.readDue.Store(notDue)
 	wait := wrapperWait
 	switch err := f.conn.Check(); {
 	case errors.Is(err, conn.ErrUnread):
-		wait = orDefault(f.h.ReadTimeout, DefaultReadTimeout)
-	case err != nil:
+		wait = lingerTime // it is there
+	case err != nil || !f.wrapped():
 		return false
-	case !f.wrapped():
-		wait = -1
 	}
-	if wait >= 0 && f.conn.SetReadDeadline(deadline(wait)) == nil {
-		if _, err := f.conn.Peek(1); err == nil {
-			return true
-		}
+	if f.conn.SetReadDeadline(time.Now().Add(wait)) != nil {
+		return false
 	}
-	// Answers of a while ago have been delivered. A peer that was answered
-	// just now may be sending its next request.
-	f.linger = time.Since(since) < lingerTime
-	return false
+	if _, err := f.conn.Peek(1); err != nil {
+		return false
+	}
+	return f.conn.SetReadDeadline(time.Time{}) == nil
 }
 
 // wrapped reports whether the connection transforms bytes, as TLS does, so that
@@ -85,8 +104,6 @@ func (f *frameConn) readOff() {
 // panicked logs a handler's panic. Call it while the panic unwinds.
 func (f *frameConn) panicked(v any) {
 	f.linger = true
-	if f.sess != nil {
-		f.sess.srv.stats.panics.Add(1)
-	}
+	f.sess.srv.stats.panics.Add(1)
 	logPanic(f.log(), f.conn, v)
 }

@@ -23,7 +23,7 @@ const (
 	DefaultIdleTimeout = 15 * time.Minute
 )
 
-// ErrNoResponse, returned by a FrameHandler's Handle or Append, says that the
+// ErrNoResponse is returned by a FrameHandler's Handle or Append to say that the
 // request gets no response frame: a message that is only taken note of.
 var ErrNoResponse = errors.New("server: no response")
 
@@ -107,15 +107,53 @@ func (h *FrameHandler) Validate() error {
 }
 
 // ServeConn serves the requests on c until its peer is done, an error or timeout
-// ends it, or the server drains. It always closes c.
+// ends it, or the server drains. It always closes c. Outside a Server, it also
+// ends when ctx does.
 func (h *FrameHandler) ServeConn(ctx context.Context, c *conn.Conn) {
 	f := frameConn{h: h, conn: c, sess: sessionOf(ctx)}
+	if f.sess == nil {
+		h.serveAlone(ctx, c)
+		return
+	}
+	if d := h.shortest(); d > 0 {
+		f.sess.srv.watchFor(d)
+	}
 	defer f.close()
 	for f.await() {
 		if !f.exchange(ctx) {
 			return
 		}
 	}
+}
+
+// serveAlone gives a connection that no Server accepted a server of its own.
+func (h *FrameHandler) serveAlone(ctx context.Context, c *conn.Conn) {
+	srv := &Server{Handler: h}
+	sess := &session{srv: srv, conn: c}
+	srv.track(sess)
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+	defer func() {
+		stop()
+		sess.connClosed()
+		sess.handlerDone()
+		_ = srv.Shutdown(context.Background())
+	}()
+	h.ServeConn(context.WithValue(ctx, sessionKey{}, sess), c)
+}
+
+// shortest is the shortest timeout in force, 0 if there is none.
+func (h *FrameHandler) shortest() time.Duration {
+	shortest := time.Duration(0)
+	for _, d := range []time.Duration{
+		orDefault(h.ReadTimeout, DefaultReadTimeout),
+		orDefault(h.WriteTimeout, DefaultWriteTimeout),
+		orDefault(h.IdleTimeout, DefaultIdleTimeout),
+	} {
+		if d > 0 && (shortest == 0 || d < shortest) {
+			shortest = d
+		}
+	}
+	return shortest
 }
 
 // orDefault resolves a timeout field; 0 is no bound.
@@ -129,14 +167,6 @@ func orDefault(d, zero time.Duration) time.Duration {
 	return d
 }
 
-// deadline is d from now, or none for 0.
-func deadline(d time.Duration) time.Time {
-	if d == 0 {
-		return time.Time{}
-	}
-	return time.Now().Add(d)
-}
-
 // timedOut reports whether err is a deadline that passed.
 func timedOut(err error) bool {
 	var ne net.Error
@@ -148,59 +178,44 @@ func timedOut(err error) bool {
 type frameConn struct {
 	h      *FrameHandler
 	conn   *conn.Conn
-	sess   *session  // nil outside a Server
+	sess   *session
 	x      *exchange // while requests are in progress
 	linger bool      // the peer may still be sending: close after it has seen the answers
 }
 
-// draining reports whether the server wants to be rid of the connection.
-func (f *frameConn) draining() bool { return f.sess != nil && f.sess.srv.draining.Load() }
-
-func (f *frameConn) setState(s State) {
-	if f.sess != nil {
-		f.sess.setState(s)
-	}
-}
-
-func (f *frameConn) log() *slog.Logger {
-	if f.sess != nil {
-		return f.sess.srv.logger()
-	}
-	return slog.Default()
-}
+func (f *frameConn) draining() bool    { return f.sess.srv.draining.Load() }
+func (f *frameConn) log() *slog.Logger { return f.sess.srv.logger() }
 
 // await waits for the first byte of the next request. It returns false when there
 // will be none that should be answered.
 //
-// This is where an idle connection is parked, and where draining wakes it: the
-// flag is set before the deadline that wakes, and read here after setting ours,
-// so whichever comes second sees the other.
+// This is where an idle connection is parked, and where a draining server wakes it
+// by a deadline. The flag is set before that deadline and read here before
+// parking, so one of the two is seen.
 func (f *frameConn) await() bool {
-	idle := orDefault(f.h.IdleTimeout, DefaultIdleTimeout)
-	since := time.Now()
-	var until time.Time
-	if idle > 0 {
-		until = since.Add(idle)
+	f.sess.setState(StateIdle)
+	f.sess.readDue.Store(f.sess.srv.clock.after(orDefault(f.h.IdleTimeout, DefaultIdleTimeout)))
+	for {
+		if f.draining() {
+			return f.lastRequests()
+		}
+		_, err := f.conn.Peek(1)
+		if err == nil {
+			f.sess.readDue.Store(notDue)
+			return true
+		}
+		if !timedOut(err) {
+			return false
+		}
+		if !f.woken() {
+			return f.idledOut()
+		}
 	}
-	if f.conn.SetReadDeadline(until) != nil {
-		return false
-	}
-	f.setState(StateIdle)
-	if f.draining() {
-		return f.lastRequests(since)
-	}
-	_, err := f.conn.Peek(1)
-	switch {
-	case err == nil:
-		return true
-	case !timedOut(err):
-		return false
-	case f.draining():
-		return f.lastRequests(since)
-	}
-	if f.sess != nil {
-		f.sess.srv.stats.idleOut.Add(1)
-	}
-	f.log().Debug("server: no request in time, connection closed", "remote", remote(f.conn), "timeout", idle)
-	return false
+}
+
+// woken decides about a read that a deadline in the past ended: false if its time
+// is over. Otherwise somebody wanted its attention, or a timeout struck as it was
+// met, and reading goes on.
+func (f *frameConn) woken() bool {
+	return f.sess.readDue.Load() != overdue && f.conn.SetReadDeadline(time.Time{}) == nil
 }

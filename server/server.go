@@ -95,6 +95,7 @@ type Server struct {
 	Logger *slog.Logger
 
 	draining atomic.Bool // set once by Shutdown or Close, under mu
+	clock    watchClock
 
 	mu        sync.Mutex // guards the fields below; never held across I/O or a hook
 	closed    bool       // Close was called, or a Shutdown's ctx ended
@@ -106,6 +107,8 @@ type Server struct {
 	peers     map[netip.Prefix]*peer
 	stopping  chan struct{} // made on demand, closed when draining begins
 	drained   chan struct{} // made by Shutdown, closed when nothing is left
+	epoch     time.Time     // where the watch's clock began; set once
+	wake      chan struct{} // wakes the watch; set once
 	stats     counters
 }
 

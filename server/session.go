@@ -21,6 +21,9 @@ type session struct {
 	state atomic.Uint32 // State
 	raw   atomic.Bool   // its handler reads by itself, see drain
 
+	// Until when a read or a write must have moved on; see watch.
+	readDue, writeDue atomic.Int64
+
 	// Guarded by srv.mu.
 	parts      int8 // what is left of it: the connection and the goroutine
 	peer       *peer

@@ -84,6 +84,7 @@ func (s *Server) Close() error {
 func (s *Server) stop() []net.Listener {
 	if !s.draining.Swap(true) {
 		close(s.stopChan())
+		s.wakeWatch()
 	}
 	all := make([]net.Listener, 0, len(s.listeners))
 	for l := range s.listeners {

@@ -64,12 +64,15 @@ func (s *Server) part(sess *session) {
 	}
 	sess.prev, sess.next = nil, nil
 	s.live--
+	if s.live == 0 && s.draining.Load() {
+		s.wakeWatch()
+	}
 	s.settle()
 }
 
 // settle tells Shutdown once nothing is left. Call with mu held.
 func (s *Server) settle() {
-	if s.drained != nil && s.live == 0 && len(s.listeners) == 0 {
+	if s.drained != nil && s.live == 0 && len(s.listeners) == 0 && !s.clock.running.Load() {
 		select {
 		case <-s.drained:
 		default:
