@@ -118,12 +118,12 @@ func (l *layout) lengthFor(size int) (uint64, error) {
 	if err := l.writable(); err != nil {
 		return 0, err
 	}
-	if size < 0 || uint64(size) > l.limit {
-		return 0, &SizeError{Size: uint64(max(size, 0)), Limit: l.limit}
+	if size > 0 && uint64(size) > l.limit {
+		return 0, &SizeError{Size: uint64(size), Limit: l.limit}
 	}
 	value := int64(size) - l.adjust
-	if value < 0 {
-		return 0, fmt.Errorf("%w: payload of %d bytes, the format's smallest has %d", ErrMalformed, size, l.adjust)
+	if value < 0 || size < 0 {
+		return 0, fmt.Errorf("%w: payload of %d bytes, the format's smallest has %d", ErrMalformed, size, max(l.adjust, 0))
 	}
 	return uint64(value), nil
 }
