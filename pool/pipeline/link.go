@@ -83,6 +83,7 @@ func newLink(p *Pipeline, nc *conn.Conn) *link {
 		interrupted: make(chan struct{}, 1),
 		socket:      onSocket(nc.NetConn()),
 	}
+	l.frames.Exclusive = true
 	l.interrupt = l.onCancel
 	return l
 }

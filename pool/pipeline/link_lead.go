@@ -97,6 +97,7 @@ func (l *link) writeDirect(b []byte) {
 // leave settles a lone caller's own call, which has been answered, and passes
 // its read turn on. It returns false if the reply cannot be its own.
 func (l *link) leave(c *call) bool {
+	_ = l.frames.Release() // what is left in the buffer now, nobody asked for
 	l.mu.Lock()
 	ours := l.expecting()
 	if ours {

@@ -1,0 +1,75 @@
+package gtcp_test
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/seed-99d6a01a/gtcp"
+	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/server"
+	"github.com/stretchr/testify/require"
+)
+
+// frameServer serves frames of the default format and returns its address.
+func frameServer(t testing.TB, handle func(ctx context.Context, req []byte) ([]byte, error)) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	srv := &server.Server{Handler: server.Frames(framing.Format{}, handle)}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(l) }()
+	t.Cleanup(func() {
+		_ = srv.Close()
+		<-done
+	})
+	return l.Addr().String()
+}
+
+func echoed(_ context.Context, req []byte) ([]byte, error) { return req, nil }
+
+// eachMode runs a test over an exclusive and a shared client.
+func eachMode(t *testing.T, f func(t *testing.T, shared bool)) {
+	t.Run("exclusive", func(t *testing.T) { f(t, false) })
+	t.Run("shared", func(t *testing.T) { f(t, true) })
+}
+
+// client returns a client that the test's end closes.
+func client(t testing.TB, addr string, cfg gtcp.ClientConfig) *gtcp.Client {
+	c := gtcp.NewClient(addr, cfg)
+	t.Cleanup(func() { _ = c.Close(context.Background()) })
+	return c
+}
+
+func TestClientZeroConfig(t *testing.T) {
+	c := client(t, frameServer(t, echoed), gtcp.ClientConfig{})
+	reply, err := c.Call(context.Background(), []byte("hello"))
+	require.NoError(t, err)
+	require.Equal(t, "hello", string(reply))
+}
+
+func TestClientManyCallers(t *testing.T) {
+	eachMode(t, func(t *testing.T, shared bool) {
+		addr := frameServer(t, echoed)
+		c := client(t, addr, gtcp.ClientConfig{Shared: shared})
+		var callers sync.WaitGroup
+		for i := range 32 {
+			callers.Go(func() {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				buf := []byte("kept:")
+				for j := range 200 {
+					want := strconv.Itoa(i) + "/" + strconv.Itoa(j)
+					got, err := c.AppendCall(ctx, buf, []byte(want))
+					if err != nil || string(got) != "kept:"+want {
+						t.Errorf("asked %s, got %q, %v", want, got, err)
+						return
+					}
+				}
+			})
+		}
+		callers.Wait()
+		require.NoError(t, c.Close(context.Background()))
+	})
+}
