@@ -1,7 +1,6 @@
 package retry
 
 import (
-	"errors"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -53,10 +52,11 @@ func (e Exponential) Delay(retry int, _ time.Duration) time.Duration {
 	return between(0, time.Duration(ceiling))
 }
 
-// Validate names the field that makes no sense.
+// Validate returns a *ConfigError that names the first field that makes no
+// sense, or nil.
 func (e Exponential) Validate() error {
 	if e.Factor != 0 && !(e.Factor >= 1) || math.IsInf(e.Factor, 1) {
-		return &FieldError{"Factor", errors.New("must be a finite number of at least 1")}
+		return &ConfigError{"Factor", "must be a finite number of at least 1", nil}
 	}
 	return validateBounds(e.Base, e.Max)
 }
@@ -76,7 +76,8 @@ func (d Decorrelated) Delay(_ int, last time.Duration) time.Duration {
 	return min(between(base, 3*last), most)
 }
 
-// Validate names the field that makes no sense.
+// Validate returns a *ConfigError that names the first field that makes no
+// sense, or nil.
 func (d Decorrelated) Validate() error { return validateBounds(d.Base, d.Max) }
 
 func bounds(base, most time.Duration) (time.Duration, time.Duration) {
@@ -92,11 +93,11 @@ func bounds(base, most time.Duration) (time.Duration, time.Duration) {
 func validateBounds(base, most time.Duration) error {
 	switch {
 	case base < 0:
-		return &FieldError{"Base", errors.New("is negative")}
+		return &ConfigError{"Base", "is negative", nil}
 	case most < 0:
-		return &FieldError{"Max", errors.New("is negative")}
+		return &ConfigError{"Max", "is negative", nil}
 	case most != 0 && most < base:
-		return &FieldError{"Max", errors.New("is less than Base")}
+		return &ConfigError{"Max", "is less than Base", nil}
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package retry
 
 import (
-	"errors"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -54,13 +53,14 @@ type BudgetStat struct {
 // token is the unit of spent: fractions of a token are exact to a millionth.
 const token = 1_000_000
 
-// Validate names the field that makes no sense.
+// Validate returns a *ConfigError that names the first field that makes no
+// sense, or nil.
 func (b *Budget) Validate() error {
 	if math.IsNaN(b.Ratio) || math.IsInf(b.Ratio, 0) {
-		return &FieldError{"Ratio", errors.New("must be finite")}
+		return &ConfigError{"Ratio", "must be finite", nil}
 	}
 	if math.IsNaN(b.PerSecond) || math.IsInf(b.PerSecond, 0) {
-		return &FieldError{"PerSecond", errors.New("must be finite")}
+		return &ConfigError{"PerSecond", "must be finite", nil}
 	}
 	return nil
 }

@@ -43,21 +43,31 @@ func (e *Error) Timeout() bool { return errors.Is(e.Context, context.DeadlineExc
 // Temporary is there to make Error a net.Error; it is the same as Timeout.
 func (e *Error) Temporary() bool { return e.Timeout() }
 
-// FieldError names the configuration field that Validate refused.
-type FieldError struct {
-	Field string
-	Err   error
+// ConfigError names the field that a Validate method refused, and why. Field
+// has no leading type name: it is "Base" from Exponential.Validate and
+// "Backoff.Base" from Policy.Validate.
+type ConfigError struct {
+	Field   string
+	Problem string
+	Err     error // the cause, where the field checked itself
 }
 
-func (e *FieldError) Error() string {
-	if inner, ok := e.Err.(*FieldError); ok {
-		return "retry: " + e.Field + "." + inner.Field + ": " + inner.Err.Error()
+// Error returns a line with the field and the problem.
+func (e *ConfigError) Error() string { return "retry: " + e.Field + " " + e.Problem }
+
+// Unwrap returns the cause, nil if there is none.
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+// SafeToRetry is false: the same configuration fails again.
+func (e *ConfigError) SafeToRetry() bool { return false }
+
+// within says in which field the one that err names is.
+func within(field string, err error) error {
+	if inner, ok := err.(*ConfigError); ok {
+		return &ConfigError{field + "." + inner.Field, inner.Problem, err}
 	}
-	return "retry: " + e.Field + ": " + e.Err.Error()
+	return &ConfigError{field, "is invalid: " + err.Error(), err}
 }
-
-// Unwrap returns what is wrong with the field.
-func (e *FieldError) Unwrap() error { return e.Err }
 
 // SafeToRetry reports whether err says of itself that the operation had no
 // effect and can be repeated: whether the first error in its tree that has a

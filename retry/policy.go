@@ -65,17 +65,18 @@ type Attempt struct {
 	Delay time.Duration
 }
 
-// Validate reports the first field that makes no sense, by name. Do does not
-// call it; where it fails, Do takes the field's default.
+// Validate returns a *ConfigError that names the first field that makes no
+// sense, or nil. A Backoff of one's own is asked if it has a Validate method.
+// Do does not call it; what it would refuse, Do takes as the field's default.
 func (p Policy) Validate() error {
 	if v, ok := p.Backoff.(interface{ Validate() error }); ok {
 		if err := v.Validate(); err != nil {
-			return &FieldError{Field: "Policy.Backoff", Err: err}
+			return within("Backoff", err)
 		}
 	}
 	if p.Budget != nil {
 		if err := p.Budget.Validate(); err != nil {
-			return &FieldError{Field: "Policy.Budget", Err: err}
+			return within("Budget", err)
 		}
 	}
 	return nil

@@ -26,16 +26,16 @@ func TestValidate(t *testing.T) {
 		{retry.Policy{Backoff: retry.Decorrelated{}}, ""},
 		{retry.Policy{Budget: &retry.Budget{}}, ""},
 		{retry.Policy{Budget: &retry.Budget{Ratio: -1, PerSecond: -1, Burst: -1}}, ""},
-		{retry.Policy{Backoff: retry.Exponential{Base: -1}}, "retry: Policy.Backoff.Base: is negative"},
-		{retry.Policy{Backoff: retry.Exponential{Max: -1}}, "retry: Policy.Backoff.Max: is negative"},
-		{retry.Policy{Backoff: retry.Exponential{Base: 2, Max: 1}}, "retry: Policy.Backoff.Max: is less than Base"},
-		{retry.Policy{Backoff: retry.Exponential{Factor: 0.5}}, "retry: Policy.Backoff.Factor: must be a finite number of at least 1"},
-		{retry.Policy{Backoff: retry.Exponential{Factor: math.NaN()}}, "retry: Policy.Backoff.Factor: must be a finite number of at least 1"},
-		{retry.Policy{Backoff: retry.Exponential{Factor: math.Inf(1)}}, "retry: Policy.Backoff.Factor: must be a finite number of at least 1"},
-		{retry.Policy{Backoff: retry.Decorrelated{Base: -1}}, "retry: Policy.Backoff.Base: is negative"},
-		{retry.Policy{Backoff: retry.Decorrelated{Base: 2, Max: 1}}, "retry: Policy.Backoff.Max: is less than Base"},
-		{retry.Policy{Budget: &retry.Budget{Ratio: math.NaN()}}, "retry: Policy.Budget.Ratio: must be finite"},
-		{retry.Policy{Budget: &retry.Budget{PerSecond: math.Inf(1)}}, "retry: Policy.Budget.PerSecond: must be finite"},
+		{retry.Policy{Backoff: retry.Exponential{Base: -1}}, "retry: Backoff.Base is negative"},
+		{retry.Policy{Backoff: retry.Exponential{Max: -1}}, "retry: Backoff.Max is negative"},
+		{retry.Policy{Backoff: retry.Exponential{Base: 2, Max: 1}}, "retry: Backoff.Max is less than Base"},
+		{retry.Policy{Backoff: retry.Exponential{Factor: 0.5}}, "retry: Backoff.Factor must be a finite number of at least 1"},
+		{retry.Policy{Backoff: retry.Exponential{Factor: math.NaN()}}, "retry: Backoff.Factor must be a finite number of at least 1"},
+		{retry.Policy{Backoff: retry.Exponential{Factor: math.Inf(1)}}, "retry: Backoff.Factor must be a finite number of at least 1"},
+		{retry.Policy{Backoff: retry.Decorrelated{Base: -1}}, "retry: Backoff.Base is negative"},
+		{retry.Policy{Backoff: retry.Decorrelated{Base: 2, Max: 1}}, "retry: Backoff.Max is less than Base"},
+		{retry.Policy{Budget: &retry.Budget{Ratio: math.NaN()}}, "retry: Budget.Ratio must be finite"},
+		{retry.Policy{Budget: &retry.Budget{PerSecond: math.Inf(1)}}, "retry: Budget.PerSecond must be finite"},
 	} {
 		err := c.policy.Validate()
 		if c.want == "" {
@@ -43,11 +43,21 @@ func TestValidate(t *testing.T) {
 			continue
 		}
 		require.EqualError(t, err, c.want)
-		var field *retry.FieldError
-		require.ErrorAs(t, err, &field)
-		require.ErrorAs(t, field.Err, &field)
+		require.ErrorIs(t, err, err.(*retry.ConfigError).Err)
+		require.False(t, retry.SafeToRetry(err))
 	}
-	require.EqualError(t, retry.Exponential{Base: -1}.Validate(), "retry: Base: is negative")
+	require.EqualError(t, retry.Exponential{Base: -1}.Validate(), "retry: Base is negative")
+}
+
+// picky is a Backoff of a user's own that checks itself.
+type picky struct{ retry.Constant }
+
+func (picky) Validate() error { return errPlain }
+
+func TestValidateAsksAnyBackoff(t *testing.T) {
+	err := retry.Policy{Backoff: picky{}}.Validate()
+	require.ErrorIs(t, err, errPlain)
+	require.EqualError(t, err, "retry: Backoff is invalid: plain")
 }
 
 // What Validate refuses, Do survives: no panic, no wait without end.
