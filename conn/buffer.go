@@ -58,8 +58,8 @@ func (k *core) consume(n int) {
 func (k *core) empty() bool { return k.buf == nil || k.buf.r == k.buf.w }
 
 // room returns the free space of the read buffer, borrowing, compacting or
-// growing it where there is none. There is none to be had behind largeBuffer
-// unread bytes.
+// growing it where there is none. Nobody asks behind largeBuffer unread bytes,
+// and a read that filled the small buffer has set big; so there is always some.
 func (k *core) room() []byte {
 	b := k.buf
 	switch {
@@ -70,12 +70,9 @@ func (k *core) room() []byte {
 		b = k.grow()
 	case b.r == b.w:
 		b.r, b.w = 0, 0
-	case b.w < len(b.data):
-	case b.r > 0:
+	case b.w == len(b.data):
 		b.w = copy(b.data, b.data[b.r:b.w])
 		b.r = 0
-	default:
-		b = k.grow()
 	}
 	return b.data[b.w:]
 }
