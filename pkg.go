@@ -41,7 +41,7 @@ func (o PkgOption) format() (framing.Format, error) {
 	if size < 0 || size > maxHeaderSize {
 		return framing.Format{}, &PkgError{Field: "HeaderSize", Size: int64(size), Limit: maxHeaderSize}
 	}
-	most := min(1<<(8*size)-1, math.MaxInt32)
+	most := int(min(int64(1)<<(8*size)-1, math.MaxInt32))
 	if o.MaxDataSize < 0 || o.MaxDataSize > most {
 		return framing.Format{}, &PkgError{Field: "MaxDataSize", Size: int64(o.MaxDataSize), Limit: int64(most)}
 	}

@@ -29,12 +29,7 @@ type PoolConn struct {
 // sets one. The optional timeout bounds the dial, and with a bound the wait: 30
 // seconds by default, zero for none.
 func NewPoolConn(addr string, timeout ...time.Duration) (*PoolConn, error) {
-	p, err := pools.use(addr)
-	if err != nil {
-		return nil, err
-	}
-	defer p.callers.Add(-1)
-	c, limit, err := p.get(timeout)
+	c, limit, err := pools.get(addr, timeout)
 	if err != nil {
 		return nil, err
 	}

@@ -167,6 +167,16 @@ type registry struct {
 
 var pools registry
 
+// get lends a connection to addr within the dial timeout, which it returns.
+func (r *registry) get(addr string, timeout []time.Duration) (*pool.Conn, time.Duration, error) {
+	p, err := r.use(addr)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer p.callers.Add(-1)
+	return p.get(timeout)
+}
+
 // use returns the pool of addr with one caller more, which the caller takes
 // off again.
 func (r *registry) use(addr string) (*addressPool, error) {
