@@ -83,6 +83,7 @@ func TestDecorrelated(t *testing.T) {
 		{retry.Decorrelated{}, 0, 50 * ms, 150 * ms},
 		{retry.Decorrelated{Base: time.Hour}, 0, time.Hour, time.Hour},
 		{retry.Decorrelated{Base: 1, Max: math.MaxInt64}, math.MaxInt64, 1, math.MaxInt64},
+		{retry.Decorrelated{Base: 1, Max: math.MaxInt64}, math.MaxInt64 / 2, 1, math.MaxInt64},
 	} {
 		t.Run(fmt.Sprintf("%v after %v", c.backoff, c.last), func(t *testing.T) {
 			if c.low == c.high {

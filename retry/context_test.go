@@ -67,9 +67,9 @@ var contextEnds = []struct {
 				return errSafe
 			}
 			<-ctx.Done()
-			return fmt.Errorf("read: %w", ctx.Err())
+			return errors.Join(errPlain, ctx.Err())
 		},
-		2, []error{context.Canceled, errSafe}, errSafe, time.Minute},
+		2, []error{context.Canceled, errPlain, errSafe}, errSafe, time.Minute},
 	{"an attempt fails by itself as the context ends", retry.Policy{Backoff: retry.Constant(time.Second)}, 0, time.Minute,
 		func(ctx context.Context, n int) error {
 			if n == 1 {
