@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -32,6 +33,98 @@ func overBackends(t *testing.T, f func(t *testing.T, open backend.Open[*pool.Mem
 	for _, b := range backends {
 		t.Run(b.name, func(t *testing.T) { f(t, b.open) })
 	}
+}
+
+// inBubbles runs f in a synctest bubble for each backend.
+func inBubbles(t *testing.T, f func(t *testing.T, open backend.Open[*pool.Member])) {
+	t.Helper()
+	overBackends(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		synctest.Test(t, func(t *testing.T) { f(t, open) })
+	})
+}
+
+// quit is the byte at which echo closes the connection.
+const quit = 'q'
+
+// echo sends back what it receives.
+func echo(c net.Conn) {
+	b := make([]byte, 512)
+	for {
+		n, err := c.Read(b)
+		if err != nil || b[0] == quit {
+			return
+		}
+		if _, err := c.Write(b[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// tcpServer is a server on a loopback socket, closed by t.Cleanup.
+type tcpServer struct {
+	addr string
+	l    net.Listener
+	wg   sync.WaitGroup
+
+	mu       sync.Mutex
+	conns    map[*net.TCPConn]bool
+	accepted int
+}
+
+func newTCPServer(t *testing.T, serve func(net.Conn)) *tcpServer {
+	t.Helper()
+	return newTCPServerAt(t, "127.0.0.1:0", serve)
+}
+
+func newTCPServerAt(t *testing.T, addr string, serve func(net.Conn)) *tcpServer {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
+	require.NoError(t, err)
+	s := &tcpServer{addr: l.Addr().String(), l: l, conns: map[*net.TCPConn]bool{}}
+	s.wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			tc := c.(*net.TCPConn)
+			s.mu.Lock()
+			s.conns[tc] = true
+			s.accepted++
+			s.mu.Unlock()
+			s.wg.Go(func() {
+				serve(tc)
+				_ = tc.Close()
+				s.mu.Lock()
+				delete(s.conns, tc)
+				s.mu.Unlock()
+			})
+		}
+	})
+	t.Cleanup(s.close)
+	return s
+}
+
+// each calls f with every open connection.
+func (s *tcpServer) each(f func(*net.TCPConn)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		f(c)
+	}
+}
+
+// count returns how many connections are open and how many there were.
+func (s *tcpServer) count() (open, accepted int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns), s.accepted
+}
+
+func (s *tcpServer) close() {
+	_ = s.l.Close()
+	s.each(func(c *net.TCPConn) { _ = c.Close() })
+	s.wg.Wait()
 }
 
 // memServer accepts connections in memory and keeps the server's ends.
@@ -99,13 +192,18 @@ func (s *memServer) open() int {
 	return len(s.conns)
 }
 
-func (s *memServer) close() {
-	_ = s.l.Close()
+// closeConns closes the server's end of every connection.
+func (s *memServer) closeConns() {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, c := range s.conns {
 		_ = c.Close()
 	}
-	s.mu.Unlock()
+}
+
+func (s *memServer) close() {
+	_ = s.l.Close()
+	s.closeConns()
 	s.wg.Wait()
 }
 

@@ -1,0 +1,271 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/backend"
+)
+
+// TestDialRefused is about the error: the address, the cause, the state.
+func TestDialRefused(t *testing.T) {
+	overBackends(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		addr := l.Addr().String()
+		require.NoError(t, l.Close())
+
+		p := newPool(t, pool.Config{Address: addr, Backend: open, DialBackoff: pool.DialBackoff{After: 1, Min: time.Hour, Max: time.Hour}})
+		c, err := p.Get(t.Context())
+		require.Nil(t, c)
+		var perr *pool.Error
+		require.ErrorAs(t, err, &perr)
+		require.Equal(t, "get", perr.Op)
+		require.Equal(t, addr, perr.Addr)
+		require.Equal(t, pool.DefaultMax, perr.Max)
+		var cerr *conn.Error
+		require.ErrorAs(t, err, &cerr)
+		require.Equal(t, "dial", cerr.Op)
+		require.Contains(t, err.Error(), addr)
+		require.True(t, perr.SafeToRetry())
+		require.False(t, perr.Timeout())
+
+		// The next one is not even tried.
+		_, err = p.Get(t.Context())
+		var berr *pool.BackoffError
+		require.ErrorAs(t, err, &berr)
+		require.Greater(t, berr.RetryAfter, 29*time.Minute)
+		require.LessOrEqual(t, berr.RetryAfter, time.Hour)
+		require.Equal(t, cerr, berr.Err)
+		require.True(t, berr.SafeToRetry())
+		require.Equal(t, uint64(1), p.Stat().Dials)
+		require.Equal(t, uint64(1), p.Stat().DialErrors)
+		require.Equal(t, uint64(2), p.Stat().Failed)
+		closePool(t, p)
+	})
+}
+
+// TestDialTimeout has a dial that never ends by itself: the pool's timeout
+// ends it for a caller without one.
+func TestDialTimeout(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		p := newPool(t, pool.Config{Backend: open, DialTimeout: 5 * time.Second,
+			Dial: func(ctx context.Context) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }})
+		start := time.Now()
+		_, err := p.Get(context.Background())
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 5*time.Second, time.Since(start))
+		var nerr net.Error
+		require.ErrorAs(t, err, &nerr)
+		require.True(t, nerr.Timeout())
+		require.Equal(t, uint64(1), p.Stat().Timeouts)
+		require.Equal(t, 5*time.Second, p.Stat().DialTime)
+		closePool(t, p)
+	})
+}
+
+// TestDialMisbehaves has Dial and AfterConnect fail in every way: the caller
+// is told, no place is lost, nothing stays open.
+func TestDialMisbehaves(t *testing.T) {
+	failure := errors.New("failure")
+	for _, tc := range []struct {
+		name   string
+		change func(c *pool.Config)
+		want   string
+	}{
+		{"error", func(c *pool.Config) {
+			c.Dial = func(context.Context) (net.Conn, error) { return nil, failure }
+		}, "failure"},
+		{"nothing", func(c *pool.Config) {
+			c.Dial = func(context.Context) (net.Conn, error) { return nil, nil }
+		}, "neither a connection nor an error"},
+		{"panic", func(c *pool.Config) {
+			c.Dial = func(context.Context) (net.Conn, error) { panic("in dial") }
+		}, "in dial"},
+		{"AfterConnect error", func(c *pool.Config) {
+			c.AfterConnect = func(context.Context, *conn.Conn) (any, error) { return 1, failure }
+		}, "failure"},
+		{"AfterConnect panic", func(c *pool.Config) {
+			c.AfterConnect = func(context.Context, *conn.Conn) (any, error) { panic("in after") }
+		}, "in after"},
+		{"AfterConnect leaves a deadline", func(c *pool.Config) {
+			c.AfterConnect = func(_ context.Context, c *conn.Conn) (any, error) {
+				return nil, c.SetDeadline(time.Now().Add(time.Hour))
+			}
+		}, "unfit"},
+		{"AfterConnect closes", func(c *pool.Config) {
+			c.AfterConnect = func(_ context.Context, c *conn.Conn) (any, error) { return nil, c.Close() }
+		}, "unfit"},
+		{"AfterConnect keeps the handle", func(c *pool.Config) {
+			c.AfterConnect = func(_ context.Context, c *conn.Conn) (any, error) {
+				var own conn.Conn
+				err := c.Handoff(&own)
+				_ = own.Close()
+				return nil, err
+			}
+		}, "unfit"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+				s := newMemServer(echo)
+				c := pool.Config{Dial: s.dial, Backend: open, Max: 1, DialBackoff: pool.DialBackoff{After: -1}}
+				tc.change(&c)
+				p := newPool(t, c)
+				for range 3 {
+					_, err := p.Get(t.Context())
+					require.ErrorContains(t, err, tc.want)
+				}
+				synctest.Wait()
+				require.Equal(t, 0, s.open())
+				require.Zero(t, p.Stat().Open)
+				require.Equal(t, uint64(3), p.Stat().DialErrors)
+				closePool(t, p)
+				s.close()
+			})
+		})
+	}
+}
+
+// TestAfterConnect logs in on each connection and pools the session.
+func TestAfterConnect(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		type session struct{ id byte }
+		var logins atomic.Int32
+		s := newMemServer(echo)
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open,
+			AfterConnect: func(ctx context.Context, c *conn.Conn) (any, error) {
+				_, limited := ctx.Deadline()
+				require.True(t, limited)
+				b := []byte{byte(logins.Add(1))}
+				err := c.Do(ctx, func() error {
+					if _, err := c.Write(b); err != nil {
+						return err
+					}
+					_, err := io.ReadFull(c, b)
+					return err
+				})
+				return &session{b[0]}, err
+			}})
+		a, b := get(t, p), get(t, p)
+		require.Equal(t, &session{1}, a.Session())
+		require.Equal(t, &session{2}, b.Session())
+		kept := a.Session()
+		require.NoError(t, a.Close())
+		require.Nil(t, a.Session())
+		c := get(t, p)
+		require.Same(t, kept, c.Session())
+		d, err := c.Replace(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, &session{3}, d.Session())
+		require.NoError(t, d.Close())
+		require.NoError(t, b.Close())
+		closePool(t, p)
+		s.close()
+	})
+}
+
+// TestCancelledDialIsKept gives up on a slow dial: the next caller has it.
+func TestCancelledDialIsKept(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		p := newPool(t, pool.Config{Backend: open, Dial: func(ctx context.Context) (net.Conn, error) {
+			time.Sleep(time.Second)
+			return s.dial(ctx)
+		}})
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		_, err := p.Get(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		time.Sleep(2 * time.Second)
+		c := get(t, p)
+		require.True(t, c.Reused(), "it has been idle")
+		roundTrip(t, c)
+		require.NoError(t, c.Close())
+		require.Equal(t, 1, s.dialed())
+		require.Equal(t, uint64(1), p.Stat().Timeouts)
+		// Its lifetime is kept, though it became idle unseen.
+		time.Sleep(600 * time.Second)
+		synctest.Wait()
+		require.Equal(t, 0, s.open())
+		closePool(t, p)
+		s.close()
+	})
+}
+
+// TestMaxDialing has many callers at once; dials are few and in turn.
+func TestMaxDialing(t *testing.T) {
+	for _, tc := range []struct{ max, want int }{{3, 3}, {0, pool.DefaultMaxDialing}, {-1, 50}} {
+		inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+			var now, most atomic.Int32
+			s := newMemServer(echo)
+			p := newPool(t, pool.Config{Backend: open, MaxDialing: tc.max, Dial: func(ctx context.Context) (net.Conn, error) {
+				most.Store(max(most.Load(), now.Add(1)))
+				time.Sleep(time.Second)
+				now.Add(-1)
+				return s.dial(ctx)
+			}})
+			var wg sync.WaitGroup
+			for range 50 {
+				wg.Go(func() {
+					c, err := p.Get(t.Context())
+					require.NoError(t, err)
+					time.Sleep(time.Hour)
+					require.NoError(t, c.Close())
+				})
+			}
+			wg.Wait()
+			require.EqualValues(t, tc.want, most.Load())
+			closePool(t, p)
+			s.close()
+		})
+	}
+}
+
+// TestMaxDialingTimeout lets dials wait for their turn beyond their time.
+func TestMaxDialingTimeout(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		s.l.Refuse(true)
+		p := newPool(t, pool.Config{Backend: open, MaxDialing: 1, DialTimeout: time.Second, Max: 3,
+			DialBackoff: pool.DialBackoff{After: -1},
+			Dial: func(ctx context.Context) (net.Conn, error) {
+				c, err := s.l.Dial(ctx)
+				if err != nil {
+					time.Sleep(1500 * time.Millisecond) // too long
+				}
+				return c, err
+			}})
+		var wg sync.WaitGroup
+		var noTurn atomic.Int32
+		for range 3 {
+			wg.Go(func() {
+				_, err := p.Get(t.Context())
+				require.Error(t, err)
+				if errors.Is(err, context.DeadlineExceeded) {
+					noTurn.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		require.EqualValues(t, 2, noTurn.Load())
+		require.Equal(t, uint64(1), p.Stat().Dials)
+		s.l.Refuse(false)
+		lent := []*pool.Conn{get(t, p), get(t, p), get(t, p)} // the gate has lost no turn
+		for _, c := range lent {
+			require.NoError(t, c.Close())
+		}
+		closePool(t, p)
+		s.close()
+	})
+}

@@ -1,0 +1,93 @@
+package pool_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/backend"
+)
+
+// settle lets the pool's own goroutine have its turn.
+func settle() {
+	time.Sleep(50 * time.Millisecond)
+	synctest.Wait()
+}
+
+func TestMinIdle(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 5, MinIdle: 3, ProbeAfter: -1})
+		settle()
+		require.Equal(t, 3, p.Stat().Idle)
+		require.Equal(t, 3, p.Stat().MinIdle)
+
+		// Taken out, others take their place, as far as Max allows.
+		var lent []*pool.Conn
+		for i, idle := range []int{3, 3, 2, 1, 0} {
+			lent = append(lent, get(t, p))
+			settle()
+			require.Equal(t, idle, p.Stat().Idle, i)
+		}
+		require.Equal(t, 5, s.dialed())
+		for _, c := range lent {
+			c.Evict()
+		}
+		settle()
+		require.Equal(t, 3, p.Stat().Idle)
+
+		// So they do at the end of their lives, at each.
+		dialed := s.dialed()
+		for i := range 3 {
+			time.Sleep(600 * time.Second)
+			settle()
+			require.Equal(t, 3, p.Stat().Idle)
+			require.Equal(t, dialed+3*(i+1), s.dialed())
+		}
+		p.Clear()
+		settle()
+		require.Equal(t, 3, p.Stat().Idle)
+		closePool(t, p)
+		s.close()
+	})
+}
+
+// TestMinIdleOutage has the keeper dial no faster than the backoff allows.
+func TestMinIdleOutage(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		s.l.Refuse(true)
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MinIdle: 1,
+			DialBackoff: pool.DialBackoff{After: 2, Min: time.Second, Max: time.Second}})
+		time.Sleep(time.Minute)
+		require.LessOrEqual(t, s.dialed(), 2+2*60)
+		require.Greater(t, s.dialed(), 30)
+		s.l.Refuse(false)
+		time.Sleep(2 * time.Second)
+		require.Equal(t, 1, p.Stat().Idle)
+		closePool(t, p)
+		s.close()
+	})
+}
+
+// TestMinIdleClose closes while the keeper dials, and while it waits.
+func TestMinIdleClose(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		for _, refuse := range []bool{false, true} {
+			s.l.Refuse(refuse)
+			for _, after := range []time.Duration{0, time.Millisecond, 40 * time.Second} {
+				p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MinIdle: 2})
+				time.Sleep(after)
+				closePool(t, p)
+				closePool(t, p)
+			}
+		}
+		synctest.Wait()
+		require.Equal(t, 0, s.open())
+		s.close()
+	})
+}
