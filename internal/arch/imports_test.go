@@ -34,19 +34,19 @@ type rule struct {
 // inEveryTest is open to the tests of every package.
 var inEveryTest = []string{testify, goleak, "internal/memnet", "internal/faultproxy"}
 
-var public = []string{".", "conn", "framing", "retry", "server", "pool", "pool/backend", "pool/puddlepool", "pool/slotpool", "pool/pipeline"}
+var public = []string{".", "conn", "framing", "retry", "server", "pool", "pool/backend", "pool/puddlepool", "pool/slotpool", "pool/engine", "pool/pipeline"}
 
 var rules = []rule{
 	{pkg: "conn", reason: "the bottom: standard library only"},
 	{pkg: "framing", tests: []string{"conn"}, reason: "works on any byte stream"},
 	{pkg: "retry", reason: "sees only errors"},
 	{pkg: "pool/backend", reason: "the contract and nothing else"},
-	{pkg: "pool/internal/...", may: []string{"pool/backend"}, reason: "what backends share"},
-	{pkg: "pool/puddlepool", may: []string{"pool/backend", "pool/internal/...", puddle}, tests: []string{"pool/pooltest"},
+	{pkg: "pool/engine", may: []string{"pool/backend"}, reason: "what backends share"},
+	{pkg: "pool/puddlepool", may: []string{"pool/backend", "pool/engine", puddle}, tests: []string{"pool/pooltest"},
 		reason: "the only importer of puddle"},
-	{pkg: "pool/slotpool", may: []string{"pool/backend", "pool/internal/..."}, tests: []string{"pool/pooltest"},
+	{pkg: "pool/slotpool", may: []string{"pool/backend", "pool/engine"}, tests: []string{"pool/pooltest"},
 		reason: "a backend like any other"},
-	{pkg: "pool/pooltest", may: []string{"pool/backend", "testing", "testing/synctest"}, tests: []string{"pool/puddlepool", "pool/slotpool", "pool/internal/..."},
+	{pkg: "pool/pooltest", may: []string{"pool/backend", "testing", "testing/synctest"}, tests: []string{"pool/puddlepool", "pool/slotpool", "pool/engine"},
 		reason: "the public suite: the only production importer of testing, and testify does not reach its users"},
 	{pkg: "pool", may: []string{"conn", "pool/backend", "pool/puddlepool"}, tests: []string{"pool/slotpool", "pool/pooltest", "framing"},
 		reason: "the frontend and its default backend"},
@@ -181,7 +181,7 @@ func TestWrongArrowsAreSeen(t *testing.T) {
 		{in(m+"pool/puddlepool", puddle, m+"pool/backend"), ""},
 		{in(m+"pool/puddlepool", m+"pool"), "pool/puddlepool imports pool"},
 		{in(m+"pool/slotpool", puddle), "pool/slotpool imports " + puddle},
-		{in(m+"pool/slotpool", m+"pool/internal/engine"), ""},
+		{in(m+"pool/slotpool", m+"pool/engine"), ""},
 		{in(m+"pool", puddle), "pool imports " + puddle},
 		{in(m+"pool", m+"pool/slotpool"), "pool imports pool/slotpool"},
 		{in(m+"pool", m+"retry"), "pool imports retry"},
