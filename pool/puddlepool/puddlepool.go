@@ -22,7 +22,7 @@ package puddlepool
 
 import (
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
-	"github.com/seed-99d6a01a/gtcp/pool/internal/engine"
+	"github.com/seed-99d6a01a/gtcp/pool/engine"
 )
 
 // Open is a [backend.Open]. The backend it returns is also a

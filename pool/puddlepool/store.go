@@ -10,7 +10,7 @@ import (
 
 	"github.com/jackc/puddle/v2"
 
-	"github.com/seed-99d6a01a/gtcp/pool/internal/engine"
+	"github.com/seed-99d6a01a/gtcp/pool/engine"
 )
 
 // store keeps idle entries in a puddle. Each entry is a resource of the puddle

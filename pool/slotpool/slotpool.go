@@ -13,7 +13,7 @@ package slotpool
 
 import (
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
-	"github.com/seed-99d6a01a/gtcp/pool/internal/engine"
+	"github.com/seed-99d6a01a/gtcp/pool/engine"
 )
 
 // Open is a [backend.Open]. The backend it returns is also a

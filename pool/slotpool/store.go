@@ -6,7 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/seed-99d6a01a/gtcp/pool/internal/engine"
+	"github.com/seed-99d6a01a/gtcp/pool/engine"
 )
 
 // chunkSize is the number of slots that share a word.

@@ -1,13 +1,20 @@
-// Package engine is what puddlepool and slotpool have in common: permits,
-// waiters, dials, generations and closing. What they differ in, where idle
-// resources are kept and which is lent first, is a [Store].
+// Package engine makes a pool backend out of a [Store]: a place for what is
+// idle, and the choice of what is lent first. Everything that is hard about a
+// backend is in the engine: permits, waiters, dials, generations, closing.
+// puddlepool and slotpool are stores of a hundred lines; examples/custompool
+// is a shorter one.
 //
-// The fast path takes no lock: Acquire claims an idle entry from the store,
-// Return puts it back. Everything else happens under one mutex. The two meet by
-// publishing first and checking after, on both sides: a caller that will wait
-// makes itself visible (Engine.waiting), then looks for an idle entry once
-// more; Return makes the entry visible, then looks for waiters. Whichever comes
-// second sees the other, so no wakeup is lost.
+// The fast path takes no lock of the engine's: Acquire claims an idle entry
+// from the store, Return puts it back. Everything else happens under one
+// mutex. The two meet by publishing first and checking after, on both sides: a
+// caller that will wait makes itself visible, then looks for an idle entry
+// once more; Return makes the entry visible, then looks for waiters. Whichever
+// comes second sees the other, so no wakeup is lost.
+//
+// Every backend it makes is also a [backend.Resizer] and a
+// [backend.LateBinder]: callers with a dial of their own wait in the same queue
+// as the others, what is made or returned goes to the first, and an error goes
+// to the one whose dial it was.
 package engine
 
 import (
@@ -19,15 +26,17 @@ import (
 )
 
 // Store keeps idle entries. All methods may be called at any time by any
-// goroutine, and none blocks.
+// goroutine, and none but Sweep blocks. A store need not look at what is in an
+// entry; it may keep its own in Entry.Ref.
 type Store[T any] interface {
 	// Add makes an entry known. It is not idle yet.
 	Add(e *Entry[T])
-	// Remove forgets an entry that is known and not idle. A Put of it that
-	// comes later may be ignored, or lead to it being claimed once more.
+	// Remove forgets an entry that is known and not idle. A Put of it may
+	// still come, if Close ends the lease of somebody who is about to return
+	// it: then whether it is claimed once more does not matter.
 	Remove(e *Entry[T])
 	// Claim takes an idle entry, the one to be lent first. It returns nil
-	// if it finds none that was idle when it began.
+	// only if at some moment during the call none was idle.
 	Claim() *Entry[T]
 	// Put makes an entry idle that was added or claimed.
 	Put(e *Entry[T])
@@ -42,7 +51,7 @@ type Store[T any] interface {
 // Entry is a resource. It is made for one result of Factory.New and never used
 // for another, so a pointer to it with an epoch identifies a tenure for ever.
 type Entry[T any] struct {
-	// Ref is the store's own.
+	// Ref is the store's own. The engine does not touch it.
 	Ref any
 
 	value  T
@@ -68,8 +77,7 @@ type dial[T any] struct {
 	report chan<- error    // of Warm: gets one value; has room for it
 }
 
-// Engine is a backend over a [Store]: it has all the methods of
-// backend.Backend, Resizer and LateBinder.
+// Engine is a backend over a [Store]. Open returns one as a backend.Backend.
 type Engine[T any] struct {
 	factory backend.Factory[T]
 	limits  backend.Limits
@@ -109,7 +117,8 @@ var (
 	_ backend.LateBinder   = (*Engine[int])(nil)
 )
 
-// Open returns an engine that keeps its idle entries in store.
+// Open returns an engine that keeps its idle entries in store, which must be
+// empty and nobody else's. It fails if f or l is invalid.
 func Open[T any](f backend.Factory[T], l backend.Limits, store Store[T]) (backend.Backend[T], error) {
 	if err := f.Validate(); err != nil {
 		return nil, err

@@ -1,0 +1,80 @@
+// Package custompool is a pool backend of one's own: round robin.
+//
+// The backends that come with the module lend as few connections as the load
+// allows, so that the rest grow idle and are closed. This one lends the
+// connection that has been idle longest, so that all are used alike: for
+// servers that forget quiet clients, or a balancer behind which each
+// connection leads to another machine.
+//
+// The engine does what every backend must do. What is left is a [engine.Store]:
+// here a queue. To use it, set Open as the Backend of a pool's Config.
+package custompool
+
+import (
+	"sync"
+
+	"github.com/seed-99d6a01a/gtcp/pool/backend"
+	"github.com/seed-99d6a01a/gtcp/pool/engine"
+)
+
+// Open is a [backend.Open].
+func Open[T any](f backend.Factory[T], l backend.Limits) (backend.Backend[T], error) {
+	return engine.Open(f, l, &queue[T]{})
+}
+
+// queue holds what is idle, the longest first.
+type queue[T any] struct {
+	mu   sync.Mutex // guards idle
+	idle []*engine.Entry[T]
+}
+
+// Add has nothing to do: an entry is known to the queue only while it is idle.
+func (q *queue[T]) Add(*engine.Entry[T]) {}
+
+// Remove has nothing to do either.
+func (q *queue[T]) Remove(*engine.Entry[T]) {}
+
+// Claim takes the entry that has been idle longest, nil if none is.
+func (q *queue[T]) Claim() *engine.Entry[T] {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.idle) == 0 {
+		return nil
+	}
+	e := q.idle[0]
+	// Moving a few pointers is quicker than anything cleverer.
+	q.idle = append(q.idle[:0], q.idle[1:]...)
+	return e
+}
+
+// Put makes an entry idle.
+func (q *queue[T]) Put(e *engine.Entry[T]) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.idle = append(q.idle, e)
+}
+
+// Sweep claims each idle entry once and shows it to visit, which puts it back
+// or ends it. No lock is held meanwhile, so others go on.
+func (q *queue[T]) Sweep(visit func(*engine.Entry[T])) {
+	seen := make(map[*engine.Entry[T]]bool)
+	for range q.Idle() {
+		e := q.Claim()
+		switch {
+		case e == nil:
+			return
+		case seen[e]: // others took what was before it and put it behind
+			q.Put(e)
+		default:
+			seen[e] = true
+			visit(e)
+		}
+	}
+}
+
+// Idle is the number of idle entries.
+func (q *queue[T]) Idle() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.idle)
+}

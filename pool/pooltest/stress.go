@@ -1,0 +1,179 @@
+package pooltest
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/pool/backend"
+)
+
+// stressTime is how long the stress takes unless POOLTEST_STRESS says.
+const stressTime = 250 * time.Millisecond
+
+var errStress = errors.New("a dial fails now and then")
+
+// testStress does everything at once, in real time.
+func testStress(t *testing.T, open backend.Open[*Resource]) {
+	length := stressTime
+	if s := os.Getenv("POOLTEST_STRESS"); s != "" {
+		var err error
+		if length, err = time.ParseDuration(s); err != nil {
+			t.Fatalf("POOLTEST_STRESS: %v", err)
+		}
+	}
+	for _, shape := range []struct {
+		name         string
+		max, callers int
+		clears       bool
+	}{
+		{"few for many", 4, 64, false},
+		{"few for many, cleared", 3, 32, true},
+		{"one for many", 1, 16, false},
+		{"enough, cleared", 64, 16, true},
+	} {
+		t.Run(shape.name, func(t *testing.T) {
+			w := newWorld(t, open, backend.Limits{Max: shape.max})
+			s := &stress{world: w, end: time.Now().Add(length / 4), clears: shape.clears}
+			// A dial that a Clear made useless cannot be told from one begun
+			// after it, so Max is checked where there is none.
+			w.loose.Store(shape.clears)
+			s.run(shape.callers)
+		})
+	}
+}
+
+// stress is a world with many callers.
+type stress struct {
+	*world
+	end    time.Time
+	clears bool
+
+	mu        sync.Mutex
+	served    int
+	cancelled int
+	failed    int
+}
+
+func (s *stress) run(callers int) {
+	s.dial = func(context.Context, int) error {
+		switch rand.IntN(50) {
+		case 0:
+			return errStress
+		case 1:
+			panic(errStress)
+		case 2:
+			time.Sleep(time.Millisecond)
+		}
+		return nil
+	}
+	stuck := time.AfterFunc(time.Until(s.end)+time.Minute, func() {
+		panic("pooltest: callers are stuck: " + s.stat())
+	})
+	defer stuck.Stop()
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for time.Now().Before(s.end) {
+				s.once()
+			}
+		})
+	}
+	wg.Go(s.disturb)
+	wg.Wait()
+
+	st := s.b.Stat()
+	if st.InUse != 0 || st.Waiting != 0 {
+		s.t.Errorf("nobody has or wants anything: %v", s.stat())
+	}
+	s.dial = nil
+	if s.limits.Max > 0 {
+		ls := s.fill(s.limits.Max) // no room was lost
+		s.putAll(ls)
+	}
+	s.finish()
+	if s.served == 0 {
+		s.t.Error("nobody was served")
+	}
+	s.t.Logf("%d served, %d gave up, %d failed, %d dials", s.served, s.cancelled, s.failed, s.dialed())
+}
+
+// once borrows and returns.
+func (s *stress) once() {
+	ctx := s.ctx
+	if rand.IntN(4) == 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(rand.IntN(300))*time.Microsecond)
+		defer cancel()
+	}
+	l, err := s.acquire(ctx)
+	if err != nil {
+		s.refused(ctx, err)
+		return
+	}
+	l.Value.touch++ // the race detector sees two owners
+	if rand.IntN(8) == 0 {
+		runtime.Gosched()
+	}
+	l.Value.touch++
+	v := backend.Keep
+	if rand.IntN(100) == 0 {
+		v = backend.Discard
+	}
+	s.put(l, v)
+	if rand.IntN(20) == 0 { // once more: no effect on who has it now
+		if err := s.b.Return(l, backend.Discard); !errors.Is(err, backend.ErrStale) {
+			s.t.Errorf("Return of a lease returned before: %v", err)
+		}
+	}
+	s.mu.Lock()
+	s.served++
+	s.mu.Unlock()
+}
+
+// refused counts the errors that must be expected.
+func (s *stress) refused(ctx context.Context, err error) {
+	var p *backend.PanicError
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case errors.Is(err, errStress), errors.As(err, &p):
+		s.failed++
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		s.cancelled++
+	default:
+		s.t.Errorf("Acquire: %v", err)
+	}
+}
+
+// disturb sweeps, clears, warms and looks, all the time.
+func (s *stress) disturb() {
+	for time.Now().Before(s.end) {
+		switch rand.IntN(8) {
+		case 0:
+			if s.clears {
+				s.clear()
+			}
+		case 1:
+			ctx, cancel := context.WithTimeout(s.ctx, time.Millisecond)
+			err := s.b.Warm(ctx, 1+rand.IntN(4))
+			var p *backend.PanicError
+			if err != nil && !errors.Is(err, errStress) && !errors.As(err, &p) && ctx.Err() == nil {
+				s.t.Errorf("Warm: %v", err)
+			}
+			cancel()
+		case 2, 3:
+			s.sweep(func(*Resource) bool { return rand.IntN(10) > 0 })
+		default:
+			if st := s.b.Stat(); st.Idle < 0 || st.InUse < 0 || st.Dialing < 0 || st.Waiting < 0 {
+				s.t.Errorf("Stat: %+v", st)
+			}
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
+}
