@@ -26,8 +26,7 @@ type exchange struct {
 	n    uint64 // requests not yet in the server's figures
 }
 
-// source is a framing.PeekReader on whichever connection is served. It does not
-// hide what else a Reader looks for.
+// source is the connection served now, to a Reader that outlives it.
 type source struct{ *conn.Conn }
 
 // timedWriter writes to a session's connection under its write timeout.
@@ -63,11 +62,12 @@ func (t *timedWriter) done(err error) error {
 func (f *frameConn) borrow() *exchange {
 	x, _ := f.h.scratch.Get().(*exchange)
 	if x == nil {
-		x = &exchange{}
+		x = &exchange{in: source{f.conn}} // the Reader asks it for its buffer size
 		x.r = framing.NewReader(&x.in, f.h.Format)
+		x.r.Exclusive = true
 		x.w = framing.NewWriter(&x.out, f.h.Format)
 	}
-	x.in = source{f.conn}
+	x.in.Conn = f.conn
 	x.out = timedWriter{f.sess, orDefault(f.h.WriteTimeout, DefaultWriteTimeout)}
 	f.x = x
 	return x
@@ -78,7 +78,7 @@ func (f *frameConn) giveBack() {
 	x := f.x
 	f.x = nil
 	f.count(x)
-	x.in, x.out.sess = source{}, nil
+	x.in.Conn, x.out.sess = nil, nil
 	if cap(x.resp) > keepResponse {
 		x.resp = nil
 	}
@@ -98,11 +98,9 @@ func (f *frameConn) exchange(ctx context.Context) bool {
 	f.sess.setState(StateActive)
 	x := f.borrow()
 	for {
-		if !x.r.Buffered() {
-			if f.flush() != nil {
-				return false
-			}
-			if x.r.Release() != nil {
+		whole := x.r.Buffered()
+		if !whole {
+			if f.flush() != nil || x.r.Release() != nil {
 				return false
 			}
 			if f.conn.Buffered() == 0 {
@@ -110,16 +108,22 @@ func (f *frameConn) exchange(ctx context.Context) bool {
 				return true
 			}
 		}
-		if !f.one(ctx) {
+		if !f.one(ctx, whole) {
 			return false
 		}
 	}
 }
 
-// one reads and answers one request.
-func (f *frameConn) one(ctx context.Context) bool {
+// one reads and answers one request; whole says that all of it is buffered.
+func (f *frameConn) one(ctx context.Context, whole bool) bool {
 	x := f.x
-	req, err := f.next()
+	var req []byte
+	var err error
+	if whole {
+		req, err = x.r.Next()
+	} else {
+		req, err = f.rest()
+	}
 	if err != nil {
 		return f.badRequest(ctx, err)
 	}
@@ -136,15 +140,11 @@ func (f *frameConn) one(ctx context.Context) bool {
 	return f.answer(ctx, resp, err)
 }
 
-// next reads the next request. Its time runs from here if it is not all there.
-func (f *frameConn) next() ([]byte, error) {
-	r := f.x.r
-	if r.Buffered() {
-		return r.Next()
-	}
+// rest reads a request that has only begun. The time it may take begins here.
+func (f *frameConn) rest() ([]byte, error) {
 	f.sess.readDue.Store(f.sess.srv.clock.after(orDefault(f.h.ReadTimeout, DefaultReadTimeout)))
 	for {
-		req, err := r.Next()
+		req, err := f.x.r.Next()
 		if err == nil {
 			f.sess.readDue.Store(notDue)
 			return req, nil
