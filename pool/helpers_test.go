@@ -178,6 +178,14 @@ func (s *memServer) dial(ctx context.Context) (net.Conn, error) {
 	return s.l.Dial(ctx)
 }
 
+// slowly returns a dial that takes d.
+func (s *memServer) slowly(d time.Duration) func(context.Context) (net.Conn, error) {
+	return func(ctx context.Context) (net.Conn, error) {
+		time.Sleep(d)
+		return s.dial(ctx)
+	}
+}
+
 // dialed is how often the server was dialed.
 func (s *memServer) dialed() int {
 	s.mu.Lock()

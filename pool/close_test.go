@@ -1,0 +1,224 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/backend"
+)
+
+// TestClose drains: waiters are told at once, what is idle is closed at once,
+// what is lent when it comes back, and then Close returns.
+func TestClose(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 2})
+		a, b := get(t, p), get(t, p)
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				start := time.Now()
+				_, err := p.Get(t.Context())
+				require.ErrorIs(t, err, pool.ErrClosed)
+				require.Equal(t, time.Second, time.Since(start))
+			})
+		}
+		time.Sleep(time.Second)
+		for range 2 { // a second Close waits as well
+			wg.Go(func() {
+				start := time.Now()
+				require.NoError(t, p.Close(t.Context()))
+				require.Equal(t, time.Minute, time.Since(start))
+			})
+		}
+		synctest.Wait()
+		_, err := p.Get(t.Context())
+		require.ErrorIs(t, err, net.ErrClosed)
+		require.NoError(t, a.Close())
+		synctest.Wait()
+		require.Equal(t, 1, s.open())
+		roundTrip(t, b) // not disturbed
+		time.Sleep(time.Minute)
+		require.NoError(t, b.Close())
+		wg.Wait()
+		require.Zero(t, s.open())
+		require.Equal(t, uint64(2), p.Stat().Evictions.PoolClosed)
+		require.ErrorIs(t, p.Do(t.Context(), nil), pool.ErrClosed)
+		s.close()
+	})
+}
+
+// TestCloseLosesPatience closes what is lent under its borrowers' hands.
+func TestCloseLosesPatience(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Address: "name"})
+		a, b := get(t, p), get(t, p)
+		read := make(chan error)
+		go func() {
+			_, err := a.Read(make([]byte, 1))
+			read <- err
+		}()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		err := p.Close(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		var perr *pool.Error
+		require.ErrorAs(t, err, &perr)
+		require.Equal(t, "close", perr.Op)
+		require.ErrorIs(t, <-read, net.ErrClosed)
+		_, err = b.Write([]byte("x"))
+		require.ErrorIs(t, err, net.ErrClosed)
+		synctest.Wait()
+		require.Zero(t, s.open())
+		require.NoError(t, a.Close())
+		_, err = b.Replace(t.Context())
+		require.ErrorIs(t, err, pool.ErrClosed)
+		require.NoError(t, p.Close(t.Context()))
+		s.close()
+	})
+}
+
+// TestCloseDuringReplace loses patience while a borrower dials anew: what he
+// dials does not stay open.
+func TestCloseDuringReplace(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		p := newPool(t, pool.Config{Dial: s.slowly(time.Second), Backend: open})
+		c := get(t, p)
+		done := make(chan error)
+		go func() {
+			_, err := c.Replace(context.Background())
+			done <- err
+		}()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		require.ErrorIs(t, p.Close(ctx), context.DeadlineExceeded)
+		require.ErrorIs(t, <-done, pool.ErrClosed)
+		synctest.Wait()
+		require.Zero(t, s.open())
+		s.close()
+	})
+}
+
+// TestClear has nothing older lent, and waiters served.
+func TestClear(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 2, ProbeAfter: -1})
+		idle, lent := get(t, p), get(t, p)
+		require.NoError(t, idle.Close())
+		p.Clear()
+		synctest.Wait()
+		require.Equal(t, 1, s.open())
+		roundTrip(t, lent)
+
+		fresh := get(t, p)
+		require.False(t, fresh.Reused())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			c := get(t, p)
+			require.False(t, c.Reused())
+			require.NoError(t, c.Close())
+		})
+		synctest.Wait()
+		require.NoError(t, lent.Close())
+		wg.Wait()
+		require.NoError(t, fresh.Close())
+		synctest.Wait()
+		require.Equal(t, uint64(2), p.Stat().Evictions.Cleared)
+		require.Equal(t, uint64(2), p.Stat().Evictions.Total())
+		require.Equal(t, 2, p.Stat().Idle)
+		closePool(t, p)
+		s.close()
+	})
+}
+
+func TestResize(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 1, MinIdle: 1, ProbeAfter: -1})
+		var cerr *pool.ConfigError
+		require.ErrorAs(t, p.Resize(0), &cerr)
+		require.Equal(t, "Max", cerr.Field)
+		settle()
+		a := get(t, p)
+		if err := p.Resize(3); errors.Is(err, errors.ErrUnsupported) {
+			require.NoError(t, a.Close())
+			closePool(t, p)
+			s.close()
+			t.Skip("the backend cannot resize")
+		}
+		settle()
+		b, c := get(t, p), get(t, p)
+		require.Equal(t, 3, p.Stat().Max)
+		require.Equal(t, 3, p.Stat().Used)
+		require.NoError(t, p.Resize(1))
+		roundTrip(t, a)
+		for _, c := range []*pool.Conn{a, b, c} {
+			require.NoError(t, c.Close())
+		}
+		settle()
+		require.Equal(t, 1, p.Stat().Open)
+		require.Equal(t, uint64(2), p.Stat().Evictions.Surplus)
+		require.NoError(t, p.Resize(-1))
+		require.Zero(t, p.Stat().Max)
+		closePool(t, p)
+		require.ErrorIs(t, p.Resize(2), pool.ErrClosed)
+		s.close()
+
+		p = newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 2, MinIdle: 2})
+		require.ErrorAs(t, p.Resize(1), &cerr)
+		require.Equal(t, "MinIdle", cerr.Field)
+		closePool(t, p)
+	})
+}
+
+// plain hides what a backend can do beyond the contract.
+type plain struct{ backend.Backend[*pool.Member] }
+
+func TestResizeUnsupported(t *testing.T) {
+	open := backends[0].open
+	p := newPool(t, pool.Config{Address: "127.0.0.1:1",
+		Backend: func(f backend.Factory[*pool.Member], l backend.Limits) (backend.Backend[*pool.Member], error) {
+			b, err := open(f, l)
+			return plain{b}, err
+		}})
+	err := p.Resize(3)
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+	require.ErrorContains(t, err, "resize")
+	closePool(t, p)
+}
+
+// TestGetTimeout bounds a Get whose context has no end.
+func TestGetTimeout(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 1, GetTimeout: time.Second})
+		c := get(t, p)
+		start := time.Now()
+		_, err := p.Get(context.Background())
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, time.Second, time.Since(start))
+		require.NoError(t, c.Close())
+		c = get(t, p)
+		time.Sleep(time.Hour) // the timeout is Get's, not the loan's
+		_, err = c.Write([]byte("x"))
+		require.NoError(t, err)
+		_, err = io.ReadFull(c, make([]byte, 1))
+		require.NoError(t, err)
+		require.NoError(t, c.Close())
+		closePool(t, p)
+		s.close()
+	})
+}

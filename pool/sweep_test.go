@@ -1,0 +1,162 @@
+package pool_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/backend"
+)
+
+// TestMaxIdleTime shows that each connection is closed when it has been idle
+// for so long, and not a second later; one in use now and then is kept.
+func TestMaxIdleTime(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxIdleTime: time.Minute, ProbeAfter: -1})
+		lent := []*pool.Conn{get(t, p), get(t, p), get(t, p)}
+		for _, c := range lent {
+			require.NoError(t, c.Close())
+			time.Sleep(10 * time.Second)
+		}
+		// Returned at 0, 10 and 20 s; it is 30 s now.
+		for _, step := range []struct {
+			to   time.Duration
+			open int
+		}{{59, 3}, {60, 2}, {69, 2}, {70, 1}, {79, 1}, {80, 0}} {
+			until(t, step.to*time.Second)
+			require.Equal(t, step.open, s.open(), "at %v s", int(step.to))
+		}
+		require.Equal(t, uint64(3), p.Stat().Evictions.IdleTooLong)
+
+		for range 12 { // in use now and then, for ten minutes less a little
+			require.NoError(t, get(t, p).Close())
+			time.Sleep(49 * time.Second)
+		}
+		require.Equal(t, 4, s.dialed())
+		time.Sleep(11 * time.Second)
+		synctest.Wait()
+		require.Zero(t, s.open())
+		require.Equal(t, uint64(4), p.Stat().Evictions.IdleTooLong+p.Stat().Evictions.Expired)
+		closePool(t, p)
+		s.close()
+	})
+}
+
+// bubbleEpoch is when a bubble's clock begins.
+var bubbleEpoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// until sleeps until a bubble is so old.
+func until(t *testing.T, at time.Duration) {
+	t.Helper()
+	time.Sleep(time.Until(bubbleEpoch.Add(at)))
+	synctest.Wait()
+}
+
+// TestMaxIdleTimeUnseen has a connection become idle without a borrower: a
+// dial whose caller gave up.
+func TestMaxIdleTimeUnseen(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxIdleTime: time.Minute, MaxLifetime: -1, MinIdle: 1})
+		time.Sleep(time.Second)
+		require.Equal(t, 1, s.open())
+		time.Sleep(59 * time.Second)
+		settle()
+		require.Equal(t, 2, s.dialed(), "it was closed on time, and replaced")
+		require.Equal(t, uint64(1), p.Stat().Evictions.IdleTooLong)
+		closePool(t, p)
+		s.close()
+	})
+}
+
+// TestLifetimeOff keeps connections for ever.
+func TestLifetimeOff(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxLifetime: -1, LifetimeJitter: time.Hour})
+		require.NoError(t, get(t, p).Close())
+		time.Sleep(10000 * time.Hour)
+		require.NoError(t, get(t, p).Close())
+		require.Equal(t, 1, s.dialed())
+		closePool(t, p)
+		s.close()
+	})
+}
+
+// TestLifetimeJitter shows that jitter shortens, spreads, and is rolled once:
+// a connection that has outlived the longest jitter unused is not rolled out
+// by being lent often.
+func TestLifetimeJitter(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		log := &evictLog{}
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 100, ProbeAfter: -1, Hook: log,
+			MaxLifetime: 100 * time.Second, LifetimeJitter: 50 * time.Second})
+		lent := make([]*pool.Conn, 100)
+		for i := range lent {
+			lent[i] = get(t, p)
+		}
+		for _, c := range lent {
+			require.NoError(t, c.Close())
+		}
+		// Checked a hundred times a second: rolled anew each time, all would
+		// end soon after the first 50 seconds.
+		for time.Since(bubbleEpoch) < 75*time.Second {
+			time.Sleep(10 * time.Millisecond)
+			require.NoError(t, get(t, p).Close())
+		}
+		open75 := s.open()
+		require.Greater(t, open75, 25)
+		require.Less(t, open75, 75)
+		until(t, 100*time.Second)
+		ages := log.ages(pool.Expired)
+		require.GreaterOrEqual(t, len(ages), 100)
+		short, long := ages[0], ages[0]
+		for _, a := range ages {
+			short, long = min(short, a), max(long, a)
+		}
+		require.GreaterOrEqual(t, short, 49*time.Second)
+		require.LessOrEqual(t, long, 100*time.Second)
+		require.Greater(t, long-short, 30*time.Second)
+		closePool(t, p)
+		s.close()
+	})
+}
+
+// TestShortLifetimes has limits far below the sweeper's usual lead.
+func TestShortLifetimes(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxLifetime: 10 * time.Millisecond, ProbeAfter: -1})
+		require.NoError(t, get(t, p).Close())
+		time.Sleep(9 * time.Millisecond)
+		c := get(t, p)
+		require.NoError(t, c.Close())
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		require.Zero(t, s.open())
+		require.Equal(t, 1, s.dialed())
+		closePool(t, p)
+		s.close()
+	})
+}
+
+// TestDialLongerThanLifetime still lends the connection, once.
+func TestDialLongerThanLifetime(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		p := newPool(t, pool.Config{Dial: s.slowly(time.Second), Backend: open, MaxLifetime: time.Millisecond})
+		c := get(t, p)
+		roundTrip(t, c)
+		require.NoError(t, c.Close())
+		synctest.Wait()
+		require.Zero(t, s.open())
+		require.Equal(t, uint64(1), p.Stat().Evictions.Expired)
+		closePool(t, p)
+		s.close()
+	})
+}

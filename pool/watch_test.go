@@ -1,0 +1,226 @@
+package pool_test
+
+import (
+	"context"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/backend"
+)
+
+// evictLog is an EvictHook that notes every event.
+type evictLog struct {
+	mu     sync.Mutex
+	events []pool.EvictEvent
+}
+
+func (l *evictLog) AfterEvict(e pool.EvictEvent) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.events = append(l.events, e)
+}
+
+// ages returns how old those evicted for the reason were.
+func (l *evictLog) ages(r pool.Reason) (ages []time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.events {
+		if e.Reason == r {
+			ages = append(ages, e.Age)
+		}
+	}
+	return ages
+}
+
+// hookLog implements all the hooks.
+type hookLog struct {
+	evictLog
+	gets     []pool.GetEvent
+	releases []pool.ReleaseEvent
+	dials    []pool.DialEvent
+	values   []any
+}
+
+type ctxKey struct{}
+
+func (l *hookLog) AfterGet(ctx context.Context, e pool.GetEvent) {
+	l.gets = append(l.gets, e)
+	l.values = append(l.values, ctx.Value(ctxKey{}))
+}
+func (l *hookLog) AfterRelease(e pool.ReleaseEvent) { l.releases = append(l.releases, e) }
+func (l *hookLog) AfterDial(ctx context.Context, e pool.DialEvent) {
+	l.dials = append(l.dials, e)
+	l.values = append(l.values, ctx.Value(ctxKey{}))
+}
+
+func TestHooks(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		log := &hookLog{}
+		p := newPool(t, pool.Config{Dial: s.slowly(time.Second), Address: "name", Backend: open, Max: 1, Hook: log})
+		ctx := context.WithValue(t.Context(), ctxKey{}, "value")
+		start := time.Now()
+		c, err := p.Get(ctx)
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		require.NoError(t, c.Close())
+		c, err = p.Get(ctx)
+		require.NoError(t, err)
+		late, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		_, lateErr := p.Get(late)
+		require.Error(t, lateErr)
+		c.Evict()
+		synctest.Wait()
+
+		require.Equal(t, []any{"value", "value", "value", "value"}, log.values)
+		require.Equal(t, []pool.DialEvent{{Addr: "name", Start: start, Duration: time.Second}}, clean(log.dials))
+		require.Len(t, log.gets, 3)
+		require.Equal(t, time.Second, log.gets[0].Duration)
+		require.False(t, log.gets[0].Reused)
+		require.True(t, log.gets[1].Reused)
+		require.Equal(t, lateErr, log.gets[2].Err)
+		require.Equal(t, []pool.ReleaseEvent{
+			{Addr: "name", Used: time.Minute, Kept: true},
+			{Addr: "name", Used: time.Second, Reason: pool.Discarded},
+		}, log.releases)
+		require.Len(t, log.events, 1)
+		require.Equal(t, pool.Discarded, log.events[0].Reason)
+		require.Equal(t, uint64(2), log.events[0].Uses)
+		closePool(t, p)
+		s.close()
+	})
+}
+
+// clean strips the monotonic reading, which equality would see.
+func clean(events []pool.DialEvent) []pool.DialEvent {
+	for i := range events {
+		events[i].Start = events[i].Start.Round(0)
+	}
+	return events
+}
+
+// panicHook panics in AfterGet.
+type panicHook struct{ on bool }
+
+func (h *panicHook) AfterGet(context.Context, pool.GetEvent) {
+	if h.on {
+		panic("hook")
+	}
+}
+
+// TestHookPanic costs no connection's place.
+func TestHookPanic(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		h := &panicHook{on: true}
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 1, Hook: h})
+		require.PanicsWithValue(t, "hook", func() { _, _ = p.Get(t.Context()) })
+		h.on = false
+		require.NoError(t, get(t, p).Close())
+		closePool(t, p)
+		s.close()
+	})
+}
+
+func TestStat(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		p := newPool(t, pool.Config{Dial: s.slowly(time.Second), Backend: open, Max: 2, MaxWaiters: 1})
+		require.Equal(t, pool.Stat{Max: 2}, p.Stat())
+		a, b := get(t, p), get(t, p)
+		require.Equal(t, pool.Stat{Max: 2, Open: 2, Used: 2, Gets: 2, Waits: 2, WaitTime: 2 * time.Second,
+			Dials: 2, DialTime: 2 * time.Second}, p.Stat())
+
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, err := p.Get(ctx)
+			require.ErrorIs(t, err, context.Canceled)
+			var nerr net.Error
+			require.ErrorAs(t, err, &nerr)
+			require.False(t, nerr.Timeout())
+		})
+		synctest.Wait()
+		require.Equal(t, 1, p.Stat().Waiting)
+		_, err := p.Get(t.Context())
+		require.ErrorIs(t, err, pool.ErrTooManyWaiters)
+		var perr *pool.Error
+		require.ErrorAs(t, err, &perr)
+		require.Equal(t, []int{2, 2, 0, 0, 1}, []int{perr.Max, perr.Open, perr.Idle, perr.Dialing, perr.Waiting})
+		require.ErrorContains(t, err, "(2 open, 0 idle, 0 dialing, 1 waiting, max 2)")
+		require.True(t, perr.SafeToRetry())
+		require.True(t, perr.Timeout())
+		require.True(t, perr.Temporary())
+		cancel()
+		wg.Wait()
+
+		require.NoError(t, a.Close())
+		b.Evict()
+		synctest.Wait()
+		require.Equal(t, pool.Stat{Max: 2, Open: 1, Idle: 1, Gets: 2, Waits: 3, WaitTime: 2 * time.Second,
+			Canceled: 1, Refused: 1, Dials: 2, DialTime: 2 * time.Second,
+			Evictions: pool.Evictions{Discarded: 1}}, p.Stat())
+		closePool(t, p)
+		require.Equal(t, uint64(2), p.Stat().Gets)
+		require.Equal(t, uint64(2), p.Stat().Evictions.Total())
+		s.close()
+	})
+}
+
+func TestReasonString(t *testing.T) {
+	seen := map[string]bool{}
+	for r := pool.Reason(0); r <= pool.PoolClosed; r++ {
+		require.NotEmpty(t, r.String())
+		require.False(t, seen[r.String()])
+		seen[r.String()] = true
+	}
+	require.Equal(t, "unknown", (pool.PoolClosed + 1).String())
+}
+
+// borrow is a borrower to be found in a stack.
+func borrow(t *testing.T, p *pool.Pool) *pool.Conn { return get(t, p) }
+
+func TestLeakReport(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		var leaks []pool.Leak
+		p := newPool(t, pool.Config{Dial: s.dial, Address: "name", Backend: open, ProbeAfter: -1,
+			LeakAfter: time.Second, LeakReport: func(l pool.Leak) { leaks = append(leaks, l) }})
+		c := get(t, p)
+		time.Sleep(999 * time.Millisecond)
+		require.NoError(t, c.Close())
+		time.Sleep(time.Minute)
+		require.Empty(t, leaks)
+
+		since := time.Now()
+		c = borrow(t, p)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Len(t, leaks, 1, "once")
+		require.Equal(t, "name", leaks[0].Addr)
+		require.True(t, since.Equal(leaks[0].Since))
+		lines := strings.Split(leaks[0].Stack, "\n")
+		require.True(t, strings.HasSuffix(lines[0], "pool_test.get"), lines[0])
+		require.True(t, strings.HasSuffix(lines[2], "pool_test.borrow"), lines[2])
+		require.Contains(t, lines[3], "watch_test.go:")
+		require.NoError(t, c.Close())
+
+		// A Close that loses patience has no report after it.
+		c = borrow(t, p)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.Error(t, p.Close(ctx))
+		time.Sleep(time.Minute)
+		require.Len(t, leaks, 1)
+		require.NoError(t, c.Close())
+		s.close()
+	})
+}
