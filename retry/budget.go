@@ -134,7 +134,7 @@ func (b *Budget) capacity() int64 {
 	case b.Burst < 0:
 		return 0
 	}
-	return int64(min(b.Burst, math.MaxInt64/token/2)) * token
+	return min(int64(b.Burst), math.MaxInt64/token/2) * token
 }
 
 // tokens turns a configured number of tokens into millionths.
