@@ -109,18 +109,28 @@ func (k *core) setWait(t time.Time) {
 	k.mu.Unlock()
 }
 
-// callerTimedOut reports, after a timeout under setWait, whether one of the
-// caller's own time limits has passed too.
-func (k *core) callerTimedOut() bool {
+// readTimedOut reports whether one of the caller's own limits on reading has
+// passed.
+func (k *core) readTimedOut() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	l := k.limits
-	limit := l.read
+	return k.limits != nil && k.limits.passed(k.limits.read)
+}
+
+// writeTimedOut reports the same of writing.
+func (k *core) writeTimedOut() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.limits != nil && k.limits.passed(k.limits.write)
+}
+
+// passed reports whether the context's limit or the given one has passed.
+func (l *limits) passed(own time.Time) bool {
 	if l.do.active {
 		if l.do.interrupted {
 			return true
 		}
-		limit = earliest(limit, l.do.deadline)
+		own = earliest(own, l.do.deadline)
 	}
-	return !limit.IsZero() && !time.Now().Before(limit)
+	return !own.IsZero() && !time.Now().Before(own)
 }

@@ -164,13 +164,12 @@ func (e *interruptError) Unwrap() []error {
 func (e *interruptError) Timeout() bool { return errors.Is(e.ctx, context.DeadlineExceeded) }
 
 // brokenError is what later writes get on a connection that an earlier write
-// broke. It is no timeout, even where the earlier failure was one: waiting
-// longer does not help.
+// broke. It is a timeout where the earlier failure was one, as it is in
+// crypto/tls; Conn.Err tells that waiting longer does not help.
 type brokenError struct{ cause error }
 
 func (e *brokenError) Error() string { return "broken by an earlier write: " + causeText(e.cause) }
 func (e *brokenError) Unwrap() error { return e.cause }
-func (e *brokenError) Timeout() bool { return false }
 
 func isTimeout(err error) bool {
 	// The common case first, without the reflection in errors.As.

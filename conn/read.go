@@ -170,7 +170,7 @@ func (c *Conn) ReadAvailable(dst []byte, short int, wait time.Duration) ([]byte,
 			dst = k.takeBuffered(dst)
 			continue
 		}
-		if isTimeout(err) && !k.callerTimedOut() {
+		if isTimeout(err) && !k.readTimedOut() {
 			return dst, nil
 		}
 		return dst, k.readError(err)

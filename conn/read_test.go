@@ -2,6 +2,7 @@ package conn_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -165,6 +166,31 @@ func TestPeerThatSendsOneByteAtATime(t *testing.T) {
 		require.Equal(t, "with more behind it", string(rest))
 		require.NoError(t, <-sent)
 	})
+}
+
+// TLS above a Conn resumes after a read timeout in the middle of a record, for
+// the error says that it is temporary.
+func TestTLSOnTop(t *testing.T) {
+	c, peer := tcpPair(t)
+	cert := testCert()
+	client := tls.Client(c, &tls.Config{RootCAs: cert.pool, ServerName: "127.0.0.1"})
+	server := tls.Server(peer, cert.server)
+	shaken := make(chan error, 1)
+	go func() { shaken <- server.Handshake() }()
+	require.NoError(t, client.Handshake())
+	require.NoError(t, <-shaken)
+	p := make([]byte, 5)
+	for range 3 {
+		require.NoError(t, client.SetReadDeadline(soon()))
+		_, err := client.Read(p)
+		requireTimeout(t, err)
+		require.NoError(t, client.SetReadDeadline(time.Time{}))
+		send(t, server, "hello")
+		_, err = io.ReadFull(client, p)
+		require.NoError(t, err)
+		require.Equal(t, "hello", string(p))
+	}
+	require.NoError(t, conn.New(client).Check(), "the socket is found through both")
 }
 
 // A read error that comes with bytes is delivered after them.

@@ -2,6 +2,7 @@ package conn
 
 import (
 	"net"
+	"os"
 	"sync"
 )
 
@@ -11,17 +12,19 @@ const vectorFrom = 16 << 10
 
 // Write writes all of p or returns an *Error that says how much of it was
 // written. A timeout leaves the connection usable, and the rest can be
-// written later, except over TLS, where a record may have left in part: there
-// the connection is broken. After any other error all writes fail.
+// written later, except over TLS: there a timeout during the write may have
+// cut a record, and the connection is broken (one that has passed before it
+// begins is harmless). After any other error all writes fail.
 func (c *Conn) Write(p []byte) (int, error) {
 	k, err := c.beginWrite("write")
 	if err != nil {
 		return 0, err
 	}
 	n := 0
-	if k.werr != nil {
-		err = k.brokenWrite()
-	} else if len(p) > 0 {
+	if k.opaque || k.werr != nil {
+		err = k.writeRefused()
+	}
+	if err == nil && len(p) > 0 {
 		n, err = k.nc.Write(p)
 		k.written.Add(uint64(n))
 		if err != nil {
@@ -42,8 +45,8 @@ func (c *Conn) WriteBuffers(bufs [][]byte) (int64, error) {
 		return 0, err
 	}
 	defer k.endWrite()
-	if k.werr != nil {
-		return 0, k.brokenWrite()
+	if err := k.writeRefused(); err != nil {
+		return 0, err
 	}
 	total := 0
 	for _, b := range bufs {
@@ -114,7 +117,18 @@ func (k *core) writeError(n int64, err error) error {
 	return e
 }
 
+// writeRefused says why a write must not reach the transport: an earlier one
+// broke it, or this one would break it by being late. The caller holds wmu.
+//
 //go:noinline
-func (k *core) brokenWrite() error {
-	return &Error{Op: "write", Addr: k.nc.RemoteAddr(), Err: &brokenError{k.werr.Err}, safe: true}
+func (k *core) writeRefused() error {
+	switch {
+	case k.werr != nil:
+		return &Error{Op: "write", Addr: k.nc.RemoteAddr(), Err: &brokenError{k.werr.Err}, safe: true}
+	case k.opaque && k.writeTimedOut():
+		e := &Error{Op: "write", Addr: k.nc.RemoteAddr(), Err: os.ErrDeadlineExceeded, safe: true}
+		k.failed(e, false)
+		return e
+	}
+	return nil
 }

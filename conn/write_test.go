@@ -2,6 +2,7 @@ package conn_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -129,12 +130,47 @@ func TestWriteTimeoutBreaksTLS(t *testing.T) {
 		require.Zero(t, n)
 		var e *conn.Error
 		require.ErrorAs(t, err, &e)
-		require.False(t, e.Timeout(), "waiting longer does not help")
+		require.True(t, e.Timeout(), "crypto/tls says so too")
 		requireSafe(t, true, err)
 		m, err := c.WriteBuffers([][]byte{[]byte("more")})
 		require.Zero(t, m)
 		requireSafe(t, true, err)
 	}
+}
+
+// One that has passed before the write begins breaks nothing: it does not get
+// as far as TLS.
+func TestLateWriteLeavesTLSWhole(t *testing.T) {
+	c, peer := tlsPair(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	late := []func(write func() error) error{
+		func(write func() error) error {
+			require.NoError(t, c.SetWriteDeadline(time.Now().Add(-time.Second)))
+			defer c.SetWriteDeadline(time.Time{})
+			return write()
+		},
+		func(write func() error) error {
+			return c.Do(ctx, func() error {
+				cancel()
+				requireTimeout(t, readByte(c)()) // the interrupt is in effect
+				return write()
+			})
+		},
+	}
+	go func() { _, _ = io.Copy(peer, peer) }()
+	for _, run := range late {
+		err := run(func() error { _, err := c.WriteBuffers([][]byte{[]byte("late")}); return err })
+		requireTimeout(t, errors.Unwrap(err))
+		requireSafe(t, true, err)
+		require.NoError(t, c.Err())
+		_, err = c.Write([]byte("in time"))
+		require.NoError(t, err)
+		p := make([]byte, 7)
+		_, err = c.ReadFull(p)
+		require.NoError(t, err)
+		require.Equal(t, "in time", string(p))
+	}
+	require.ErrorIs(t, c.Reusable(), conn.ErrUnfit)
 }
 
 // A transport that transforms bytes may have sent some though it says none.
