@@ -24,6 +24,9 @@
 // [backend.LateBinder], resizing if it is a [backend.Resizer]. An Open that
 // fails with [errors.ErrUnsupported] has the subtest skipped.
 //
+// A bubble that makes no progress for two minutes, or what POOLTEST_STALL says,
+// ends the process with a message.
+//
 // The suite must itself be run on the real thing. Its own test runs it on a
-// dozen backends that are each broken in one way, and fails if one passes.
+// score of backends that are each broken in one way, and fails if one passes.
 package pooltest

@@ -53,19 +53,31 @@ func (c testCase) bubble(t *testing.T, open backend.Open[*Resource]) {
 // watch ends the process if a bubble hangs. In a bubble a goroutine blocked on
 // a mutex is not idle, so fake time stands still and nothing else would.
 func watch(t *testing.T) (stop func()) {
-	limit := stallLimit
-	if s := os.Getenv("POOLTEST_STALL"); s != "" {
-		limit, _ = time.ParseDuration(s)
-	}
 	name := t.Name()
-	timer := time.AfterFunc(limit, func() {
+	timer := time.AfterFunc(patience(t), func() {
 		panic("pooltest: " + name + " is stuck: is a lock held while something waits?")
 	})
 	return func() { timer.Stop() }
 }
 
-// stallLimit is how long, in real time, a bubble may take.
-const stallLimit = 2 * time.Minute
+// patience is how long, in real time, a bubble may take, or the end of a
+// stress.
+func patience(t *testing.T) time.Duration {
+	return durationOf(t, "POOLTEST_STALL", 2*time.Minute)
+}
+
+// durationOf reads an environment variable.
+func durationOf(t *testing.T, name string, otherwise time.Duration) time.Duration {
+	s := os.Getenv(name)
+	if s == "" {
+		return otherwise
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return d
+}
 
 // testArguments sees that Open refuses what it cannot work with.
 func testArguments(t *testing.T, open backend.Open[*Resource]) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"os"
 	"runtime"
 	"sync"
 	"testing"
@@ -20,13 +19,7 @@ var errStress = errors.New("a dial fails now and then")
 
 // testStress does everything at once, in real time.
 func testStress(t *testing.T, open backend.Open[*Resource]) {
-	length := stressTime
-	if s := os.Getenv("POOLTEST_STRESS"); s != "" {
-		var err error
-		if length, err = time.ParseDuration(s); err != nil {
-			t.Fatalf("POOLTEST_STRESS: %v", err)
-		}
-	}
+	length := durationOf(t, "POOLTEST_STRESS", stressTime)
 	for _, shape := range []struct {
 		name         string
 		max, callers int
@@ -43,6 +36,10 @@ func testStress(t *testing.T, open backend.Open[*Resource]) {
 			// A dial that a Clear made useless cannot be told from one begun
 			// after it, so Max is checked where there is none.
 			w.loose.Store(shape.clears)
+			stuck := time.AfterFunc(length+patience(t), func() {
+				panic("pooltest: callers are stuck: " + w.stat())
+			})
+			defer stuck.Stop()
 			s.run(shape.callers)
 		})
 	}
@@ -72,10 +69,6 @@ func (s *stress) run(callers int) {
 		}
 		return nil
 	}
-	stuck := time.AfterFunc(time.Until(s.end)+time.Minute, func() {
-		panic("pooltest: callers are stuck: " + s.stat())
-	})
-	defer stuck.Stop()
 	var wg sync.WaitGroup
 	for range callers {
 		wg.Go(func() {
