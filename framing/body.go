@@ -2,6 +2,7 @@ package framing
 
 import (
 	"io"
+	"math"
 	"slices"
 	"sync"
 )
@@ -45,6 +46,43 @@ func (r *Reader) dropPart() {
 		parts.Put(&b)
 	}
 	r.part = nil
+}
+
+// openFrame starts to take the next frame out of src.
+func (r *Reader) openFrame(skip int64, want int) error {
+	if err := r.release(); err != nil {
+		return err
+	}
+	r.open, r.skip, r.want = true, skip, want
+	if r.tag != nil {
+		r.tag.SetMidMessage(true)
+	}
+	return nil
+}
+
+func (r *Reader) closeFrame() {
+	r.open, r.abandoned = false, false
+	if r.tag != nil {
+		r.tag.SetMidMessage(false)
+	}
+}
+
+// drop discards the open frame's bytes that nobody gets.
+func (r *Reader) drop() error {
+	for idle := 0; r.skip > 0; idle++ {
+		n, err := r.src.Discard(int(min(r.skip, math.MaxInt32)))
+		r.skip -= int64(n)
+		if n > 0 {
+			idle = 0
+		}
+		if err == nil && idle == maxIdleReads {
+			err = io.ErrNoProgress
+		}
+		if err != nil && r.skip > 0 {
+			return r.cut(err)
+		}
+	}
+	return nil
 }
 
 // pull appends the rest of the open frame to dst.

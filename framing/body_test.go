@@ -186,7 +186,7 @@ func TestSetMidMessage(t *testing.T) {
 		p := newTagged(steps(wire[:70], nil, wire[70:], encode(t, framing.Format{}, fill(3))), 32)
 		r := framing.NewReader(p, framing.Format{})
 		r.Exclusive = m.exclusive
-		if m.name == "Stream" {
+		if m.stream() {
 			s, _, err := r.Stream()
 			require.NoError(t, err)
 			require.Equal(t, []bool{true}, p.mid)

@@ -45,7 +45,7 @@ func TestValidate(t *testing.T) {
 		{"max beyond the header", framing.Format{MaxSize: 65536}, "MaxSize", 0},
 		{"max beyond one byte", framing.Format{HeaderSize: 1, MaxSize: 300}, "MaxSize", 0},
 		{"max beyond the adjusted", framing.Format{LengthAdjust: -2, MaxSize: 65534}, "MaxSize", 0},
-		{"gtcp's limit of four", framing.Format{HeaderSize: 4, MaxSize: math.MaxInt32}, "", math.MaxInt32},
+		{"gtcp's limit of four", framing.Format{HeaderSize: 4, MaxSize: math.MaxInt32}, "", min(math.MaxInt32, math.MaxInt-1<<18)},
 		{"off", framing.Format{HeaderSize: 3, MaxSize: -1}, "", 1<<24 - 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

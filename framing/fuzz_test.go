@@ -63,7 +63,7 @@ func source(rng *rand.Rand, r io.Reader) io.Reader {
 func readAny(rng *rand.Rand, r *framing.Reader) ([]byte, error) {
 	for {
 		m := methods[rng.IntN(len(methods))]
-		if m.name == "Stream" && rng.IntN(2) == 0 {
+		if m.stream() && rng.IntN(2) == 0 {
 			continue
 		}
 		if rng.IntN(8) == 0 {

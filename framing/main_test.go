@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/seed-99d6a01a/gtcp/framing"
@@ -93,37 +94,47 @@ var sources = []struct {
 	{"tagged peeker", func(r io.Reader) io.Reader { return newTagged(r, 32) }},
 }
 
-// methods are the ways to read a frame. Each returns a copy, and what came of
-// a cut frame where the method gives it.
-var methods = []struct {
+// A method is a way to read a frame. read returns a copy, and what came of a
+// cut frame where partial is set.
+type method struct {
 	name      string
 	exclusive bool
 	partial   bool
 	read      func(*framing.Reader) ([]byte, error)
-}{
+}
+
+var methods = []method{
 	{"Next", false, false, next},
 	{"exclusive Next", true, false, next},
-	{"ReadFrame", false, true, func(r *framing.Reader) ([]byte, error) { return r.ReadFrame(nil) }},
-	{"exclusive ReadFrame", true, true, func(r *framing.Reader) ([]byte, error) { return r.ReadFrame(nil) }},
-	{"Stream", false, false, func(r *framing.Reader) ([]byte, error) {
-		s, size, err := r.Stream()
-		if err != nil {
+	{"ReadFrame", false, true, readFrame},
+	{"exclusive ReadFrame", true, true, readFrame},
+	{"Stream", false, false, readStream},
+	{"exclusive Stream", true, false, readStream},
+}
+
+// stream says that errors may come from the frame's own reader, and that
+// timeouts there are not seen.
+func (m method) stream() bool { return strings.HasSuffix(m.name, "Stream") }
+
+func readFrame(r *framing.Reader) ([]byte, error) { return r.ReadFrame(nil) }
+
+func readStream(r *framing.Reader) ([]byte, error) {
+	s, size, err := r.Stream()
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	for {
+		_, err := io.CopyN(&b, s, size-int64(b.Len())+1)
+		switch {
+		case err == io.EOF && int64(b.Len()) == size:
+			return b.Bytes(), nil
+		case err == io.EOF || err == nil:
+			return nil, errors.New("stream of the wrong size")
+		case !isTimeout(err):
 			return nil, err
 		}
-		var b bytes.Buffer
-		for {
-			n, err := io.CopyN(&b, s, size-int64(b.Len())+1)
-			switch {
-			case err == io.EOF && int64(b.Len()) == size:
-				return b.Bytes(), nil
-			case err == io.EOF || err == nil:
-				return nil, errors.New("stream of the wrong size")
-			case !isTimeout(err):
-				return nil, err
-			}
-			_ = n
-		}
-	}},
+	}
 }
 
 func next(r *framing.Reader) ([]byte, error) {

@@ -105,7 +105,7 @@ func TestTimeoutAtEveryOffset(t *testing.T) {
 			}
 			i++
 		}
-		if c.at < len(c.wire) && methods[c.method].name != "Stream" {
+		if c.at < len(c.wire) && !methods[c.method].stream() {
 			require.Equal(t, 2, timeouts, "%s at %d", c.how, c.at)
 		}
 	})

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 )
 
 // ownBufferSize is the read buffer of a Reader over a plain io.Reader.
@@ -177,7 +176,10 @@ func (r *Reader) take(start, end int) ([]byte, error) {
 		r.win = r.win[end:]
 		return frame, nil
 	}
-	return frame, r.release()
+	if err := r.release(); err != nil {
+		return nil, err
+	}
+	return frame, nil
 }
 
 // alone reports whether nobody else reads from src.
@@ -266,7 +268,8 @@ func (r *Reader) Release() error {
 	return r.release()
 }
 
-// release gives the window back to src.
+// release gives the window back to src. Failing that, where src stands is
+// unknown.
 func (r *Reader) release() error {
 	n := r.taken
 	r.win, r.taken = nil, 0
@@ -274,6 +277,9 @@ func (r *Reader) release() error {
 		return nil
 	}
 	_, err := r.src.Discard(n)
+	if err != nil {
+		r.err = err
+	}
 	return err
 }
 
@@ -370,41 +376,4 @@ func (r *Reader) refuse(err error) error {
 	}
 	r.abandoned = true
 	return err
-}
-
-// openFrame starts to take the next frame out of src.
-func (r *Reader) openFrame(skip int64, want int) error {
-	if err := r.release(); err != nil {
-		return err
-	}
-	r.open, r.skip, r.want = true, skip, want
-	if r.tag != nil {
-		r.tag.SetMidMessage(true)
-	}
-	return nil
-}
-
-func (r *Reader) closeFrame() {
-	r.open, r.abandoned = false, false
-	if r.tag != nil {
-		r.tag.SetMidMessage(false)
-	}
-}
-
-// drop discards the open frame's bytes that nobody gets.
-func (r *Reader) drop() error {
-	for idle := 0; r.skip > 0; idle++ {
-		n, err := r.src.Discard(int(min(r.skip, math.MaxInt32)))
-		r.skip -= int64(n)
-		if n > 0 {
-			idle = 0
-		}
-		if err == nil && idle == maxIdleReads {
-			err = io.ErrNoProgress
-		}
-		if err != nil && r.skip > 0 {
-			return r.cut(err)
-		}
-	}
-	return nil
 }

@@ -3,8 +3,10 @@ package framing_test
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"io"
 	"math"
+	"net"
 	"runtime"
 	"testing"
 	"testing/iotest"
@@ -214,7 +216,8 @@ func TestDataWithError(t *testing.T) {
 // A peer that promises 2 GiB and sends 16 bytes costs what it sent.
 func TestHostileLengthCostsWhatArrived(t *testing.T) {
 	f := framing.Format{HeaderSize: 4, MaxSize: math.MaxInt32}
-	promise := append([]byte{0x7f, 0xff, 0xff, 0xff}, fill(16)...)
+	size := min(math.MaxInt32, f.MaxPayload()) // a little less where an int has 32 bits
+	promise := append(binary.BigEndian.AppendUint32(nil, uint32(size)), fill(16)...)
 	for _, m := range methods {
 		t.Run(m.name, func(t *testing.T) {
 			const peers = 64
@@ -228,10 +231,10 @@ func TestHostileLengthCostsWhatArrived(t *testing.T) {
 			runtime.GC()
 			runtime.ReadMemStats(&before)
 			for _, r := range readers {
-				if m.name == "Stream" {
-					s, size, err := r.Stream()
+				if m.stream() {
+					s, got, err := r.Stream()
 					require.NoError(t, err)
-					require.Equal(t, int64(math.MaxInt32), size)
+					require.Equal(t, int64(size), got)
 					_, err = io.ReadAll(s)
 					require.True(t, isTimeout(err))
 					continue
@@ -249,4 +252,59 @@ func TestHostileLengthCostsWhatArrived(t *testing.T) {
 func TestPeekThatBringsNothing(t *testing.T) {
 	_, err := framing.NewReader(stuckPeeker{bytes.NewBuffer([]byte{0, 9})}, framing.Format{}).Next()
 	require.Equal(t, io.ErrNoProgress, err)
+}
+
+// closingPeeker fails Discard once told to, as a connection does that another
+// goroutine has closed.
+type closingPeeker struct {
+	plainPeeker
+	closed bool
+}
+
+func (p *closingPeeker) Discard(n int) (int, error) {
+	if p.closed {
+		return 0, net.ErrClosed
+	}
+	return p.plainPeeker.Discard(n)
+}
+
+// Where the underlying reader stands is unknown when it refuses to take bytes
+// back, so the frame must not come twice and nothing may follow it.
+func TestDiscardFails(t *testing.T) {
+	wire := encode(t, framing.Format{}, fill(3), fill(4), fill(500))
+	for _, m := range methods {
+		for frames := range 3 {
+			p := &closingPeeker{plainPeeker: plainPeeker{bufio.NewReaderSize(steps(wire), 64)}}
+			r := framing.NewReader(p, framing.Format{})
+			r.Exclusive = m.exclusive
+			for range frames {
+				_, err := m.read(r)
+				require.NoError(t, err)
+			}
+			p.closed = true
+			seen := 0
+			var err error
+			for err == nil && seen < 4 {
+				if _, err = m.read(r); err == nil {
+					seen++
+				}
+			}
+			require.Equal(t, net.ErrClosed, err, m.name)
+			require.LessOrEqual(t, frames+seen, 3)
+		}
+	}
+}
+
+func TestReleaseFails(t *testing.T) {
+	for _, call := range []func(*framing.Reader) error{(*framing.Reader).Release, (*framing.Reader).Wait} {
+		p := &closingPeeker{plainPeeker: plainPeeker{bufio.NewReader(steps(encode(t, framing.Format{}, fill(3))))}}
+		r := framing.NewReader(p, framing.Format{})
+		r.Exclusive = true
+		_, err := r.Next()
+		require.NoError(t, err)
+		p.closed = true
+		require.Equal(t, net.ErrClosed, call(r))
+		_, err = r.Next()
+		require.Equal(t, net.ErrClosed, err)
+	}
 }

@@ -72,7 +72,7 @@ func TestVectors(t *testing.T) {
 				require.NoError(t, v.Format.Validate())
 				for _, src := range sources {
 					for _, m := range methods {
-						if m.name == "Stream" && strings.Contains(strings.Join(v.Frames, " "), "!") {
+						if m.stream() && strings.Contains(strings.Join(v.Frames, " "), "!") {
 							continue // its errors come from its reader: see TestStream
 						}
 						r := framing.NewReader(src.open(steps(v.chunks(t)...)), v.Format)
