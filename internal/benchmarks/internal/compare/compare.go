@@ -1,0 +1,187 @@
+// Package compare is the one way in which the benchmarks compare candidates.
+//
+// A machine that does other things besides makes any two runs differ by more
+// than what they compare. So candidates take turns: each round gives every
+// candidate one turn, in random order, and a candidate is compared with another
+// by the ratios of their figures in the same round. A table shows the median of
+// those ratios with the least and the greatest, which say how far to trust it.
+package compare
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"time"
+)
+
+// A Candidate is one of the things compared. Either Do or Measure is set.
+type Candidate struct {
+	Name string
+	// Do performs n operations. Its time per operation is the figure; n is
+	// chosen for a turn to take about Settings.Length.
+	Do func(n int) error
+	// Measure takes a turn of about the given length and returns a figure for
+	// each of the comparison's Columns.
+	Measure func(length time.Duration) ([]float64, error)
+}
+
+// A Comparison is a set of candidates that take turns.
+type Comparison struct {
+	Title string
+	// Columns are what the figures are, with their unit. The ratios are those
+	// of the first; of the others the median is shown. None means "ns/op".
+	Columns []string
+	// Bases are the candidates with whose figures the others' are compared.
+	// None means the first candidate.
+	Bases []string
+	// Allocs says whether to count heap allocations per operation, those of
+	// the whole process, in the turns of candidates that have a Do.
+	Allocs     bool
+	Candidates []Candidate
+	Goals      []Goal
+}
+
+// Settings say how long to measure.
+type Settings struct {
+	Rounds int           // turns of each candidate; at least 1
+	Length time.Duration // about how long a turn takes; positive
+}
+
+// Run gives each candidate a turn to warm up, then Settings.Rounds turns.
+func (c Comparison) Run(s Settings) (Table, error) {
+	if err := c.complete(s); err != nil {
+		return Table{}, fmt.Errorf("%s: %w", c.Title, err)
+	}
+	t := Table{Title: c.Title, Columns: c.Columns, Bases: c.Bases, Goals: c.Goals, Settings: s}
+	turns := make([]func() (turn, error), len(c.Candidates))
+	for i, candidate := range c.Candidates {
+		var err error
+		if turns[i], err = candidate.warm(s.Length); err != nil {
+			return Table{}, fmt.Errorf("%s: %s: %w", c.Title, candidate.Name, err)
+		}
+		t.Rows = append(t.Rows, Row{Name: candidate.Name, Figures: make([][]float64, len(c.Columns))})
+	}
+	for range s.Rounds {
+		for _, i := range rand.Perm(len(turns)) {
+			if err := t.Rows[i].take(turns[i], c.Allocs); err != nil {
+				return Table{}, fmt.Errorf("%s: %s: %w", c.Title, c.Candidates[i].Name, err)
+			}
+		}
+	}
+	return t, nil
+}
+
+// complete fills in what was left out, and finds what cannot be meant before
+// time is spent on measuring.
+func (c *Comparison) complete(s Settings) error {
+	if s.Rounds < 1 || s.Length <= 0 {
+		return errors.New("rounds and length must be positive")
+	}
+	if len(c.Candidates) == 0 {
+		return errors.New("no candidates")
+	}
+	if len(c.Columns) == 0 {
+		c.Columns = []string{"ns/op"}
+	}
+	if len(c.Bases) == 0 {
+		c.Bases = []string{c.Candidates[0].Name}
+	}
+	var names []string
+	for _, candidate := range c.Candidates {
+		if slices.Contains(names, candidate.Name) {
+			return fmt.Errorf("two candidates are named %q", candidate.Name)
+		}
+		if (candidate.Do == nil) == (candidate.Measure == nil) {
+			return fmt.Errorf("%s: want one of Do and Measure", candidate.Name)
+		}
+		if candidate.Do != nil && len(c.Columns) > 1 {
+			return fmt.Errorf("%s: Do has one figure for %d columns", candidate.Name, len(c.Columns))
+		}
+		names = append(names, candidate.Name)
+	}
+	wanted := slices.Clone(c.Bases)
+	for _, g := range c.Goals {
+		wanted = append(append(wanted, g.Of), g.To...)
+		if g.Allocs && !c.Allocs {
+			return fmt.Errorf("goal %q is of allocations, which are not counted", g.Says)
+		}
+	}
+	for _, name := range wanted {
+		if !slices.Contains(names, name) {
+			return fmt.Errorf("no candidate is named %q", name)
+		}
+	}
+	return nil
+}
+
+// turn is what one turn found.
+type turn struct {
+	figures []float64
+	allocs  float64 // per operation; negative where unknown
+}
+
+// warm lets a candidate run for about the given length and returns what takes
+// its turns.
+func (c Candidate) warm(length time.Duration) (func() (turn, error), error) {
+	if c.Measure != nil {
+		measure := func() (turn, error) {
+			figures, err := c.Measure(length)
+			return turn{figures, -1}, err
+		}
+		_, err := measure()
+		return measure, err
+	}
+	n, err := calibrate(c.Do, length)
+	return func() (turn, error) { return timed(c.Do, n) }, err
+}
+
+// calibrate returns how many operations take about the given length.
+func calibrate(do func(n int) error, length time.Duration) (int, error) {
+	for n := 1; ; {
+		start := time.Now()
+		if err := do(n); err != nil {
+			return 0, err
+		}
+		took := max(time.Since(start), 1)
+		estimate := max(1, int(float64(n)*float64(length)/float64(took)))
+		// A short look says little: it is believed only when it took a good part
+		// of the length, else it leads to a longer one.
+		if took >= length/4 {
+			return estimate, nil
+		}
+		n = min(estimate, 100*n)
+	}
+}
+
+func timed(do func(n int) error, n int) (turn, error) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	start := time.Now()
+	err := do(n)
+	took := time.Since(start)
+	runtime.ReadMemStats(&after)
+	return turn{
+		figures: []float64{float64(took.Nanoseconds()) / float64(n)},
+		allocs:  float64(after.Mallocs-before.Mallocs) / float64(n),
+	}, err
+}
+
+// take adds a turn to the row.
+func (r *Row) take(next func() (turn, error), allocs bool) error {
+	got, err := next()
+	if err != nil {
+		return err
+	}
+	if len(got.figures) != len(r.Figures) {
+		return fmt.Errorf("%d figures for %d columns", len(got.figures), len(r.Figures))
+	}
+	for i, figure := range got.figures {
+		r.Figures[i] = append(r.Figures[i], figure)
+	}
+	if allocs && got.allocs >= 0 {
+		r.Allocs = append(r.Allocs, got.allocs)
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package compare_test
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/compare"
+)
+
+// counted is a candidate that notes each of its turns in order.
+func counted(name string, order *[]string) compare.Candidate {
+	return compare.Candidate{Name: name, Measure: func(time.Duration) ([]float64, error) {
+		*order = append(*order, name)
+		return []float64{float64(len(*order))}, nil
+	}}
+}
+
+func TestRoundsInterleave(t *testing.T) {
+	const rounds = 60
+	var order []string
+	table, err := compare.Comparison{Candidates: []compare.Candidate{
+		counted("a", &order), counted("b", &order), counted("c", &order),
+	}}.Run(compare.Settings{Rounds: rounds, Length: time.Second})
+	require.NoError(t, err)
+	require.Len(t, order, 3*(rounds+1), "a turn for warmth and one in each round")
+
+	first := map[string]int{}
+	for round := range slices.Chunk(order[3:], 3) {
+		require.ElementsMatch(t, []string{"a", "b", "c"}, round, "each has one turn in a round")
+		first[round[0]]++
+	}
+	require.Len(t, first, 3, "60 rounds, and one candidate never went first")
+
+	for i, row := range table.Rows {
+		require.Equal(t, string("abc"[i]), row.Name, "the table keeps the order of the candidates")
+		require.Len(t, row.Figures[0], rounds)
+		for round, figure := range row.Figures[0] {
+			require.Equal(t, row.Name, order[int(figure)-1])
+			require.Equal(t, round+1, (int(figure)-1)/3, "figures of one round stay together")
+		}
+	}
+}
+
+func TestDoIsTimedPerOperation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var turns []int
+		sleeper := func(name string, each time.Duration) compare.Candidate {
+			return compare.Candidate{Name: name, Do: func(n int) error {
+				turns = append(turns, n)
+				time.Sleep(time.Duration(n) * each)
+				return nil
+			}}
+		}
+		table, err := compare.Comparison{Candidates: []compare.Candidate{
+			sleeper("fast", time.Microsecond), sleeper("slow", 3*time.Microsecond), sleeper("slowest", time.Minute),
+		}}.Run(compare.Settings{Rounds: 2, Length: 30 * time.Millisecond})
+		require.NoError(t, err)
+		require.Equal(t, []float64{1000, 1000}, table.Rows[0].Figures[0])
+		require.Equal(t, []float64{3000, 3000}, table.Rows[1].Figures[0])
+		require.Equal(t, 3.0, table.Ratio("slow", "fast").Median)
+		slices.Sort(turns[len(turns)-6:])
+		require.Equal(t, []int{1, 1, 10_000, 10_000, 30_000, 30_000}, turns[len(turns)-6:],
+			"each turn takes the length, or one operation")
+	})
+}
+
+var kept []*[64]byte
+
+func TestAllocsAreCountedPerOperation(t *testing.T) {
+	table, err := compare.Comparison{Allocs: true, Candidates: []compare.Candidate{
+		{Name: "none", Do: func(n int) error {
+			for range n {
+				kept = kept[:0]
+			}
+			return nil
+		}},
+		{Name: "two", Do: func(n int) error {
+			for range n {
+				kept = append(kept[:0], new([64]byte), new([64]byte))
+			}
+			return nil
+		}},
+		{Name: "unknown", Measure: func(time.Duration) ([]float64, error) { return []float64{1}, nil }},
+	}}.Run(compare.Settings{Rounds: 5, Length: time.Millisecond})
+	require.NoError(t, err)
+	require.InDelta(t, 0, compare.SpreadOf(table.Rows[0].Allocs).Median, 0.01)
+	require.InDelta(t, 2, compare.SpreadOf(table.Rows[1].Allocs).Median, 0.01)
+	require.Empty(t, table.Rows[2].Allocs)
+}
+
+func TestWhatCannotBeMeantIsRefused(t *testing.T) {
+	fixed := func(name string, figures ...float64) compare.Candidate {
+		return compare.Candidate{Name: name, Measure: func(time.Duration) ([]float64, error) { return figures, nil }}
+	}
+	do := func(int) error { return nil }
+	failed := errors.New("failed")
+	for name, c := range map[string]struct {
+		is   compare.Comparison
+		says string
+	}{
+		"nobody":   {compare.Comparison{}, "no candidates"},
+		"twins":    {compare.Comparison{Candidates: []compare.Candidate{fixed("a", 1), fixed("a", 1)}}, `two candidates are named "a"`},
+		"neither":  {compare.Comparison{Candidates: []compare.Candidate{{Name: "a"}}}, "a: want one of Do and Measure"},
+		"few":      {compare.Comparison{Columns: []string{"x", "y"}, Candidates: []compare.Candidate{fixed("a", 1)}}, "1 figures for 2 columns"},
+		"one":      {compare.Comparison{Columns: []string{"x", "y"}, Candidates: []compare.Candidate{{Name: "a", Do: do}}}, "one figure for 2 columns"},
+		"base":     {compare.Comparison{Bases: []string{"b"}, Candidates: []compare.Candidate{fixed("a", 1)}}, `no candidate is named "b"`},
+		"goal":     {compare.Comparison{Goals: []compare.Goal{{Of: "a", To: []string{"c"}}}, Candidates: []compare.Candidate{fixed("a", 1)}}, `no candidate is named "c"`},
+		"uncount":  {compare.Comparison{Goals: []compare.Goal{{Of: "a", Allocs: true}}, Candidates: []compare.Candidate{fixed("a", 1)}}, "not counted"},
+		"failure":  {compare.Comparison{Candidates: []compare.Candidate{{Name: "a", Do: func(int) error { return failed }}}}, "a: failed"},
+		"measured": {compare.Comparison{Candidates: []compare.Candidate{{Name: "a", Measure: func(time.Duration) ([]float64, error) { return nil, failed }}}}, "a: failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.is.Title = "the title"
+			_, err := c.is.Run(compare.Settings{Rounds: 1, Length: time.Millisecond})
+			require.ErrorContains(t, err, c.says)
+			require.ErrorContains(t, err, "the title: ")
+		})
+	}
+	for _, s := range []compare.Settings{{Rounds: 1}, {Length: 1}, {Rounds: -1, Length: 1}} {
+		_, err := compare.Comparison{Candidates: []compare.Candidate{fixed("a", 1)}}.Run(s)
+		require.ErrorContains(t, err, "rounds and length must be positive")
+	}
+}
+
+func TestTablesTravelAsJSON(t *testing.T) {
+	_, err := compare.ReadTables(bytes.NewBufferString(`{"Title":"a"}{"Title":`))
+	require.ErrorContains(t, err, "reading a table")
+	tables, err := compare.ReadTables(bytes.NewBufferString(`{"Title":"a"} {"Title":"b"}`))
+	require.NoError(t, err)
+	require.Equal(t, []compare.Table{{Title: "a"}, {Title: "b"}}, tables)
+}

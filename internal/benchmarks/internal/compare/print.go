@@ -1,0 +1,124 @@
+package compare
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+)
+
+// Text is the table and its goals, aligned for a terminal.
+func (t Table) Text() string {
+	var b strings.Builder
+	fmt.Fprintln(&b, t.Title)
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, line := range t.cells() {
+		fmt.Fprintln(w, "  "+strings.Join(line, "\t"))
+	}
+	_ = w.Flush() // a strings.Builder takes all
+	for _, v := range t.Verdicts() {
+		fmt.Fprintf(&b, "  %s: %s: %s\n", v.Mark(), v.Says, v.Measured())
+	}
+	return b.String()
+}
+
+// Markdown is the table alone, without its title.
+func (t Table) Markdown() string {
+	var b strings.Builder
+	for i, line := range t.cells() {
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(line, " | "))
+		if i == 0 {
+			fmt.Fprintf(&b, "|---%s|\n", strings.Repeat("|---:", len(line)-1))
+		}
+	}
+	return b.String()
+}
+
+// cells is the table's head and rows.
+func (t Table) cells() [][]string {
+	head := append([]string{""}, t.Columns...)
+	allocs := false
+	for _, r := range t.Rows {
+		allocs = allocs || len(r.Allocs) > 0
+	}
+	if allocs {
+		head = append(head, "allocs/op")
+	}
+	for _, base := range t.Bases {
+		head = append(head, "times "+base+" (least to greatest)")
+	}
+	lines := [][]string{head}
+	for _, r := range t.Rows {
+		line := []string{r.Name}
+		for _, figures := range r.Figures {
+			line = append(line, number(SpreadOf(figures).Median))
+		}
+		if allocs {
+			line = append(line, r.allocs())
+		}
+		for _, base := range t.Bases {
+			line = append(line, t.versus(r.Name, base))
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func (r Row) allocs() string {
+	if len(r.Allocs) == 0 {
+		return "–"
+	}
+	return number(SpreadOf(r.Allocs).Median)
+}
+
+func (t Table) versus(name, base string) string {
+	if name == base {
+		return "1"
+	}
+	r := t.Ratio(name, base)
+	return fmt.Sprintf("%s (%s to %s)", number(r.Median), number(r.Min), number(r.Max))
+}
+
+// Mark is "reached" or "missed".
+func (v Verdict) Mark() string {
+	if v.Reached {
+		return "reached"
+	}
+	return "missed"
+}
+
+// Measured is the number that decided, and the limit.
+func (v Verdict) Measured() string {
+	limit := "at least "
+	if v.Want.Greatest {
+		limit = "at most "
+	}
+	limit += number(v.Want.Number)
+	if len(v.To) > 1 {
+		return fmt.Sprintf("%s to %s, wanted %s", number(v.Got), v.Versus, limit)
+	}
+	return fmt.Sprintf("%s, wanted %s", number(v.Got), limit)
+}
+
+// number shows x with commas.
+func number(x float64) string {
+	s := strconv.FormatFloat(x, 'f', digits(x), 64)
+	if whole := strings.TrimSuffix(s, ".00"); digits(x) == 2 {
+		return whole
+	}
+	for i := strings.IndexByte(s+".", '.') - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// digits is how many digits after the point can mean something.
+func digits(x float64) int {
+	switch {
+	case x >= 99.95:
+		return 0
+	case x >= 9.995:
+		return 1
+	}
+	return 2
+}

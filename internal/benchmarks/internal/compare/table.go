@@ -1,0 +1,121 @@
+package compare
+
+import (
+	"math"
+	"slices"
+)
+
+// A Table is what a comparison found.
+type Table struct {
+	Title    string
+	Columns  []string
+	Bases    []string
+	Settings Settings
+	Rows     []Row
+	Goals    []Goal
+}
+
+// A Row is what a comparison found about one candidate.
+type Row struct {
+	Name    string
+	Figures [][]float64 // by column, then by round
+	Allocs  []float64   // per operation, by round; empty where not counted
+}
+
+// A Spread is the least, the median and the greatest of some numbers.
+type Spread struct{ Min, Median, Max float64 }
+
+// SpreadOf returns the spread of values, of which there must be one at least.
+// The median of an even number of them is the mean of the middle two.
+func SpreadOf(values []float64) Spread {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	return Spread{sorted[0], (sorted[(n-1)/2] + sorted[n/2]) / 2, sorted[n-1]}
+}
+
+// Ratio is the spread, over the rounds, of how many times as large the figure
+// of one candidate is as that of another in the same round. Both must be in
+// the table.
+func (t Table) Ratio(of, to string) Spread {
+	a, b := t.row(of).Figures[0], t.row(to).Figures[0]
+	ratios := make([]float64, len(a))
+	for i := range a {
+		ratios[i] = a[i] / b[i]
+	}
+	return SpreadOf(ratios)
+}
+
+func (t Table) row(name string) Row {
+	return t.Rows[slices.IndexFunc(t.Rows, func(r Row) bool { return r.Name == name })]
+}
+
+// A Goal is a limit that a comparison was asked to meet: on the ratio of a
+// candidate to others, on its allocations, or on its figure.
+type Goal struct {
+	Ref  string // where it was asked for
+	Says string // what was asked for, in words
+	Of   string // a candidate
+	// To are the candidates with which Of is compared. Each of the ratios must
+	// meet the limit. None means that the figure itself must.
+	To     []string
+	Allocs bool // the limit is on the allocations of Of, not on its figure
+	Want   Limit
+}
+
+// A Limit is the greatest or the least that a number may be.
+type Limit struct {
+	Greatest bool
+	Number   float64
+}
+
+// AtMost is the limit that a number must not exceed.
+func AtMost(x float64) Limit { return Limit{true, x} }
+
+// AtLeast is the limit below which a number must not be.
+func AtLeast(x float64) Limit { return Limit{false, x} }
+
+// holds compares as many digits as are shown, so that what a reader sees is
+// what was judged.
+func (l Limit) holds(x float64) bool {
+	scale := math.Pow10(digits(x))
+	x = math.Round(x*scale) / scale
+	return x == l.Number || (x < l.Number) == l.Greatest
+}
+
+// A Verdict says whether a goal was reached.
+type Verdict struct {
+	Goal
+	Got     float64 // a median: of the ratio hardest to meet, where To has several
+	Versus  string  // the candidate of that ratio
+	Reached bool
+}
+
+// Verdicts judges the table's goals.
+func (t Table) Verdicts() []Verdict {
+	var all []Verdict
+	for _, g := range t.Goals {
+		v := Verdict{Goal: g}
+		switch row := t.row(g.Of); {
+		case g.Allocs:
+			v.Got = SpreadOf(row.Allocs).Median
+		case len(g.To) == 0:
+			v.Got = SpreadOf(row.Figures[0]).Median
+		default:
+			v.Got, v.Versus = t.hardest(g)
+		}
+		v.Reached = g.Want.holds(v.Got)
+		all = append(all, v)
+	}
+	return all
+}
+
+// hardest returns the ratio that is farthest on the wrong side of the limit.
+func (t Table) hardest(g Goal) (got float64, versus string) {
+	for _, to := range g.To {
+		ratio := t.Ratio(g.Of, to).Median
+		if versus == "" || (ratio > got) == g.Want.Greatest {
+			got, versus = ratio, to
+		}
+	}
+	return got, versus
+}

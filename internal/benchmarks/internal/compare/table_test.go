@@ -1,0 +1,104 @@
+package compare_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/compare"
+)
+
+func TestSpread(t *testing.T) {
+	for _, c := range []struct {
+		values []float64
+		want   compare.Spread
+	}{
+		{[]float64{7}, compare.Spread{Min: 7, Median: 7, Max: 7}},
+		{[]float64{9, 1}, compare.Spread{Min: 1, Median: 5, Max: 9}},
+		{[]float64{5, 100, 1}, compare.Spread{Min: 1, Median: 5, Max: 100}},
+		{[]float64{4, 1, 3, 2}, compare.Spread{Min: 1, Median: 2.5, Max: 4}},
+	} {
+		before := append([]float64(nil), c.values...)
+		require.Equal(t, c.want, compare.SpreadOf(c.values))
+		require.Equal(t, before, c.values, "the rounds keep their order")
+	}
+}
+
+// noisy is a table in which the second round was slow for all: the ratios of
+// one round are what they would be in another, those of the medians are not.
+func noisy() compare.Table {
+	return compare.Table{
+		Title:   "Reading",
+		Columns: []string{"ns/op"},
+		Bases:   []string{"ours"},
+		Rows: []compare.Row{
+			{Name: "ours", Figures: [][]float64{{10, 1000, 10}}, Allocs: []float64{0, 0.001, 0}},
+			{Name: "rival", Figures: [][]float64{{20, 2000, 3000}}, Allocs: []float64{2, 2, 2}},
+			{Name: "other", Figures: [][]float64{{5, 900, 12_345_678}}},
+		},
+	}
+}
+
+func TestRatiosAreWithinARound(t *testing.T) {
+	require.Equal(t, compare.Spread{Min: 2, Median: 2, Max: 300}, noisy().Ratio("rival", "ours"))
+	require.Equal(t, compare.Spread{Min: 1.0 / 300, Median: 0.5, Max: 0.5}, noisy().Ratio("ours", "rival"))
+}
+
+func TestVerdicts(t *testing.T) {
+	for name, c := range map[string]struct {
+		goal    compare.Goal
+		got     float64
+		versus  string
+		reached bool
+	}{
+		"ratio reached":          {compare.Goal{Of: "rival", To: []string{"ours"}, Want: compare.AtLeast(2)}, 2, "ours", true},
+		"ratio missed":           {compare.Goal{Of: "rival", To: []string{"ours"}, Want: compare.AtLeast(2.01)}, 2, "ours", false},
+		"least of several":       {compare.Goal{Of: "ours", To: []string{"other", "rival"}, Want: compare.AtLeast(0.6)}, 0.5, "rival", false},
+		"most of several":        {compare.Goal{Of: "ours", To: []string{"rival", "other"}, Want: compare.AtMost(1.1)}, 10.0 / 9, "other", false},
+		"as shown":               {compare.Goal{Of: "ours", To: []string{"other"}, Want: compare.AtMost(1.11)}, 10.0 / 9, "other", true},
+		"allocations reached":    {compare.Goal{Of: "rival", Allocs: true, Want: compare.AtMost(2)}, 2, "", true},
+		"allocations missed":     {compare.Goal{Of: "rival", Allocs: true, Want: compare.AtMost(1)}, 2, "", false},
+		"figure reached":         {compare.Goal{Of: "ours", Want: compare.AtMost(10)}, 10, "", true},
+		"figure missed":          {compare.Goal{Of: "ours", Want: compare.AtLeast(11)}, 10, "", false},
+		"figure beyond at least": {compare.Goal{Of: "ours", Want: compare.AtLeast(9)}, 10, "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			table := noisy()
+			table.Goals = []compare.Goal{c.goal}
+			v := table.Verdicts()
+			require.Len(t, v, 1)
+			require.InDelta(t, c.got, v[0].Got, 1e-9)
+			require.Equal(t, c.versus, v[0].Versus)
+			require.Equal(t, c.reached, v[0].Reached)
+		})
+	}
+}
+
+func TestText(t *testing.T) {
+	table := noisy()
+	table.Bases = []string{"ours", "rival"}
+	table.Goals = []compare.Goal{
+		{Says: "twice as fast", Of: "rival", To: []string{"ours"}, Want: compare.AtLeast(2)},
+		{Says: "faster than all", Of: "ours", To: []string{"rival", "other"}, Want: compare.AtMost(1)},
+	}
+	require.Equal(t, strings.TrimPrefix(`
+Reading
+         ns/op  allocs/op  times ours (least to greatest)  times rival (least to greatest)
+  ours   10.0   0          1                               0.50 (0 to 0.50)
+  rival  2,000  2          2 (2 to 300)                    1
+  other  900    –          0.90 (0.50 to 1,234,568)        0.45 (0.25 to 4,115)
+  reached: twice as fast: 2, wanted at least 2
+  missed: faster than all: 1.11 to other, wanted at most 1
+`, "\n"), table.Text())
+}
+
+func TestMarkdown(t *testing.T) {
+	require.Equal(t, strings.TrimPrefix(`
+|  | ns/op | allocs/op | times ours (least to greatest) |
+|---|---:|---:|---:|
+| ours | 10.0 | 0 | 1 |
+| rival | 2,000 | 2 | 2 (2 to 300) |
+| other | 900 | – | 0.90 (0.50 to 1,234,568) |
+`, "\n"), noisy().Markdown())
+}
