@@ -50,6 +50,7 @@ func TestClose(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.NoError(t, b.Close())
 		wg.Wait()
+		synctest.Wait()
 		require.Zero(t, s.open())
 		require.Equal(t, uint64(2), p.Stat().Evictions.PoolClosed)
 		require.ErrorIs(t, p.Do(t.Context(), nil), pool.ErrClosed)

@@ -30,6 +30,10 @@ type Conn struct {
 // which an operation has failed, timed out or is in progress, or that has
 // unread bytes, a half-done message, a deadline set or too high an age, is
 // closed. Close always returns nil, and does nothing if the loan has ended.
+//
+// What has not arrived cannot be seen: who does not wait for the answer to
+// what he has written must [Conn.Evict] the connection, lest the next borrower
+// gets it.
 func (c *Conn) Close() error {
 	c.settle(kept)
 	return nil

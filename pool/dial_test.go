@@ -93,6 +93,15 @@ func TestDialMisbehaves(t *testing.T) {
 		{"panic", func(c *pool.Config) {
 			c.Dial = func(context.Context) (net.Conn, error) { panic("in dial") }
 		}, "in dial"},
+		{"a connection that is closed", func(c *pool.Config) {
+			dial := c.Dial
+			c.Dial = func(ctx context.Context) (net.Conn, error) {
+				nc, err := dial(ctx)
+				c := conn.New(nc)
+				_ = c.Close()
+				return c, err
+			}
+		}, "closed"},
 		{"AfterConnect error", func(c *pool.Config) {
 			c.AfterConnect = func(context.Context, *conn.Conn) (any, error) { return 1, failure }
 		}, "failure"},
@@ -203,16 +212,34 @@ func TestCancelledDialIsKept(t *testing.T) {
 	})
 }
 
+// peak counts what is in progress, and the most there was at once.
+type peak struct {
+	mu        sync.Mutex
+	now, most int
+}
+
+// add begins one; what it returns ends it.
+func (p *peak) add() (end func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now++
+	p.most = max(p.most, p.now)
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.now--
+	}
+}
+
 // TestMaxDialing has many callers at once; dials are few and in turn.
 func TestMaxDialing(t *testing.T) {
 	for _, tc := range []struct{ max, want int }{{3, 3}, {0, pool.DefaultMaxDialing}, {-1, 50}} {
 		inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-			var now, most atomic.Int32
+			var dials peak
 			s := newMemServer(echo)
 			p := newPool(t, pool.Config{Backend: open, MaxDialing: tc.max, Dial: func(ctx context.Context) (net.Conn, error) {
-				most.Store(max(most.Load(), now.Add(1)))
+				defer dials.add()()
 				time.Sleep(time.Second)
-				now.Add(-1)
 				return s.dial(ctx)
 			}})
 			var wg sync.WaitGroup
@@ -225,7 +252,7 @@ func TestMaxDialing(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			require.EqualValues(t, tc.want, most.Load())
+			require.Equal(t, tc.want, dials.most)
 			closePool(t, p)
 			s.close()
 		})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-99d6a01a/gtcp/examples/custompool"
 	"github.com/seed-99d6a01a/gtcp/internal/memnet"
 	"github.com/seed-99d6a01a/gtcp/pool"
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
@@ -25,6 +26,7 @@ var backends = []struct {
 }{
 	{"puddlepool", puddlepool.Open[*pool.Member]},
 	{"slotpool", slotpool.Open[*pool.Member]},
+	{"custompool", custompool.Open[*pool.Member]},
 }
 
 // overBackends runs f as a subtest for each backend.

@@ -1,0 +1,45 @@
+package pool_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/backend"
+)
+
+// TestAllocs shows that a loan allocates nothing but, once in 64, the next
+// handles; with the probe and without.
+func TestAllocs(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	for _, c := range []pool.Config{{}, {ProbeAfter: -1}} {
+		overBackends(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+			s := newTCPServer(t, echo)
+			c := c
+			c.Address, c.Backend = s.addr, open
+			p := newPool(t, c)
+			ctx := t.Context()
+			loan := func() {
+				c, err := p.Get(ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = c.Close()
+			}
+			for range 200 { // the chunks of handles grow at first
+				loan()
+			}
+			require.Zero(t, testing.AllocsPerRun(1000, loan), "per loan, rounded down")
+			chunks := testing.AllocsPerRun(100, func() {
+				for range 640 {
+					loan()
+				}
+			})
+			require.LessOrEqual(t, chunks, 11.0, "per 640 loans")
+			closePool(t, p)
+		})
+	}
+}

@@ -1,0 +1,173 @@
+package pool_test
+
+import (
+	"context"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/backend"
+)
+
+// meddler is a backend with something done at a critical place.
+type meddler struct {
+	backend.Backend[*pool.Member]
+	beforeReturn func()
+	sweepless    bool
+}
+
+func (m *meddler) Return(l backend.Lease[*pool.Member], v backend.Verdict) error {
+	if m.beforeReturn != nil {
+		m.beforeReturn()
+	}
+	return m.Backend.Return(l, v)
+}
+
+func (m *meddler) Sweep(keep func(*pool.Member) bool) {
+	if !m.sweepless {
+		m.Backend.Sweep(keep)
+	}
+}
+
+// meddle opens a pool over open with m in between.
+func (m *meddler) meddle(open backend.Open[*pool.Member]) backend.Open[*pool.Member] {
+	return func(f backend.Factory[*pool.Member], l backend.Limits) (b backend.Backend[*pool.Member], err error) {
+		m.Backend, err = open(f, l)
+		return m, err
+	}
+}
+
+// TestExpiresDuringReturn has a connection's life end just as it comes back,
+// after it was found young and before a sweep can see it: the sweep is
+// repeated.
+func TestExpiresDuringReturn(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		m := &meddler{beforeReturn: func() { time.Sleep(2 * time.Second) }}
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: m.meddle(open), ProbeAfter: -1})
+		c := get(t, p)
+		time.Sleep(599 * time.Second)
+		require.NoError(t, c.Close())
+		require.Equal(t, 1, p.Stat().Idle)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Zero(t, s.open())
+		require.Equal(t, uint64(1), p.Stat().Evictions.Expired)
+		closePool(t, p)
+		s.close()
+	})
+}
+
+// TestCloseLosesPatienceDuringReturn ends the lease of a connection that has
+// just been handed on: the borrower closes it.
+func TestCloseLosesPatienceDuringReturn(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		m := &meddler{beforeReturn: func() { time.Sleep(2 * time.Second) }}
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: m.meddle(open), ProbeAfter: -1})
+		c := get(t, p)
+		go func() { _ = c.Close() }()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, p.Close(ctx), context.DeadlineExceeded)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		require.Zero(t, s.open())
+		s.close()
+	})
+}
+
+// TestCheckoutChecksAge does not rely on the sweep: with a backend that
+// neglects it, an old connection is not lent for all that.
+func TestCheckoutChecksAge(t *testing.T) {
+	for _, idle := range []time.Duration{0, time.Minute} {
+		inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+			s := newMemServer(echo)
+			m := &meddler{sweepless: true}
+			p := newPool(t, pool.Config{Dial: s.dial, Backend: m.meddle(open), ProbeAfter: -1, MaxIdleTime: idle})
+			require.NoError(t, get(t, p).Close())
+			time.Sleep(600 * time.Second)
+			synctest.Wait()
+			require.Equal(t, 1, s.open())
+			c := get(t, p)
+			require.False(t, c.Reused())
+			require.NoError(t, c.Close())
+			synctest.Wait()
+			require.Equal(t, 2, s.dialed())
+			closePool(t, p)
+			s.close()
+		})
+	}
+}
+
+// TestManyDeadServerGone has more dead connections idle than one Get looks at,
+// and no server: the Get fails and costs no place.
+func TestManyDeadServerGone(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 20,
+			DialBackoff: pool.DialBackoff{After: -1}})
+		lent := make([]*pool.Conn, 20)
+		for i := range lent {
+			lent[i] = get(t, p)
+		}
+		for _, c := range lent {
+			require.NoError(t, c.Close())
+		}
+		time.Sleep(time.Second)
+		s.closeConns()
+		s.l.Refuse(true)
+		_, err := p.Get(t.Context())
+		require.ErrorContains(t, err, "refused")
+		synctest.Wait()
+		require.Equal(t, 4, p.Stat().Open)
+		require.Zero(t, p.Stat().Used)
+		require.Equal(t, uint64(16), p.Stat().Evictions.Dead)
+		closePool(t, p)
+		s.close()
+	})
+}
+
+// TestNetworks dials with a Dialer, over a unix socket and over a net.Conn that
+// is no conn.Conn.
+func TestNetworks(t *testing.T) {
+	s := newTCPServer(t, echo)
+	l, err := net.Listen("unix", t.TempDir()+"/s")
+	require.NoError(t, err)
+	defer l.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if c, err := l.Accept(); err == nil {
+			echo(c)
+			_ = c.Close()
+		}
+	}()
+	for _, c := range []pool.Config{
+		{Network: "tcp4", Address: s.addr, Dialer: &conn.Dialer{Timeout: time.Minute}},
+		{Network: "unix", Address: l.Addr().String()},
+		{Dial: func(ctx context.Context) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", s.addr)
+		}},
+	} {
+		p := newPool(t, c)
+		for i := range 3 {
+			born := time.Now()
+			c := get(t, p)
+			require.Equal(t, i > 0, c.Reused())
+			if i == 0 {
+				require.WithinRange(t, c.CreatedAt(), born, time.Now())
+			}
+			roundTrip(t, c)
+			require.NoError(t, c.Close())
+		}
+		require.Equal(t, uint64(1), p.Stat().Dials)
+		closePool(t, p)
+	}
+	<-done
+}
