@@ -36,7 +36,7 @@ type Store[T any] interface {
 	// it: then whether it is claimed once more does not matter.
 	Remove(e *Entry[T])
 	// Claim takes an idle entry, the one to be lent first. It returns nil
-	// only if at some moment during the call none was idle.
+	// only if no entry was idle all the time from its call to its return.
 	Claim() *Entry[T]
 	// Put makes an entry idle that was added or claimed.
 	Put(e *Entry[T])

@@ -29,7 +29,7 @@ func Run(t *testing.T, open backend.Open[*Resource]) {
 	for _, group := range [][]testCase{
 		lendCases, orderCases, contextCases, staleCases, capacityCases,
 		clearCases, closeCases, returnCases, dialCases, warmCases, sweepCases,
-		limitCases, scenarioCases,
+		limitCases, scenarioCases, defectCases,
 	} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) { c.bubble(t, open) })

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"net"
+	"time"
+
+	fatih "github.com/fatih/pool"
+	"github.com/gogf/gf/v2/container/gpool"
+	"github.com/jackc/puddle/v2"
+	silenceper "github.com/silenceper/pool"
+
+	"github.com/seed-99d6a01a/gtcp/pool/backend"
+	"github.com/seed-99d6a01a/gtcp/pool/puddlepool"
+	"github.com/seed-99d6a01a/gtcp/pool/slotpool"
+)
+
+// pool does n acquires, each with its release.
+type pool interface{ run(n int) }
+
+// kinds are the pools, the one they are compared with first.
+var kinds = []struct {
+	name string
+	open func(ctx context.Context, conns int) (pool, error)
+}{
+	{"puddle", openPuddle},
+	{"puddlepool", ours(puddlepool.Open[*conn])},
+	{"slotpool", ours(slotpool.Open[*conn])},
+	{"database/sql", openSQL},
+	{"fatih", openFatih},
+	{"silenceper", openSilenceper},
+	{"gpool (gtcp)", openGpool},
+}
+
+// conn is what all pools keep: nothing that costs time.
+type conn struct{ net.Conn }
+
+func (*conn) Close() error { return nil }
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+type bare struct {
+	ctx context.Context
+	b   backend.Backend[*conn]
+}
+
+func ours(open backend.Open[*conn]) func(context.Context, int) (pool, error) {
+	return func(ctx context.Context, conns int) (pool, error) {
+		b, err := open(backend.Factory[*conn]{
+			New:   func(context.Context) (*conn, error) { return &conn{}, nil },
+			Close: func(*conn) {},
+		}, backend.Limits{Max: conns})
+		return bare{ctx, b}, err
+	}
+}
+
+func (p bare) run(n int) {
+	for range n {
+		l, err := p.b.Acquire(p.ctx)
+		must(err)
+		must(p.b.Return(l, backend.Keep))
+	}
+}
+
+type puddlePool struct {
+	ctx context.Context
+	p   *puddle.Pool[*conn]
+}
+
+func openPuddle(ctx context.Context, conns int) (pool, error) {
+	p, err := puddle.NewPool(&puddle.Config[*conn]{
+		Constructor: func(context.Context) (*conn, error) { return &conn{}, nil },
+		Destructor:  func(*conn) {},
+		MaxSize:     int32(conns),
+	})
+	return puddlePool{ctx, p}, err
+}
+
+func (p puddlePool) run(n int) {
+	for range n {
+		r, err := p.p.Acquire(p.ctx)
+		must(err)
+		r.Release()
+	}
+}
+
+type sqlPool struct {
+	ctx context.Context
+	db  *sql.DB
+}
+
+func openSQL(ctx context.Context, conns int) (pool, error) {
+	db := sql.OpenDB(connector{})
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	return sqlPool{ctx, db}, nil
+}
+
+func (p sqlPool) run(n int) {
+	for range n {
+		c, err := p.db.Conn(p.ctx)
+		must(err)
+		must(c.Close())
+	}
+}
+
+type connector struct{}
+
+func (connector) Connect(context.Context) (driver.Conn, error) { return sqlConn{}, nil }
+func (connector) Driver() driver.Driver                        { return nil }
+
+type sqlConn struct{}
+
+var errUnused = errors.New("not used")
+
+func (sqlConn) Prepare(string) (driver.Stmt, error) { return nil, errUnused }
+func (sqlConn) Begin() (driver.Tx, error)           { return nil, errUnused }
+func (sqlConn) Close() error                        { return nil }
+
+type fatihPool struct{ p fatih.Pool }
+
+func openFatih(_ context.Context, conns int) (pool, error) {
+	p, err := fatih.NewChannelPool(conns, conns, func() (net.Conn, error) { return &conn{}, nil })
+	return fatihPool{p}, err
+}
+
+func (p fatihPool) run(n int) {
+	for range n {
+		c, err := p.p.Get()
+		must(err)
+		must(c.Close())
+	}
+}
+
+type silenceperPool struct{ p silenceper.Pool }
+
+func openSilenceper(_ context.Context, conns int) (pool, error) {
+	p, err := silenceper.NewChannelPool(&silenceper.Config{
+		InitialCap:  conns,
+		MaxIdle:     conns,
+		MaxCap:      conns,
+		Factory:     func() (any, error) { return &conn{}, nil },
+		Close:       func(any) error { return nil },
+		IdleTimeout: 10 * time.Minute,
+	})
+	return silenceperPool{p}, err
+}
+
+func (p silenceperPool) run(n int) {
+	for range n {
+		c, err := p.p.Get()
+		must(err)
+		must(p.p.Put(c))
+	}
+}
+
+type gpoolPool struct{ p *gpool.Pool }
+
+// openGpool opens what gtcp's pool is made of, with gtcp's lifetime.
+func openGpool(context.Context, int) (pool, error) {
+	return gpoolPool{gpool.New(10*time.Minute, func() (any, error) { return &conn{}, nil })}, nil
+}
+
+func (p gpoolPool) run(n int) {
+	for range n {
+		c, err := p.p.Get()
+		must(err)
+		must(p.p.Put(c))
+	}
+}
