@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"time"
 
-	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 )
 
@@ -15,81 +13,67 @@ import (
 const keepResponse = 64 << 10
 
 // exchange is what answering requests takes and an idle connection does without.
-// Reader and Writer stay attached to in and out when these turn to another
+// The Reader and the Writer stay attached to it when it turns to another
 // connection: at the end of an exchange there is nothing in them to reset.
 type exchange struct {
-	in   source
-	out  timedWriter
-	r    *framing.Reader
-	w    *framing.Writer
-	resp []byte // Append's dst
-	n    uint64 // requests not yet in the server's figures
-}
+	sess *session
+	r    *framing.Reader // of input{this}
+	w    *framing.Writer // on output{this}
+	resp []byte          // Append's dst
+	n    uint64          // requests not yet in the server's figures
 
-// source is the connection served now, to a Reader that outlives it.
-type source struct{ *conn.Conn }
+	readTimeout, writeTimeout time.Duration // 0 none
 
-// timedWriter writes to a session's connection under its write timeout.
-type timedWriter struct {
-	sess    *session
-	timeout time.Duration // 0 none
-}
-
-// Write is part of io.Writer.
-func (t *timedWriter) Write(b []byte) (int, error) {
-	t.sess.writeDue.Store(t.sess.srv.clock.after(t.timeout))
-	n, err := t.sess.conn.Write(b)
-	return n, t.done(err)
-}
-
-// WriteBuffers is what framing.Writer sends a large frame with.
-func (t *timedWriter) WriteBuffers(b [][]byte) (int64, error) {
-	t.sess.writeDue.Store(t.sess.srv.clock.after(t.timeout))
-	n, err := t.sess.conn.WriteBuffers(b)
-	return n, t.done(err)
-}
-
-// done ends a write; on one that took too long the watch has closed the
-// connection.
-func (t *timedWriter) done(err error) error {
-	if t.sess.writeDue.Swap(notDue) == overdue {
-		return os.ErrDeadlineExceeded
-	}
-	return err
+	partial bool // the time for the rest of a request runs: input may wait
+	empty   bool // input paused between two requests
 }
 
 // borrow gives f an exchange.
 func (f *frameConn) borrow() *exchange {
+	if f.x != nil {
+		return f.x
+	}
 	x, _ := f.h.scratch.Get().(*exchange)
 	if x == nil {
-		x = &exchange{in: source{f.conn}} // the Reader asks it for its buffer size
-		x.r = framing.NewReader(&x.in, f.h.Format)
+		x = &exchange{
+			readTimeout:  orDefault(f.h.ReadTimeout, DefaultReadTimeout),
+			writeTimeout: orDefault(f.h.WriteTimeout, DefaultWriteTimeout),
+		}
+		x.sess = f.sess // the Reader asks for the buffer size
+		x.r = framing.NewReader(input{x}, f.h.Format)
 		x.r.Exclusive = true
-		x.w = framing.NewWriter(&x.out, f.h.Format)
+		x.w = framing.NewWriter(output{x}, f.h.Format)
 	}
-	x.in.Conn = f.conn
-	x.out = timedWriter{f.sess, orDefault(f.h.WriteTimeout, DefaultWriteTimeout)}
+	x.sess = f.sess
 	f.x = x
+	if f.h.Concurrency > 1 {
+		f.ordered = newOrdered(f)
+	}
 	return x
 }
 
 // giveBack takes it back, with nothing in it unread or unwritten.
 func (f *frameConn) giveBack() {
 	x := f.x
+	if f.ordered != nil {
+		x.partial, x.empty = false, false
+		return // it may still be written to
+	}
 	f.x = nil
-	f.count(x)
-	x.in.Conn, x.out.sess = nil, nil
+	x.count()
+	x.sess, x.partial, x.empty = nil, false, false
 	if cap(x.resp) > keepResponse {
 		x.resp = nil
 	}
 	f.h.scratch.Put(x)
 }
 
-func (f *frameConn) count(x *exchange) {
+// count adds the requests answered to the server's figures.
+func (x *exchange) count() {
 	if x.n > 0 {
-		f.sess.srv.stats.requests.Add(x.n)
+		x.sess.srv.stats.requests.Add(x.n)
+		x.n = 0
 	}
-	x.n = 0
 }
 
 // exchange answers requests from the first byte that await saw until the
@@ -97,38 +81,58 @@ func (f *frameConn) count(x *exchange) {
 func (f *frameConn) exchange(ctx context.Context) bool {
 	f.sess.setState(StateActive)
 	x := f.borrow()
-	for {
-		whole := x.r.Buffered()
-		if !whole {
-			if f.flush() != nil || x.r.Release() != nil {
+	for n := 1; ; n++ {
+		req, err := x.r.Next()
+		switch {
+		case err == nil:
+			if x.partial {
+				x.partial = false
+				f.sess.readDue.Store(notDue)
+			}
+			if !f.handle(ctx, req) {
 				return false
 			}
-			if f.conn.Buffered() == 0 {
-				f.giveBack()
-				return true
+			if n > 1 || x.r.Buffered() {
+				continue
 			}
-		}
-		if !f.one(ctx, whole) {
+			// A lone request, the usual case: do not ask for another only to
+			// be told that there is none.
+			if x.r.Release() != nil {
+				return false
+			}
+			x.empty = f.conn.Buffered() == 0
+		case err == errPause:
+		case timedOut(err) && f.woken():
+			if f.ordered != nil && f.ordered.over() {
+				return false
+			}
+			continue // where the request was cut
+		case f.badRequest(ctx, err):
+			continue
+		default:
 			return false
 		}
+		if !f.flush() {
+			return false
+		}
+		if x.empty {
+			f.giveBack()
+			return true
+		}
+		x.partial = true
+		f.sess.readDue.Store(f.sess.srv.clock.after(x.readTimeout))
 	}
 }
 
-// one reads and answers one request; whole says that all of it is buffered.
-func (f *frameConn) one(ctx context.Context, whole bool) bool {
+// handle answers one request, or hands it to who will.
+func (f *frameConn) handle(ctx context.Context, req []byte) bool {
+	if f.ordered != nil {
+		return f.ordered.take(ctx, req)
+	}
 	x := f.x
-	var req []byte
-	var err error
-	if whole {
-		req, err = x.r.Next()
-	} else {
-		req, err = f.rest()
-	}
-	if err != nil {
-		return f.badRequest(ctx, err)
-	}
 	x.n++
 	var resp []byte
+	var err error
 	if f.h.Append != nil {
 		resp, err = f.h.Append(ctx, x.resp[:0], req)
 		if cap(resp) > cap(x.resp) {
@@ -138,21 +142,6 @@ func (f *frameConn) one(ctx context.Context, whole bool) bool {
 		resp, err = f.h.Handle(ctx, req)
 	}
 	return f.answer(ctx, resp, err)
-}
-
-// rest reads a request that has only begun. The time it may take begins here.
-func (f *frameConn) rest() ([]byte, error) {
-	f.sess.readDue.Store(f.sess.srv.clock.after(orDefault(f.h.ReadTimeout, DefaultReadTimeout)))
-	for {
-		req, err := f.x.r.Next()
-		if err == nil {
-			f.sess.readDue.Store(notDue)
-			return req, nil
-		}
-		if !timedOut(err) || !f.woken() {
-			return nil, err
-		}
-	}
 }
 
 // answer collects the response to the request just handled.
@@ -187,6 +176,14 @@ func (f *frameConn) errorResponse(ctx context.Context, err error) []byte {
 	return f.h.ErrorResponse(ctx, err)
 }
 
+// refuse answers an oversize request that was skipped, in its turn.
+func (f *frameConn) refuse(ctx context.Context, err error) bool {
+	if f.ordered != nil {
+		return f.ordered.refuse(ctx, err)
+	}
+	return f.answer(ctx, nil, err)
+}
+
 // badRequest decides what becomes of a connection whose next request could not be
 // read: it is over, except where an oversize request was skipped and is answered.
 func (f *frameConn) badRequest(ctx context.Context, err error) bool {
@@ -195,7 +192,7 @@ func (f *frameConn) badRequest(ctx context.Context, err error) bool {
 	case errors.As(err, &size):
 		f.sess.srv.stats.oversize.Add(1)
 		if f.h.Format.SkipOversize && f.h.ErrorResponse != nil {
-			return f.answer(ctx, nil, err)
+			return f.refuse(ctx, err)
 		}
 		f.log().Warn("server: request too large, connection closed", "remote", remote(f.conn),
 			"size", size.Size, "limit", size.Limit)
@@ -212,14 +209,17 @@ func (f *frameConn) badRequest(ctx context.Context, err error) bool {
 	return false
 }
 
-// flush writes the collected responses.
-func (f *frameConn) flush() error {
-	f.count(f.x)
+// flush writes the collected answers; false if that failed.
+func (f *frameConn) flush() bool {
+	if f.ordered != nil {
+		return !f.ordered.over() // who writes the answers flushes them
+	}
+	f.x.count()
 	err := f.x.w.Flush()
 	if err != nil {
 		f.writeFailed(err)
 	}
-	return err
+	return err == nil
 }
 
 func (f *frameConn) writeFailed(err error) {

@@ -72,8 +72,11 @@ func (f *frameConn) close() {
 	if v := recover(); v != nil {
 		f.panicked(v)
 	}
+	if f.ordered != nil {
+		f.linger = f.ordered.close() || f.linger
+	}
 	if x := f.x; x != nil {
-		f.count(x)
+		x.count()
 		if x.w.Flush() != nil {
 			f.linger = false
 		}

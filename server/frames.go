@@ -68,11 +68,11 @@ type FrameHandler struct {
 	// logged and ends the connection, after the answers to earlier requests.
 	ErrorResponse func(ctx context.Context, err error) []byte
 
-	// Concurrency is how many requests of one connection may be handled at
+	// Concurrency is how many requests of one connection may be in progress at
 	// once, on goroutines that exist only meanwhile. Responses still go out in
-	// the order of the requests. At most twice as many requests are taken off
-	// the connection before their responses are written. Up to 1, negative
-	// included, requests are handled one after another.
+	// the order of the requests, and a request whose response waits for its
+	// turn is in progress. Up to 1, negative included, requests are handled
+	// one after another.
 	Concurrency int
 
 	// ReadTimeout bounds the time from the first byte of a request, or from
@@ -181,6 +181,8 @@ type frameConn struct {
 	sess   *session
 	x      *exchange // while requests are in progress
 	linger bool      // the peer may still be sending: close after it has seen the answers
+
+	ordered *ordered // once there was a request, if they are handled concurrently
 }
 
 func (f *frameConn) draining() bool    { return f.sess.srv.draining.Load() }
@@ -193,23 +195,42 @@ func (f *frameConn) log() *slog.Logger { return f.sess.srv.logger() }
 // by a deadline. The flag is set before that deadline and read here before
 // parking, so one of the two is seen.
 func (f *frameConn) await() bool {
-	f.sess.setState(StateIdle)
-	f.sess.readDue.Store(f.sess.srv.clock.after(orDefault(f.h.IdleTimeout, DefaultIdleTimeout)))
+	f.rest(true)
 	for {
 		if f.draining() {
 			return f.lastRequests()
 		}
 		_, err := f.conn.Peek(1)
-		if err == nil {
+		switch {
+		case err == nil:
 			f.sess.readDue.Store(notDue)
+			f.rest(false)
 			return true
-		}
-		if !timedOut(err) {
+		case !timedOut(err):
 			return false
-		}
-		if !f.woken() {
+		case f.woken():
+			// Look around, go on.
+		case f.ordered != nil && f.ordered.wait(true):
+			f.rest(true) // not idle while requests are in progress
+		default:
 			return f.idledOut()
 		}
+		if f.ordered != nil && f.ordered.over() {
+			return false
+		}
+	}
+}
+
+// rest says that the connection waits for the next request, or has one.
+func (f *frameConn) rest(waiting bool) {
+	if waiting {
+		f.sess.readDue.Store(f.sess.srv.clock.after(orDefault(f.h.IdleTimeout, DefaultIdleTimeout)))
+	}
+	if f.ordered != nil && f.ordered.wait(waiting) {
+		return
+	}
+	if waiting {
+		f.sess.setState(StateIdle)
 	}
 }
 

@@ -1,0 +1,208 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// ordered answers the requests of one connection concurrently and in order. The
+// connection's goroutine reads and hands requests in with take; each is handled on
+// a goroutine of its own; and while there are any, one more writes the answers in
+// the order of the requests. An idle connection has none of these.
+type ordered struct {
+	out    frameConn     // the writing goroutine's own view of the connection
+	places chan struct{} // one for each request taken and not yet written
+	wg     sync.WaitGroup
+
+	mu      sync.Mutex // guards the fields below
+	queue   []*request // taken, not yet written, oldest first
+	writing bool       // the writing goroutine runs
+	waiting bool       // the connection's goroutine waits for the next request
+	failed  bool       // the connection is over: write no more
+}
+
+// request is one request on its way through ordered.
+type request struct {
+	req, resp, buf []byte
+	err            error
+	done           chan struct{} // gets one token when it has been handled
+}
+
+// errPanicked is the error of a request whose handler panicked.
+var errPanicked = errors.New("server: handler panicked")
+
+var requests = sync.Pool{New: func() any { return &request{done: make(chan struct{}, 1)} }}
+
+func newOrdered(f *frameConn) *ordered {
+	return &ordered{out: *f, places: make(chan struct{}, f.h.Concurrency)}
+}
+
+// take hands in a request; false if the connection is over.
+func (o *ordered) take(ctx context.Context, req []byte) bool {
+	o.out.sess.srv.stats.requests.Add(1)
+	r := requests.Get().(*request)
+	r.req = append(r.req[:0], req...)
+	return o.enqueue(ctx, r, true)
+}
+
+// refuse hands in a request that is answered with an error without being handled.
+func (o *ordered) refuse(ctx context.Context, err error) bool {
+	r := requests.Get().(*request)
+	r.err = err
+	r.done <- struct{}{}
+	return o.enqueue(ctx, r, false)
+}
+
+// enqueue gives r its turn, waiting for a place.
+func (o *ordered) enqueue(ctx context.Context, r *request, handle bool) bool {
+	o.places <- struct{}{}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.failed {
+		<-o.places
+		return false
+	}
+	o.queue = append(o.queue, r)
+	if handle {
+		o.wg.Add(1)
+		go o.handle(ctx, r)
+	}
+	if !o.writing {
+		o.writing = true
+		o.wg.Add(1)
+		go o.write(ctx)
+	}
+	return true
+}
+
+// handle runs the handler on one request.
+func (o *ordered) handle(ctx context.Context, r *request) {
+	defer o.wg.Done()
+	defer func() {
+		if v := recover(); v != nil {
+			o.out.sess.srv.stats.panics.Add(1)
+			logPanic(o.out.log(), o.out.conn, v)
+			r.err = errPanicked
+		}
+		r.done <- struct{}{}
+	}()
+	if h := o.out.h; h.Append != nil {
+		r.resp, r.err = h.Append(ctx, r.buf[:0], r.req)
+		if cap(r.resp) > cap(r.buf) && cap(r.resp) <= keepResponse {
+			r.buf = r.resp
+		}
+	} else {
+		r.resp, r.err = h.Handle(ctx, r.req)
+	}
+}
+
+// write writes the answers until none is outstanding.
+func (o *ordered) write(ctx context.Context) {
+	defer o.wg.Done()
+	for {
+		r := o.next()
+		if r == nil {
+			if o.flush(); o.rest() {
+				return
+			}
+			continue
+		}
+		select {
+		case <-r.done:
+		default:
+			o.flush()
+			<-r.done
+		}
+		o.settle(ctx, r)
+		<-o.places
+	}
+}
+
+// next takes the oldest request off the queue, nil if there is none.
+func (o *ordered) next() *request {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.queue) == 0 {
+		return nil
+	}
+	r := o.queue[0]
+	o.queue = append(o.queue[:0], o.queue[1:]...)
+	return r
+}
+
+// rest ends the writing if nothing has come meanwhile.
+func (o *ordered) rest() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.queue) > 0 {
+		return false
+	}
+	o.writing = false
+	if o.waiting {
+		o.out.sess.setState(StateIdle)
+	}
+	return true
+}
+
+// settle collects the answer to a request that has been handled.
+func (o *ordered) settle(ctx context.Context, r *request) {
+	o.mu.Lock()
+	failed := o.failed
+	o.mu.Unlock()
+	switch {
+	case failed:
+	case r.err == errPanicked:
+		o.out.linger = true
+		o.fail()
+	case !o.out.answer(ctx, r.resp, r.err):
+		o.fail()
+	}
+	r.resp, r.err = nil, nil
+	if cap(r.req) <= keepResponse {
+		requests.Put(r)
+	}
+}
+
+func (o *ordered) flush() {
+	if err := o.out.x.w.Flush(); err != nil {
+		o.mu.Lock()
+		failed := o.failed
+		o.mu.Unlock()
+		if !failed {
+			o.out.writeFailed(err)
+			o.fail()
+		}
+	}
+}
+
+// fail ends the connection: its goroutine is woken to close it.
+func (o *ordered) fail() {
+	o.mu.Lock()
+	o.failed = true
+	o.mu.Unlock()
+	_ = o.out.conn.SetReadDeadline(aLongTimeAgo)
+}
+
+// over reports whether the connection has failed.
+func (o *ordered) over() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.failed
+}
+
+// wait tells whether the connection's goroutine waits for a request. It returns
+// whether requests are in progress.
+func (o *ordered) wait(waiting bool) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.waiting = waiting
+	return o.writing
+}
+
+// close waits for the requests in progress. It returns whether the peer may still
+// be sending.
+func (o *ordered) close() bool {
+	o.wg.Wait()
+	return o.out.linger
+}

@@ -1,0 +1,82 @@
+package server
+
+import (
+	"os"
+)
+
+// errPause is what input answers instead of waiting for the peer. It calls itself
+// a timeout, since to a framing.Reader it is one: nothing is lost.
+var errPause error = pauseError{}
+
+type pauseError struct{}
+
+func (pauseError) Error() string { return "server: about to wait for the peer" }
+func (pauseError) Timeout() bool { return true }
+
+// input is the framing.PeekReader of an exchange. It waits for the peer only for
+// the rest of a request that has begun, after a pause in which the exchange has
+// written what the peer may be waiting for.
+type input struct{ x *exchange }
+
+// Peek is part of framing.PeekReader. A Reader asks it for the start of a frame, so
+// with nothing buffered it is between two.
+func (in input) Peek(n int) ([]byte, error) {
+	c := in.x.sess.conn
+	if have := c.Buffered(); have == 0 || have < n && !in.x.partial {
+		in.x.empty = have == 0
+		return nil, errPause
+	}
+	return c.Peek(n)
+}
+
+// Read is part of framing.PeekReader. A Reader uses it within a frame.
+func (in input) Read(p []byte) (int, error) {
+	if !in.x.partial {
+		return 0, errPause
+	}
+	return in.x.sess.conn.Read(p)
+}
+
+// Discard is part of framing.PeekReader. A Reader uses it for what it has peeked,
+// and within a frame that it skips.
+func (in input) Discard(n int) (int, error) {
+	c := in.x.sess.conn
+	if c.Buffered() < n && !in.x.partial {
+		return 0, errPause
+	}
+	return c.Discard(n)
+}
+
+// Buffered is part of framing.PeekReader.
+func (in input) Buffered() int { return in.x.sess.conn.Buffered() }
+
+// BufferSize tells a framing.Reader the most that Peek can return.
+func (in input) BufferSize() int { return in.x.sess.conn.BufferSize() }
+
+// output is the io.Writer of an exchange: the connection under a write timeout.
+type output struct{ x *exchange }
+
+// Write is part of io.Writer.
+func (o output) Write(b []byte) (int, error) {
+	s := o.x.sess
+	s.writeDue.Store(s.srv.clock.after(o.x.writeTimeout))
+	n, err := s.conn.Write(b)
+	return n, s.written(err)
+}
+
+// WriteBuffers is what framing.Writer sends a large frame with.
+func (o output) WriteBuffers(b [][]byte) (int64, error) {
+	s := o.x.sess
+	s.writeDue.Store(s.srv.clock.after(o.x.writeTimeout))
+	n, err := s.conn.WriteBuffers(b)
+	return n, s.written(err)
+}
+
+// written ends a write. On one that took too long the watch has closed the
+// connection.
+func (s *session) written(err error) error {
+	if s.writeDue.Swap(notDue) == overdue {
+		return os.ErrDeadlineExceeded
+	}
+	return err
+}
