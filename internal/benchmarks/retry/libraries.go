@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	avast "github.com/avast/retry-go/v4"
@@ -10,6 +11,7 @@ import (
 	"github.com/failsafe-go/failsafe-go/retrypolicy"
 	sethvargo "github.com/sethvargo/go-retry"
 
+	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/compare"
 	"github.com/seed-99d6a01a/gtcp/retry"
 )
 
@@ -28,16 +30,6 @@ func valueOperation() (int, error) { executed++; return 1, nil }
 //go:noinline
 func valueIn(context.Context) (int, error) { executed++; return 1, nil }
 
-// library is one way to run an operation with retries: three attempts,
-// exponential backoff. Whatever its interface allows to prepare is prepared.
-type library struct {
-	name string
-	loop func(n int)
-	slow bool // so slow that a tenth of the calls will do
-}
-
-func (l library) call() { l.loop(1) }
-
 type contextKind struct {
 	name string
 	ctx  context.Context
@@ -52,7 +44,9 @@ func contexts() []contextKind {
 	}
 }
 
-func libraries(ctx context.Context) []library {
+// libraries are ways to run an operation with retries: three attempts,
+// exponential backoff. Whatever their interfaces allow to prepare is prepared.
+func libraries(ctx context.Context) []compare.Candidate {
 	jitter := retry.Exponential{}
 	budget := new(retry.Budget)
 	plain := retry.Policy{Idempotent: true, Backoff: jitter}
@@ -60,46 +54,58 @@ func libraries(ctx context.Context) []library {
 	tries := backoff.WithMaxTries(3)
 	options := []avast.Option{avast.Context(ctx), avast.Attempts(3)}
 	executor := failsafeExecutor(ctx)
-	return []library{
-		{name: "retry.Do", loop: do(ctx, plain)},
-		{name: "retry.Do, budget", loop: do(ctx, retry.Policy{Idempotent: true, Backoff: jitter, Budget: budget})},
-		{name: "retry.Do, budget, elapsed", loop: do(ctx, retry.Policy{Idempotent: true, Backoff: jitter, Budget: budget, MaxElapsed: time.Hour})},
-		{name: "sethvargo/go-retry", loop: func(n int) {
+	return []compare.Candidate{
+		candidate("retry.Do", do(ctx, plain)),
+		candidate("retry.Do, budget", do(ctx, retry.Policy{Idempotent: true, Backoff: jitter, Budget: budget})),
+		candidate("retry.Do, budget, elapsed", do(ctx, retry.Policy{Idempotent: true, Backoff: jitter, Budget: budget, MaxElapsed: time.Hour})),
+		candidate("sethvargo/go-retry", func(n int) {
 			for range n {
 				_ = sethvargo.Do(ctx, sethvargoBackoff, operation)
 			}
-		}},
-		{name: "cenkalti/backoff", slow: true, loop: func(n int) {
+		}),
+		candidate("cenkalti/backoff", func(n int) {
 			for range n {
 				_, _ = backoff.Retry(ctx, valueOperation, tries)
 			}
-		}},
-		{name: "avast/retry-go", slow: true, loop: func(n int) {
+		}),
+		candidate("avast/retry-go", func(n int) {
 			for range n {
 				_ = avast.Do(plainOperation, options...)
 			}
-		}},
-		{name: "failsafe-go", slow: true, loop: func(n int) {
+		}),
+		candidate("failsafe-go", func(n int) {
 			for range n {
 				_ = executor.Run(plainOperation)
 			}
-		}},
-		{name: "retry.Value", loop: func(n int) {
+		}),
+		candidate("retry.Value", func(n int) {
 			for range n {
 				_, _ = retry.Value(ctx, plain, valueIn)
 			}
-		}},
-		{name: "sethvargo/go-retry, value", loop: func(n int) {
+		}),
+		candidate("sethvargo/go-retry, value", func(n int) {
 			for range n {
 				_, _ = sethvargo.DoValue(ctx, sethvargoBackoff, valueIn)
 			}
-		}},
-		{name: "no retries: a bare call", loop: func(n int) {
+		}),
+		candidate("no retries: a bare call", func(n int) {
 			for range n {
 				_ = operation(ctx)
 			}
-		}},
+		}),
 	}
+}
+
+// candidate fails if the operation did not run as often as it should have.
+func candidate(name string, loop func(n int)) compare.Candidate {
+	return compare.Candidate{Name: name, Do: func(n int) error {
+		before := executed
+		loop(n)
+		if executed-before != n {
+			return fmt.Errorf("ran %d of %d operations", executed-before, n)
+		}
+		return nil
+	}}
 }
 
 func do(ctx context.Context, p retry.Policy) func(n int) {

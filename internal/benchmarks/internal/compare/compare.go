@@ -13,6 +13,8 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,10 +24,20 @@ type Candidate struct {
 	// Do performs n operations. Its time per operation is the figure; n is
 	// chosen for a turn to take about Settings.Length.
 	Do func(n int) error
+	// Prepare, if set, goes before each operation of Do, outside its time. It
+	// should not allocate where allocations are counted.
+	Prepare func() error
 	// Measure takes a turn of about the given length and returns a figure for
 	// each of the comparison's Columns.
 	Measure func(length time.Duration) ([]float64, error)
 }
+
+// Withdrawn is the error of a candidate that cannot go on, in a way that is its
+// own fault and not the benchmark's: it gets no more turns, and the table says
+// why. Any other error ends the comparison.
+type Withdrawn struct{ Why string }
+
+func (w Withdrawn) Error() string { return w.Why }
 
 // A Comparison is a set of candidates that take turns.
 type Comparison struct {
@@ -57,16 +69,17 @@ func (c Comparison) Run(s Settings) (Table, error) {
 	t := Table{Title: c.Title, Columns: c.Columns, Bases: c.Bases, Goals: c.Goals, Settings: s}
 	turns := make([]func() (turn, error), len(c.Candidates))
 	for i, candidate := range c.Candidates {
+		t.Rows = append(t.Rows, Row{Name: candidate.Name, Figures: make([][]float64, len(c.Columns))})
 		var err error
-		if turns[i], err = candidate.warm(s.Length); err != nil {
+		turns[i], err = candidate.warm(s.Length)
+		if err := t.Rows[i].withdraw(err); err != nil {
 			return Table{}, fmt.Errorf("%s: %s: %w", c.Title, candidate.Name, err)
 		}
-		t.Rows = append(t.Rows, Row{Name: candidate.Name, Figures: make([][]float64, len(c.Columns))})
 	}
 	for range s.Rounds {
 		for _, i := range rand.Perm(len(turns)) {
 			if err := t.Rows[i].take(turns[i], c.Allocs); err != nil {
-				return Table{}, fmt.Errorf("%s: %s: %w", c.Title, c.Candidates[i].Name, err)
+				return Table{}, fmt.Errorf("%s: %s: %w", c.Title, t.Rows[i].Name, err)
 			}
 		}
 	}
@@ -95,6 +108,9 @@ func (c *Comparison) complete(s Settings) error {
 		}
 		if (candidate.Do == nil) == (candidate.Measure == nil) {
 			return fmt.Errorf("%s: want one of Do and Measure", candidate.Name)
+		}
+		if candidate.Prepare != nil && candidate.Do == nil {
+			return fmt.Errorf("%s: Prepare without Do", candidate.Name)
 		}
 		if candidate.Do != nil && len(c.Columns) > 1 {
 			return fmt.Errorf("%s: Do has one figure for %d columns", candidate.Name, len(c.Columns))
@@ -133,19 +149,18 @@ func (c Candidate) warm(length time.Duration) (func() (turn, error), error) {
 		_, err := measure()
 		return measure, err
 	}
-	n, err := calibrate(c.Do, length)
-	return func() (turn, error) { return timed(c.Do, n) }, err
+	n, err := c.calibrate(length)
+	return func() (turn, error) { return c.timed(n) }, err
 }
 
 // calibrate returns how many operations take about the given length.
-func calibrate(do func(n int) error, length time.Duration) (int, error) {
+func (c Candidate) calibrate(length time.Duration) (int, error) {
 	for n := 1; ; {
-		start := time.Now()
-		if err := do(n); err != nil {
+		took, err := c.time(n)
+		if err != nil {
 			return 0, err
 		}
-		took := max(time.Since(start), 1)
-		estimate := max(1, int(float64(n)*float64(length)/float64(took)))
+		estimate := max(1, int(float64(n)*float64(length)/float64(max(took, 1))))
 		// A short look says little: it is believed only when it took a good part
 		// of the length, else it leads to a longer one.
 		if took >= length/4 {
@@ -155,12 +170,31 @@ func calibrate(do func(n int) error, length time.Duration) (int, error) {
 	}
 }
 
-func timed(do func(n int) error, n int) (turn, error) {
+// time is how long n operations take.
+func (c Candidate) time(n int) (took time.Duration, err error) {
+	if c.Prepare == nil {
+		start := time.Now()
+		err = c.Do(n)
+		return time.Since(start), err
+	}
+	for range n {
+		if err = c.Prepare(); err != nil {
+			return took, err
+		}
+		start := time.Now()
+		err = c.Do(1)
+		took += time.Since(start)
+		if err != nil {
+			return took, err
+		}
+	}
+	return took, nil
+}
+
+func (c Candidate) timed(n int) (turn, error) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	start := time.Now()
-	err := do(n)
-	took := time.Since(start)
+	took, err := c.time(n)
 	runtime.ReadMemStats(&after)
 	return turn{
 		figures: []float64{float64(took.Nanoseconds()) / float64(n)},
@@ -168,11 +202,14 @@ func timed(do func(n int) error, n int) (turn, error) {
 	}, err
 }
 
-// take adds a turn to the row.
+// take adds a turn to the row, unless the candidate has withdrawn.
 func (r *Row) take(next func() (turn, error), allocs bool) error {
+	if r.Withdrawn != "" {
+		return nil
+	}
 	got, err := next()
 	if err != nil {
-		return err
+		return r.withdraw(err)
 	}
 	if len(got.figures) != len(r.Figures) {
 		return fmt.Errorf("%d figures for %d columns", len(got.figures), len(r.Figures))
@@ -184,4 +221,39 @@ func (r *Row) take(next func() (turn, error), allocs bool) error {
 		r.Allocs = append(r.Allocs, got.allocs)
 	}
 	return nil
+}
+
+// withdraw notes that the candidate has withdrawn, or returns the error.
+func (r *Row) withdraw(err error) error {
+	var w Withdrawn
+	if errors.As(err, &w) {
+		r.Withdrawn = w.Why
+		return nil
+	}
+	return err
+}
+
+// Callers returns a function that performs n operations by k goroutines at a
+// time, each of which performs some of them by do. All are busy to the end: a
+// goroutine whose operations are quick performs more of them.
+func Callers(k int, do func(n int) error) func(n int) error {
+	return func(n int) error {
+		share := min(64, max(1, n/(8*k)))
+		var next atomic.Int64
+		errs := make([]error, k)
+		var wg sync.WaitGroup
+		for i := range k {
+			wg.Go(func() {
+				for errs[i] == nil {
+					left := n - int(next.Add(int64(share))) + share
+					if left <= 0 {
+						return
+					}
+					errs[i] = do(min(share, left))
+				}
+			})
+		}
+		wg.Wait()
+		return errors.Join(errs...)
+	}
 }

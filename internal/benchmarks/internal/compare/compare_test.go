@@ -3,7 +3,9 @@ package compare_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,6 +72,81 @@ func TestDoIsTimedPerOperation(t *testing.T) {
 	})
 }
 
+func TestPreparationIsNotTimed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		prepared := 0
+		table, err := compare.Comparison{Candidates: []compare.Candidate{{
+			Name: "a",
+			Prepare: func() error {
+				prepared++
+				time.Sleep(time.Second)
+				return nil
+			},
+			Do: func(n int) error {
+				require.Equal(t, 1, n)
+				require.Equal(t, 1, prepared, "one preparation before each operation")
+				prepared = 0
+				time.Sleep(time.Millisecond)
+				return nil
+			},
+		}}}.Run(compare.Settings{Rounds: 2, Length: 10 * time.Millisecond})
+		require.NoError(t, err)
+		require.Equal(t, []float64{1e6, 1e6}, table.Rows[0].Figures[0])
+	})
+}
+
+func TestAWithdrawnCandidateGetsNoMoreTurns(t *testing.T) {
+	turns := map[string]int{}
+	lasting := func(name string, lasts int) compare.Candidate {
+		return compare.Candidate{Name: name, Measure: func(time.Duration) ([]float64, error) {
+			if turns[name]++; turns[name] > lasts {
+				return nil, fmt.Errorf("wrapped: %w", compare.Withdrawn{Why: "stands still"})
+			}
+			return []float64{1}, nil
+		}}
+	}
+	table, err := compare.Comparison{Candidates: []compare.Candidate{
+		lasting("whole", 100), lasting("early", 0), lasting("late", 3),
+	}}.Run(compare.Settings{Rounds: 5, Length: 1})
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{"whole": 6, "early": 1, "late": 4}, turns)
+	require.Empty(t, table.Rows[0].Withdrawn)
+	require.Equal(t, "stands still", table.Rows[1].Withdrawn)
+	require.Equal(t, "stands still", table.Rows[2].Withdrawn)
+}
+
+func TestCallersShareTheOperations(t *testing.T) {
+	for _, n := range []int{0, 1, 5, 63, 64, 1000, 100_001} {
+		for _, k := range []int{1, 2, 32} {
+			var done atomic.Int64
+			require.NoError(t, compare.Callers(k, func(n int) error {
+				require.Positive(t, n)
+				done.Add(int64(n))
+				return nil
+			})(n))
+			require.Equal(t, int64(n), done.Load(), "%d operations by %d callers", n, k)
+		}
+	}
+}
+
+func TestCallersCallAtOneTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		require.NoError(t, compare.Callers(8, func(n int) error {
+			time.Sleep(time.Duration(n) * time.Second)
+			return nil
+		})(640))
+		require.Equal(t, 80*time.Second, time.Since(start))
+	})
+}
+
+func TestCallersStopAtTheFirstError(t *testing.T) {
+	failed := errors.New("failed")
+	calls := 0
+	require.ErrorIs(t, compare.Callers(1, func(int) error { calls++; return failed })(1000), failed)
+	require.Equal(t, 1, calls)
+}
+
 var kept []*[64]byte
 
 func TestAllocsAreCountedPerOperation(t *testing.T) {
@@ -112,6 +189,8 @@ func TestWhatCannotBeMeantIsRefused(t *testing.T) {
 		"base":     {compare.Comparison{Bases: []string{"b"}, Candidates: []compare.Candidate{fixed("a", 1)}}, `no candidate is named "b"`},
 		"goal":     {compare.Comparison{Goals: []compare.Goal{{Of: "a", To: []string{"c"}}}, Candidates: []compare.Candidate{fixed("a", 1)}}, `no candidate is named "c"`},
 		"uncount":  {compare.Comparison{Goals: []compare.Goal{{Of: "a", Allocs: true}}, Candidates: []compare.Candidate{fixed("a", 1)}}, "not counted"},
+		"prepare":  {compare.Comparison{Candidates: []compare.Candidate{{Name: "a", Prepare: func() error { return nil }, Measure: fixed("", 1).Measure}}}, "Prepare without Do"},
+		"prepared": {compare.Comparison{Candidates: []compare.Candidate{{Name: "a", Prepare: func() error { return failed }, Do: do}}}, "a: failed"},
 		"failure":  {compare.Comparison{Candidates: []compare.Candidate{{Name: "a", Do: func(int) error { return failed }}}}, "a: failed"},
 		"measured": {compare.Comparison{Candidates: []compare.Candidate{{Name: "a", Measure: func(time.Duration) ([]float64, error) { return nil, failed }}}}, "a: failed"},
 	} {
@@ -129,9 +208,18 @@ func TestWhatCannotBeMeantIsRefused(t *testing.T) {
 }
 
 func TestTablesTravelAsJSON(t *testing.T) {
-	_, err := compare.ReadTables(bytes.NewBufferString(`{"Title":"a"}{"Title":`))
-	require.ErrorContains(t, err, "reading a table")
-	tables, err := compare.ReadTables(bytes.NewBufferString(`{"Title":"a"} {"Title":"b"}`))
-	require.NoError(t, err)
-	require.Equal(t, []compare.Table{{Title: "a"}, {Title: "b"}}, tables)
+	var titles []string
+	var failed error
+	for table, err := range compare.Tables(bytes.NewBufferString(`{"Title":"a"} {"Title":"b"} {"Title":`)) {
+		titles = append(titles, table.Title)
+		failed = err
+	}
+	require.Equal(t, []string{"a", "b", ""}, titles)
+	require.ErrorContains(t, failed, "reading a table")
+
+	for table, err := range compare.Tables(bytes.NewBufferString(`{"Title":"a"} {"Title":"b"}`)) {
+		require.NoError(t, err)
+		require.Equal(t, "a", table.Title)
+		break
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 )
@@ -13,6 +14,7 @@ import (
 // A Program runs comparisons one after another and prints each when it is done.
 type Program struct {
 	Settings Settings
+	Short    bool // to try the program, not to learn from it
 	print    func(Table) error
 }
 
@@ -26,15 +28,20 @@ func (p *Program) Compare(c Comparison) error {
 }
 
 // Main is the main function of a program of comparisons. Its flags change the
-// settings; -json prints the tables as a stream of JSON values for the report.
+// settings: -rounds and -length, and -short for three rounds of a tenth of the
+// length. With -json the tables are a stream of JSON values, see [Tables].
 // It ends the process, with 1 where run returns an error. Flags of the program's
 // own must be defined before and may be read in run.
 func Main(s Settings, run func(p *Program) error) {
 	asJSON := flag.Bool("json", false, "print the tables, with each turn's figures, as JSON")
 	flag.IntVar(&s.Rounds, "rounds", s.Rounds, "rounds; each gives every candidate one turn")
 	flag.DurationVar(&s.Length, "length", s.Length, "about how long a turn takes")
+	short := flag.Bool("short", false, "three rounds with a tenth of the length, to see that all works")
 	flag.Parse()
-	p := &Program{Settings: s, print: printer(os.Stdout, *asJSON)}
+	if *short {
+		s = Settings{Rounds: min(s.Rounds, 3), Length: s.Length / 10}
+	}
+	p := &Program{Settings: s, Short: *short, print: printer(os.Stdout, *asJSON)}
 	if err := run(p); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", filepath.Base(os.Args[0]), err)
 		os.Exit(1)
@@ -53,16 +60,22 @@ func printer(w io.Writer, asJSON bool) func(Table) error {
 	}
 }
 
-// ReadTables reads what a program printed with -json.
-func ReadTables(r io.Reader) ([]Table, error) {
-	var tables []Table
-	for in := json.NewDecoder(r); ; {
-		var t Table
-		if err := in.Decode(&t); errors.Is(err, io.EOF) {
-			return tables, nil
-		} else if err != nil {
-			return nil, fmt.Errorf("reading a table: %w", err)
+// Tables reads what a program prints with -json, each table when it is done.
+// It stops at the first error.
+func Tables(r io.Reader) iter.Seq2[Table, error] {
+	return func(yield func(Table, error) bool) {
+		for in := json.NewDecoder(r); ; {
+			var t Table
+			err := in.Decode(&t)
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err != nil {
+				err = fmt.Errorf("reading a table: %w", err)
+			}
+			if !yield(t, err) || err != nil {
+				return
+			}
 		}
-		tables = append(tables, t)
 	}
 }

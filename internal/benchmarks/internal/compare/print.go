@@ -50,6 +50,11 @@ func (t Table) cells() [][]string {
 	lines := [][]string{head}
 	for _, r := range t.Rows {
 		line := []string{r.Name}
+		if r.Withdrawn != "" {
+			row := append(line, r.Withdrawn)
+			lines = append(lines, append(row, make([]string, len(head)-len(row))...))
+			continue
+		}
 		for _, figures := range r.Figures {
 			line = append(line, number(SpreadOf(figures).Median))
 		}
@@ -75,13 +80,19 @@ func (t Table) versus(name, base string) string {
 	if name == base {
 		return "1"
 	}
+	if t.row(base).Withdrawn != "" {
+		return "–"
+	}
 	r := t.Ratio(name, base)
 	return fmt.Sprintf("%s (%s to %s)", number(r.Median), number(r.Min), number(r.Max))
 }
 
-// Mark is "reached" or "missed".
+// Mark is "reached", "missed" or "open".
 func (v Verdict) Mark() string {
-	if v.Reached {
+	switch {
+	case v.Open != "":
+		return "open"
+	case v.Reached:
 		return "reached"
 	}
 	return "missed"
@@ -89,6 +100,9 @@ func (v Verdict) Mark() string {
 
 // Measured is the number that decided, and the limit.
 func (v Verdict) Measured() string {
+	if v.Open != "" {
+		return v.Open
+	}
 	limit := "at least "
 	if v.Want.Greatest {
 		limit = "at most "
@@ -103,9 +117,7 @@ func (v Verdict) Measured() string {
 // number shows x with commas.
 func number(x float64) string {
 	s := strconv.FormatFloat(x, 'f', digits(x), 64)
-	if whole := strings.TrimSuffix(s, ".00"); digits(x) == 2 {
-		return whole
-	}
+	s = strings.TrimSuffix(strings.TrimSuffix(s, ".00"), ".0")
 	for i := strings.IndexByte(s+".", '.') - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]
 	}

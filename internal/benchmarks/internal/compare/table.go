@@ -17,9 +17,10 @@ type Table struct {
 
 // A Row is what a comparison found about one candidate.
 type Row struct {
-	Name    string
-	Figures [][]float64 // by column, then by round
-	Allocs  []float64   // per operation, by round; empty where not counted
+	Name      string
+	Figures   [][]float64 // by column, then by round; fewer where Withdrawn
+	Allocs    []float64   // per operation, by round; empty where not counted
+	Withdrawn string      `json:",omitempty"` // why, if it did not go on
 }
 
 // A Spread is the least, the median and the greatest of some numbers.
@@ -35,7 +36,7 @@ func SpreadOf(values []float64) Spread {
 
 // Ratio is the spread, over the rounds, of how many times as large the figure
 // of one candidate is as that of another in the same round. Both must be in
-// the table.
+// the table and have stayed to the end.
 func (t Table) Ratio(of, to string) Spread {
 	a, b := t.row(of).Figures[0], t.row(to).Figures[0]
 	ratios := make([]float64, len(a))
@@ -88,25 +89,43 @@ type Verdict struct {
 	Got     float64 // a median: of the ratio hardest to meet, where To has several
 	Versus  string  // the candidate of that ratio
 	Reached bool
+	Open    string // why nothing was measured, if so
 }
 
-// Verdicts judges the table's goals.
+// Verdicts judges the table's goals. Candidates that have withdrawn are not
+// compared with; a goal that has only such is neither reached nor missed.
 func (t Table) Verdicts() []Verdict {
 	var all []Verdict
 	for _, g := range t.Goals {
-		v := Verdict{Goal: g}
-		switch row := t.row(g.Of); {
-		case g.Allocs:
-			v.Got = SpreadOf(row.Allocs).Median
-		case len(g.To) == 0:
-			v.Got = SpreadOf(row.Figures[0]).Median
-		default:
-			v.Got, v.Versus = t.hardest(g)
-		}
-		v.Reached = g.Want.holds(v.Got)
-		all = append(all, v)
+		all = append(all, t.judge(g))
 	}
 	return all
+}
+
+func (t Table) judge(g Goal) Verdict {
+	v, row := Verdict{Goal: g}, t.row(g.Of)
+	v.To = nil
+	for _, to := range g.To {
+		if t.row(to).Withdrawn == "" {
+			v.To = append(v.To, to)
+		}
+	}
+	switch {
+	case row.Withdrawn != "":
+		v.Open = row.Name + " " + row.Withdrawn
+		return v
+	case g.Allocs:
+		v.Got = SpreadOf(row.Allocs).Median
+	case len(g.To) == 0:
+		v.Got = SpreadOf(row.Figures[0]).Median
+	case len(v.To) == 0:
+		v.Open = g.To[0] + " " + t.row(g.To[0]).Withdrawn
+		return v
+	default:
+		v.Got, v.Versus = t.hardest(v.Goal)
+	}
+	v.Reached = g.Want.holds(v.Got)
+	return v
 }
 
 // hardest returns the ratio that is farthest on the wrong side of the limit.

@@ -85,7 +85,7 @@ func TestText(t *testing.T) {
 	require.Equal(t, strings.TrimPrefix(`
 Reading
          ns/op  allocs/op  times ours (least to greatest)  times rival (least to greatest)
-  ours   10.0   0          1                               0.50 (0 to 0.50)
+  ours   10     0          1                               0.50 (0 to 0.50)
   rival  2,000  2          2 (2 to 300)                    1
   other  900    –          0.90 (0.50 to 1,234,568)        0.45 (0.25 to 4,115)
   reached: twice as fast: 2, wanted at least 2
@@ -97,8 +97,39 @@ func TestMarkdown(t *testing.T) {
 	require.Equal(t, strings.TrimPrefix(`
 |  | ns/op | allocs/op | times ours (least to greatest) |
 |---|---:|---:|---:|
-| ours | 10.0 | 0 | 1 |
+| ours | 10 | 0 | 1 |
 | rival | 2,000 | 2 | 2 (2 to 300) |
 | other | 900 | – | 0.90 (0.50 to 1,234,568) |
 `, "\n"), noisy().Markdown())
+}
+
+func TestAWithdrawnCandidateIsNotComparedWith(t *testing.T) {
+	table := noisy()
+	table.Bases = []string{"ours", "gone"}
+	table.Rows = append(table.Rows[:2:2], compare.Row{Name: "gone", Figures: [][]float64{{1}}, Withdrawn: "stands still"})
+	table.Goals = []compare.Goal{
+		{Says: "ahead", Of: "rival", To: []string{"gone", "ours"}, Want: compare.AtLeast(2)},
+		{Says: "alone", Of: "ours", To: []string{"gone"}, Want: compare.AtMost(1)},
+		{Says: "itself", Of: "gone", Want: compare.AtMost(1)},
+	}
+	require.Equal(t, strings.TrimPrefix(`
+Reading
+         ns/op         allocs/op  times ours (least to greatest)  times gone (least to greatest)
+  ours   10            0          1                               –
+  rival  2,000         2          2 (2 to 300)                    –
+  gone   stands still
+  reached: ahead: 2, wanted at least 2
+  open: alone: gone stands still
+  open: itself: gone stands still
+`, "\n"), trimmed(table.Text()))
+	require.Contains(t, table.Markdown(), "\n| gone | stands still |  |  |  |\n")
+}
+
+// trimmed is s without spaces at the end of lines.
+func trimmed(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return strings.Join(lines, "\n")
 }
