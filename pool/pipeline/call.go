@@ -20,18 +20,21 @@ type call struct {
 	abandoned bool   // the caller has left, its reply is to be dropped
 }
 
-var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
+func makeCall() any { return &call{done: make(chan struct{}, 1)} }
 
-func newCall(dst []byte) *call {
-	c := calls.Get().(*call)
+// callPool keeps calls that have ended for others.
+type callPool struct{ sync.Pool }
+
+func (p *callPool) get(dst []byte) *call {
+	c := p.Get().(*call)
 	c.dst = dst
 	return c
 }
 
-// recycle gives c back; nobody may hold it any more, and done must be empty.
-func (c *call) recycle() {
+// put gives c back; nobody may hold it any more, and done must be empty.
+func (p *callPool) put(c *call) {
 	*c = call{done: c.done}
-	calls.Put(c)
+	p.Put(c)
 }
 
 // finish tells the caller what it waits for.

@@ -33,7 +33,7 @@ func (p *Pipeline) link(ctx context.Context) (*link, error) {
 				return nil, d.err
 			}
 		case <-ctx.Done():
-			return nil, &Error{Op: "dial", Addr: p.cfg.Address, Err: ctx.Err()}
+			return nil, &Error{Op: "dial", Addr: p.cfg.Address, Err: ended(ctx)}
 		case <-p.gate.closing:
 			return nil, p.refusal(ErrClosed)
 		}
@@ -88,16 +88,19 @@ func (p *Pipeline) runDial(d *dial) {
 	nc, err := p.cfg.dial(p.ctx)
 	took := time.Since(start)
 
+	if p.hooks.dial != nil {
+		p.hooks.dial.AfterDial(DialEvent{p.cfg.Address, start, took, err})
+	}
 	var l *link
 	if err == nil {
 		l = newLink(p, nc)
 	}
 	p.mu.Lock()
 	p.dialing = nil
-	p.ended.Dials++
-	p.ended.DialTime += took
+	p.dials++
+	p.dialTime += took
 	if err != nil {
-		p.ended.DialErrors++
+		p.dialErrors++
 		p.failed(err)
 		d.err = &Error{Op: "dial", Addr: p.cfg.Address, Err: err}
 	} else {
@@ -108,9 +111,6 @@ func (p *Pipeline) runDial(d *dial) {
 	}
 	p.mu.Unlock()
 	close(d.done)
-	if p.hooks.dial != nil {
-		p.hooks.dial.AfterDial(p.cfg.Address, took, err)
-	}
 	if l == nil {
 		return
 	}
@@ -156,18 +156,19 @@ func (p *Pipeline) linkEnded(l *link, unanswering bool) {
 	l.mu.Lock()
 	count, cause := l.count, l.err
 	l.mu.Unlock()
+	why := reason(cause)
 	p.mu.Lock()
 	p.total.add(count)
-	p.ended.countEnd(cause)
+	p.ends.count(why)
 	delete(p.links, l)
 	switch {
-	case unanswering && cause != ErrClosed:
+	case unanswering && why != Closed:
 		p.failed(cause)
 	case count.replies+count.late > 0:
 		p.failures, p.lastErr = 0, nil
 	}
 	p.mu.Unlock()
 	if p.hooks.end != nil {
-		p.hooks.end.AfterEnd(l.addr, cause)
+		p.hooks.end.AfterEnd(EndEvent{l.addr, why, cause, count.replies})
 	}
 }

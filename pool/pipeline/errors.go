@@ -47,6 +47,7 @@ type Error struct {
 	Err error
 }
 
+// Error returns a line with all of it.
 func (e *Error) Error() string {
 	s := "pipeline: " + e.Op
 	if e.Addr != "" {
@@ -62,19 +63,24 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // SafeToRetry reports that no byte of the request left the process, so that
-// the peer cannot have acted on it.
-func (e *Error) SafeToRetry() bool { return !e.Written }
+// the peer cannot have acted on it; and that it is of use to try again, which
+// it is not on a closed pipeline.
+func (e *Error) SafeToRetry() bool { return !e.Written && e.Err != ErrClosed }
 
 // Timeout reports whether the cause is a timeout, as in [net.Error].
 func (e *Error) Timeout() bool {
-	if errors.Is(e.Err, context.DeadlineExceeded) {
-		return true
-	}
 	var t interface{ Timeout() bool }
 	return errors.As(e.Err, &t) && t.Timeout()
 }
 
-// Temporary is false: it completes [net.Error] and means nothing.
-//
-// Deprecated: use SafeToRetry, or Timeout.
-func (e *Error) Temporary() bool { return false }
+// Temporary is Timeout; it makes Error a [net.Error].
+func (e *Error) Temporary() bool { return e.Timeout() }
+
+// ended is the error of a context that has ended, with its cause.
+func ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if cause == err {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, cause)
+}

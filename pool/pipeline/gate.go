@@ -11,7 +11,8 @@ import (
 // the others in the order they came.
 type gate struct {
 	limit      int64
-	maxWaiters int           // as in Config
+	maxWaiters int // as in Config
+	calls      *callPool
 	closing    chan struct{} // closed when no caller is let in any more
 	idle       chan struct{} // capacity 1: told when the last caller has left
 
@@ -34,8 +35,8 @@ func (g *gate) callers() int64 { return g.state.Load() >> 32 }
 // enter lets a caller in, with a permit. After an error the caller has
 // neither entered nor a permit.
 func (g *gate) enter(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return ended(ctx)
 	}
 	select {
 	case <-g.closing:
@@ -55,8 +56,8 @@ func (g *gate) enter(ctx context.Context) error {
 
 // wait waits for a permit.
 func (g *gate) wait(ctx context.Context) error {
-	c := newCall(nil)
-	defer c.recycle()
+	c := g.calls.get(nil)
+	defer g.calls.put(c)
 	g.mu.Lock()
 	if g.maxWaiters != 0 && g.queue.len() >= g.maxWaiters {
 		g.mu.Unlock()
@@ -72,7 +73,7 @@ func (g *gate) wait(ctx context.Context) error {
 	case <-c.done:
 		return nil
 	case <-ctx.Done():
-		err = ctx.Err()
+		err = ended(ctx)
 	case <-g.closing:
 		err = ErrClosed
 	}
@@ -148,7 +149,7 @@ func (g *gate) drain(ctx context.Context) error {
 		select {
 		case <-g.idle:
 		case <-ctx.Done():
-			return ctx.Err()
+			return ended(ctx)
 		}
 	}
 	wake(g.idle) // for another who drains

@@ -1,22 +1,51 @@
 package pipeline
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
-// CallHook is told of every call's end, on the caller's goroutine. It costs
-// two readings of the clock a call.
+// A Config.Hook implements any of the three interfaces below. Hooks observe:
+// they return nothing and change nothing. They are called without a lock, from
+// many goroutines at a time, and what they do takes the time of the caller.
+
+// CallHook is told of every call.
 type CallHook interface {
-	AfterCall(took time.Duration, err error)
+	AfterCall(ctx context.Context, e CallEvent)
 }
 
-// DialHook is told of every dial's end.
+// DialHook is told of every dial, before a call is made on its connection.
 type DialHook interface {
-	AfterDial(address string, took time.Duration, err error)
+	AfterDial(e DialEvent)
 }
 
-// EndHook is told of every connection's end: the cause is what [Error] has
-// for the calls it was fatal to.
+// EndHook is told of every connection that has ended, after its calls.
 type EndHook interface {
-	AfterEnd(address string, cause error)
+	AfterEnd(e EndEvent)
+}
+
+// CallEvent is the outcome of a call.
+type CallEvent struct {
+	Addr     string // Config.Address
+	Start    time.Time
+	Duration time.Duration
+	Err      error // what the call returned
+}
+
+// DialEvent is the outcome of a dial.
+type DialEvent struct {
+	Addr     string // Config.Address
+	Start    time.Time
+	Duration time.Duration
+	Err      error
+}
+
+// EndEvent is the end of a connection.
+type EndEvent struct {
+	Addr    string // the peer's
+	Reason  Reason
+	Cause   error // as in the [Error] of the calls it was fatal to
+	Replies uint64
 }
 
 // hooks are the interfaces that Config.Hook implements, nil where it does not.

@@ -37,14 +37,15 @@ type link struct {
 	nc     *conn.Conn
 	addr   string
 	load   atomic.Int32 // calls in the queue
-	socket bool         // Check asks the kernel, and does not wait
+	born   time.Time
+	socket bool // Check asks the kernel, and does not wait
 	ended  chan struct{}
 	reads  chan struct{} // capacity 1: wakes run
 	writes chan struct{} // capacity 1: wakes writeLoop
 
 	// Of the holder of the read turn.
 	frames      *framing.Reader
-	wasQuiet    bool          // when a lone caller took it
+	ledAt       time.Duration // when a lone call last began, since born
 	interrupt   func()        // (*link).onCancel, made once
 	interrupted chan struct{} // capacity 1: onCancel has run
 
@@ -74,6 +75,7 @@ type link struct {
 func newLink(p *Pipeline, nc *conn.Conn) *link {
 	l := &link{
 		p:           p,
+		born:        time.Now(),
 		nc:          nc,
 		addr:        nc.RemoteAddr().String(),
 		ended:       make(chan struct{}),
@@ -114,7 +116,7 @@ func (l *link) submit(dst, request []byte) (c *call, lead bool, write []byte, er
 		l.spareCall = nil
 		c.dst = dst
 	} else {
-		c = newCall(dst)
+		c = l.p.calls.get(dst)
 	}
 	c.start, c.size, c.queued = l.accepted, len(pending)-len(l.pending), true
 	l.pending = pending
@@ -134,7 +136,6 @@ func (l *link) submit(dst, request []byte) (c *call, lead bool, write []byte, er
 		wake(l.reads)
 	default:
 		l.reading, l.writing, lead = aCaller, true, true
-		l.wasQuiet, l.quiet = l.quiet, false
 		if c.size <= directMax {
 			l.direct = true
 			write = l.take()
@@ -153,7 +154,7 @@ func (l *link) wait(ctx context.Context, c *call) (left bool, err error) {
 		case <-c.done:
 		case <-done:
 			if gone, written := l.abandon(c); gone {
-				return written, &Error{Op: "call", Addr: l.addr, Written: written, Err: ctx.Err()}
+				return written, &Error{Op: "call", Addr: l.addr, Written: written, Err: ended(ctx)}
 			}
 			<-c.done // settled at the same moment
 		}
@@ -236,7 +237,7 @@ func (l *link) settle() (unanswering bool) {
 	for _, c := range all {
 		if c.abandoned {
 			l.p.gate.release()
-			c.recycle()
+			l.p.calls.put(c)
 			continue
 		}
 		c.err, c.move = unwritten, move

@@ -54,12 +54,18 @@ func (l *link) lead(ctx context.Context, c *call, write []byte) (reply []byte, s
 	return reply, l.leave(c)
 }
 
+// probeAfter is how long before it a lone call must have begun for the next
+// one to look first whether the peer is still there: a system call, a few
+// percent of the fastest round trip.
+const probeAfter = time.Millisecond
+
 // probe tells why the link can no longer be used, as far as can be told
-// without waiting. While nobody reads, nobody else would notice. It costs a
-// system call, a few percent of the fastest round trip, so it is left out
-// where calls follow each other closely.
+// without waiting. While nobody reads, nobody else would notice.
 func (l *link) probe() error {
-	if !l.socket || !l.wasQuiet {
+	now := time.Since(l.born)
+	recent := now-l.ledAt < probeAfter
+	l.ledAt = now
+	if recent || !l.socket {
 		return nil
 	}
 	return l.nc.Check()

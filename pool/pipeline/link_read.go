@@ -6,13 +6,9 @@ import (
 	"time"
 )
 
-// run looks every lookEvery whether calls are still being made. After one
-// look without any, a lone caller must see for itself whether the peer is
-// still there; after watchAfter of them, run watches for that.
-const (
-	lookEvery  = 2 * time.Millisecond
-	watchAfter = 5
-)
+// watchAfter is how long a link must have been quiet before its goroutine
+// reads it to notice the peer's close. Until then a lone caller may read.
+const watchAfter = 10 * time.Millisecond
 
 // run reads the link whenever no lone caller does, until the link ends; then
 // it waits for everyone who uses the connection, and settles what is left.
@@ -22,7 +18,7 @@ func (l *link) run() {
 		defer close(written)
 		l.writeLoop()
 	}()
-	tick := time.NewTimer(lookEvery)
+	tick := time.NewTimer(watchAfter)
 	for l.awaitTurn(tick) {
 		l.readFrames()
 	}
@@ -38,36 +34,34 @@ func (l *link) run() {
 // lone caller, or taken because nobody has called for a while. It returns
 // false once the link has ended.
 func (l *link) awaitTurn(tick *time.Timer) bool {
-	tick.Reset(lookEvery)
+	tick.Reset(watchAfter)
 	defer tick.Stop()
-	looks, seen := 0, uint64(0)
+	ticked, seen := false, uint64(0)
 	for {
 		l.mu.Lock()
-		if l.count.calls != seen {
-			seen, looks = l.count.calls, 0
-		}
-		l.quiet = looks > 0
-		if l.reading == nobody && looks >= watchAfter {
+		quiet := ticked && l.count.calls == seen
+		seen = l.count.calls
+		if quiet && l.reading == nobody {
 			l.reading = theLink
 		}
-		// A lone caller who waits longer need not be looked at.
-		l.dozing = l.reading == aCaller && looks > 0
+		// A lone caller who waits for long need not be looked at.
+		l.dozing = quiet && l.reading == aCaller
 		dozing, alive, mine := l.dozing, l.err == nil, l.reading == theLink
 		l.mu.Unlock()
 		if !alive || mine {
 			return alive
 		}
-		if dozing {
+		if ticked {
+			tick.Reset(watchAfter)
+		}
+		if ticked = false; dozing {
 			<-l.reads
-			tick.Reset(lookEvery)
-			looks = 0
 			continue
 		}
 		select {
 		case <-l.reads:
 		case <-tick.C:
-			tick.Reset(lookEvery)
-			looks++
+			ticked = true
 		}
 	}
 }
@@ -143,7 +137,7 @@ func (l *link) deliver(frame []byte) (done bool) {
 	l.mu.Unlock()
 	if c.abandoned {
 		l.p.gate.release()
-		c.recycle()
+		l.p.calls.put(c)
 	} else {
 		c.reply = append(c.dst, frame...)
 		c.finish()

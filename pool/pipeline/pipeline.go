@@ -12,6 +12,7 @@ import (
 type Pipeline struct {
 	cfg    Config // defaults filled in
 	hooks  hooks
+	calls  callPool
 	gate   gate
 	ctx    context.Context // of dials
 	cancel context.CancelFunc
@@ -29,7 +30,10 @@ type Pipeline struct {
 	lastErr  error              // of the last failure, nil after a success
 	links    map[*link]struct{} // live, or ended and not yet accounted for
 	total    counters           // of the links accounted for
-	ended    Stat               // only what those and the dials add up to
+	ends     Ends
+
+	dials, dialErrors uint64
+	dialTime          time.Duration
 }
 
 // New checks the configuration and returns a pipeline, which dials when first
@@ -50,6 +54,8 @@ func New(cfg Config) (*Pipeline, error) {
 			idle:       make(chan struct{}, 1),
 		},
 	}
+	p.calls.New = makeCall
+	p.gate.calls = &p.calls
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.live.Store(new([]*link))
 	return p, nil
@@ -73,7 +79,7 @@ func (p *Pipeline) AppendCall(ctx context.Context, dst, request []byte) ([]byte,
 	if p.hooks.call != nil {
 		start := time.Now()
 		reply, err := p.call(ctx, dst, request)
-		p.hooks.call.AfterCall(time.Since(start), err)
+		p.hooks.call.AfterCall(ctx, CallEvent{p.cfg.Address, start, time.Since(start), err})
 		return reply, err
 	}
 	return p.call(ctx, dst, request)
@@ -115,7 +121,7 @@ func (p *Pipeline) do(ctx context.Context, dst, request []byte) (reply []byte, l
 			return nil, true, err
 		}
 		reply, move := c.reply, c.move && !moved
-		c.recycle()
+		p.calls.put(c)
 		if !move {
 			return reply, false, err
 		}

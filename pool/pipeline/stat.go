@@ -28,12 +28,39 @@ type Stat struct {
 	DialTime    time.Duration // sum over all dials
 	LastDialErr error         // why calls fail at once; nil when they do not
 
-	// Ended connections by cause.
-	EndedByPeer     uint64 // closed or reset by the peer
-	EndedByError    uint64 // any other error of the network
-	EndedByProtocol uint64 // unsolicited, oversize or malformed frames
-	EndedByStall    uint64 // see Config.StallTimeout
-	EndedByClose    uint64 // by Close
+	// Ends counts the connections that have ended, by reason.
+	Ends Ends
+}
+
+// Ends counts connections that have ended, by [Reason].
+type Ends struct {
+	PeerClosed, Broken, Protocol, Stalled, Closed uint64
+}
+
+// Total is the number of connections that have ended.
+func (e Ends) Total() uint64 {
+	return e.PeerClosed + e.Broken + e.Protocol + e.Stalled + e.Closed
+}
+
+// Reason says why a connection ended.
+type Reason uint8
+
+// The reasons.
+const (
+	Broken     Reason = iota // an error of the network, other than:
+	PeerClosed               // the peer closed or reset it
+	Protocol                 // an unsolicited, oversize or malformed frame came
+	Stalled                  // see Config.StallTimeout
+	Closed                   // Close was called
+)
+
+// String returns the reason in a word or two.
+func (r Reason) String() string {
+	names := [...]string{"broken", "closed by peer", "protocol violated", "stalled", "pipeline closed"}
+	if int(r) < len(names) {
+		return names[r]
+	}
+	return "unknown"
 }
 
 // counters count what happened on one link, or on all that have ended.
@@ -52,7 +79,7 @@ func (c *counters) add(d counters) {
 // Stat returns a snapshot. It is cheap, but takes each connection's lock.
 func (p *Pipeline) Stat() Stat {
 	p.mu.Lock()
-	s := p.ended // a copy: totals of the links that have ended
+	s := Stat{Dials: p.dials, DialErrors: p.dialErrors, DialTime: p.dialTime, Ends: p.ends}
 	sum := p.total
 	s.Dialing = p.dialing != nil
 	s.LastDialErr = p.lastErr
@@ -72,25 +99,35 @@ func (p *Pipeline) Stat() Stat {
 	return s
 }
 
-// countEnd counts a link's end by its cause.
-func (s *Stat) countEnd(cause error) {
-	switch {
-	case cause == ErrClosed:
-		s.EndedByClose++
-	case cause == ErrStalled:
-		s.EndedByStall++
-	case isProtocol(cause):
-		s.EndedByProtocol++
-	case peerLeft(cause):
-		s.EndedByPeer++
+// count counts a link's end.
+func (e *Ends) count(r Reason) {
+	switch r {
+	case PeerClosed:
+		e.PeerClosed++
+	case Protocol:
+		e.Protocol++
+	case Stalled:
+		e.Stalled++
+	case Closed:
+		e.Closed++
 	default:
-		s.EndedByError++
+		e.Broken++
 	}
 }
 
-// isProtocol tells whether a link ended because of what the peer sent.
-func isProtocol(err error) bool {
+// reason tells why a link ended from the cause it failed for.
+func reason(cause error) Reason {
 	var size *framing.SizeError
-	return err == ErrUnsolicited || errors.Is(err, conn.ErrUnread) ||
-		errors.Is(err, framing.ErrMalformed) || errors.As(err, &size)
+	switch {
+	case cause == ErrClosed:
+		return Closed
+	case cause == ErrStalled:
+		return Stalled
+	case cause == ErrUnsolicited, errors.Is(cause, conn.ErrUnread),
+		errors.Is(cause, framing.ErrMalformed), errors.As(cause, &size):
+		return Protocol
+	case peerLeft(cause):
+		return PeerClosed
+	}
+	return Broken
 }

@@ -1,0 +1,139 @@
+package pipeline_test
+
+import (
+	"context"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
+	"github.com/stretchr/testify/require"
+)
+
+func TestCloseDrains(t *testing.T) {
+	inBubble(t, pipeline.Config{}, func(b *bubble) {
+		ctx, cancel := context.WithCancel(bg)
+		abandoned := b.call(ctx, "abandoned")
+		p := b.accept()
+		p.asked("abandoned")
+		first := b.call(bg, "first")
+		second := b.call(bg, "second")
+		cancel()
+		abandoned.failed(context.Canceled, true)
+
+		closed := make(chan error, 2)
+		for range 2 {
+			go func() { closed <- b.Close(bg) }()
+		}
+		synctest.Wait()
+		late := b.call(bg, "late")
+		late.failed(pipeline.ErrClosed, false)
+		require.ErrorIs(b, late.err, net.ErrClosed)
+		require.False(b, late.err.(*pipeline.Error).SafeToRetry(), "nothing to be gained")
+		require.Empty(b, closed)
+		p.asked("first")
+		p.asked("second")
+		p.answer("to abandoned", "to first")
+		first.replied("to first")
+		require.Empty(b, closed)
+		p.answer("to second")
+		second.replied("to second")
+		require.NoError(b, <-closed)
+		require.NoError(b, <-closed)
+		require.Equal(b, pipeline.Ends{Closed: 1}, b.Stat().Ends)
+	})
+}
+
+// Nobody waits for a reply that only an abandoned call would get.
+func TestCloseDoesNotWaitForAbandonedCalls(t *testing.T) {
+	inBubble(t, pipeline.Config{}, func(b *bubble) {
+		ctx, cancel := context.WithCancel(bg)
+		o := b.call(ctx, "request")
+		b.accept().asked("request")
+		cancel()
+		o.failed(context.Canceled, true)
+		start := time.Now()
+		require.NoError(b, b.Close(bg))
+		require.Zero(b, time.Since(start))
+		require.Zero(b, b.Stat().InFlight)
+	})
+}
+
+func TestCloseCutsOff(t *testing.T) {
+	inBubble(t, pipeline.Config{}, func(b *bubble) {
+		first := b.call(bg, "first")
+		second := b.call(bg, "second")
+		p := b.accept()
+		p.asked("first")
+		ctx, cancel := context.WithTimeout(bg, time.Second)
+		defer cancel()
+		require.ErrorIs(b, b.Close(ctx), context.DeadlineExceeded)
+		first.failed(pipeline.ErrClosed, true)
+		second.failed(pipeline.ErrClosed, true)
+		require.NoError(b, b.Close(bg), "all is closed")
+	})
+}
+
+func TestCloseWakesWhoWaits(t *testing.T) {
+	hang := func(ctx context.Context) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	inBubble(t, pipeline.Config{Dial: hang, MaxInFlight: 1}, func(b *bubble) {
+		dialing := b.call(bg, "dialing")
+		queued := b.call(bg, "queued")
+		require.Equal(b, 1, b.Stat().Waiting)
+		require.NoError(b, b.Close(bg))
+		dialing.failed(pipeline.ErrClosed, false)
+		queued.failed(pipeline.ErrClosed, false)
+		require.Zero(b, b.Stat().Waiting)
+	})
+}
+
+func TestCloseUnused(t *testing.T) {
+	p, err := pipeline.New(pipeline.Config{Address: "127.0.0.1:1"})
+	require.NoError(t, err)
+	require.NoError(t, p.Close(bg))
+	require.NoError(t, p.Close(bg))
+}
+
+func TestMaxInFlight(t *testing.T) {
+	inBubble(t, pipeline.Config{MaxInFlight: 2, MaxWaiters: 3}, func(b *bubble) {
+		ctx, cancel := context.WithCancel(bg)
+		first := b.call(ctx, "first")
+		p := b.accept()
+		p.asked("first")
+		second := b.call(bg, "second")
+		third := b.call(bg, "third")
+		gone := b.call(ctx, "gone")
+		fourth := b.call(bg, "fourth")
+		require.Equal(b, 3, b.Stat().Waiting)
+		b.call(bg, "fifth").failed(pipeline.ErrTooManyWaiters, false)
+		cancel()
+		first.failed(context.Canceled, true)
+		gone.failed(context.Canceled, false)
+		third.pending() // the abandoned call still has its permit
+		p.answer("to first")
+		p.asked("second")
+		p.asked("third")
+		fourth.pending()
+		p.answer("to second", "to third")
+		second.replied("to second")
+		third.replied("to third")
+		p.asked("fourth")
+		p.answer("to fourth")
+		fourth.replied("to fourth")
+	})
+}
+
+func TestNobodyMayWait(t *testing.T) {
+	inBubble(t, pipeline.Config{MaxInFlight: 1, MaxWaiters: -1}, func(b *bubble) {
+		o := b.call(bg, "request")
+		p := b.accept()
+		p.asked("request")
+		b.call(bg, "another").failed(pipeline.ErrTooManyWaiters, false)
+		p.answer("reply")
+		o.replied("reply")
+	})
+}

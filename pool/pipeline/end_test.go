@@ -1,0 +1,217 @@
+package pipeline_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"runtime"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/internal/memnet"
+	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
+	"github.com/stretchr/testify/require"
+)
+
+// What a peer may do at any time; whatever it does, no call gets another's
+// reply, and each says rightly whether it was written.
+func TestPeerBreaksTheConnection(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(p *peer)
+		want error
+		ends pipeline.Ends
+	}{
+		{"closes", func(p *peer) { p.Close() }, io.EOF, pipeline.Ends{PeerClosed: 1}},
+		{"closes inside a reply", func(p *peer) { p.raw([]byte{0, 9, 'x'}); p.Close() },
+			io.ErrUnexpectedEOF, pipeline.Ends{PeerClosed: 1}},
+		{"oversize reply", func(p *peer) { p.raw([]byte{1, 1}) },
+			&framing.SizeError{}, pipeline.Ends{Protocol: 1}},
+	} {
+		for _, callers := range []int{1, 3} {
+			t.Run(c.name, func(t *testing.T) {
+				cfg := pipeline.Config{Format: framing.Format{MaxSize: 256}}
+				inBubble(t, cfg, func(b *bubble) {
+					var calls []*outcome
+					for range callers {
+						calls = append(calls, b.call(bg, "request"))
+					}
+					p := b.accept()
+					for range callers {
+						p.asked("request")
+					}
+					c.do(p)
+					for _, o := range calls {
+						<-o.done
+						var e *pipeline.Error
+						require.ErrorAs(b, o.err, &e)
+						require.True(b, e.Written)
+						require.False(b, e.SafeToRetry())
+						if size := (*framing.SizeError)(nil); errors.As(c.want, &size) {
+							require.ErrorAs(b, o.err, &size)
+						} else {
+							require.ErrorIs(b, o.err, c.want)
+						}
+					}
+					synctest.Wait()
+					require.Equal(b, c.ends, b.Stat().Ends)
+				})
+			})
+		}
+	}
+}
+
+func TestUnsolicitedFrame(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		bytes []byte
+		calls int // in flight when they come
+		wait  func()
+	}{
+		{"beside a lone call's reply", []byte{0, 1, 'a', 0, 1, 'b'}, 1, func() {}},
+		{"beside the last reply", []byte{0, 1, 'a', 0, 1, 'b', 0, 1, 'c'}, 2, func() {}},
+		{"one byte too many", []byte{0, 1, 'a', 0}, 1, func() {}},
+		{"while idle", []byte{0, 1, 'a'}, 0, quiet},
+		{"a part of one while idle", []byte{0}, 0, quiet},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, pipeline.Config{}, func(b *bubble) {
+				first := b.call(bg, "first")
+				p := b.accept()
+				p.asked("first")
+				p.answer("first")
+				first.replied("first")
+				c.wait()
+				var calls []*outcome
+				for range c.calls {
+					calls = append(calls, b.call(bg, "q"))
+				}
+				p.raw(c.bytes)
+				for i, o := range calls {
+					o.replied(string(rune('a' + i)))
+				}
+				synctest.Wait()
+				require.Equal(b, pipeline.Ends{Protocol: 1}, b.Stat().Ends)
+				next := b.call(bg, "next")
+				p = b.accept()
+				p.asked("next")
+				p.answer("next")
+				next.replied("next")
+			})
+		})
+	}
+}
+
+// A reply to a request that has not been written is nobody's.
+func TestReplyBeforeTheRequest(t *testing.T) {
+	inNarrowBubble(t, 64, func(b *bubble) {
+		first := b.call(bg, "first")
+		second := b.call(bg, string(make([]byte, 100))) // its write blocks
+		third := b.call(bg, "third")
+		p := b.accept()
+		p.answer("to first", "to second") // only the peer knows that this is early
+		first.replied("to first")
+		second.replied("to second")
+		p.answer("to third")
+		third.failed(pipeline.ErrUnsolicited, false)
+	})
+}
+
+// Of the calls on a connection that breaks, those not written are safe.
+func TestUnwrittenCallsAreSafe(t *testing.T) {
+	inNarrowBubble(t, 64, func(b *bubble) {
+		long := string(make([]byte, 100))
+		written := b.call(bg, "written")
+		partly := b.call(bg, long)
+		unwritten := b.call(bg, "unwritten")
+		p := b.accept()
+		require.NoError(b, p.Close())
+		written.failed(syscall.ECONNRESET, true)
+		partly.failed(syscall.ECONNRESET, true)
+		unwritten.failed(syscall.ECONNRESET, false)
+	})
+}
+
+// A server that closes idle connections is not noticed.
+func TestIdleConnectionClosedByPeer(t *testing.T) {
+	inBubble(t, pipeline.Config{}, func(b *bubble) {
+		for range 3 {
+			o := b.call(bg, "request")
+			p := b.accept()
+			p.asked("request")
+			p.answer("reply")
+			o.replied("reply")
+			quiet()
+			p.Close()
+			synctest.Wait()
+			require.Zero(b, b.Stat().Conns)
+		}
+	})
+}
+
+// On a socket the same holds even before the pipeline watches it.
+func TestIdleSocketClosedByPeer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	closed := make(chan struct{})
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		for {
+			nc, err := l.Accept()
+			if err != nil {
+				return
+			}
+			var frame [3]byte
+			_, _ = io.ReadFull(nc, frame[:])
+			_, _ = nc.Write(frame[:])
+			_ = nc.Close()
+			closed <- struct{}{}
+		}
+	}()
+	p := open(t, pipeline.Config{Address: l.Addr().String()})
+	for i := range 50 {
+		reply, err := p.Call(bg, []byte{byte(i)})
+		require.NoError(t, err)
+		require.Equal(t, []byte{byte(i)}, reply)
+		<-closed
+		// A call looks for itself, if the last one began a while ago.
+		for begun := time.Now(); time.Since(begun) < time.Millisecond; {
+			runtime.Gosched()
+		}
+	}
+	require.NoError(t, l.Close())
+	<-served
+}
+
+// The calls that come too late for a connection are moved once, not for ever.
+func TestPeerThatClosesEveryConnection(t *testing.T) {
+	dials := 0
+	inBubble(t, pipeline.Config{
+		Dial: func(context.Context) (net.Conn, error) {
+			dials++
+			a, c := memnet.Pipe()
+			_ = c.Close()
+			return a, nil
+		},
+		DialBackoff: pipeline.DialBackoff{Min: time.Second},
+	}, func(b *bubble) {
+		o := b.call(bg, "request")
+		<-o.done
+		require.Error(b, o.err)
+		require.LessOrEqual(b, dials, 2)
+		dials = 0
+		for range 100 {
+			o := b.call(bg, "request")
+			<-o.done
+			require.Error(b, o.err)
+			require.True(b, o.err.(*pipeline.Error).SafeToRetry())
+		}
+		require.Zero(b, dials, "a connection that never answers counts as a failed dial")
+	})
+}

@@ -1,0 +1,190 @@
+package pipeline_test
+
+import (
+	"context"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/internal/memnet"
+	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
+	"github.com/seed-99d6a01a/gtcp/server"
+	"github.com/stretchr/testify/require"
+)
+
+// bg is the context of calls that nothing is to end.
+var bg = context.Background()
+
+// bubble is a pipeline in front of a peer that a test plays by hand, in a
+// synctest bubble.
+type bubble struct {
+	*testing.T
+	*pipeline.Pipeline
+	net   *memnet.Listener
+	pipes chan net.Conn
+}
+
+func inBubble(t *testing.T, cfg pipeline.Config, f func(b *bubble)) {
+	synctest.Test(t, func(t *testing.T) {
+		l := memnet.Listen("peer")
+		defer l.Close()
+		if cfg.Dial == nil {
+			cfg.Dial = l.Dial
+		}
+		(&bubble{T: t, net: l}).run(cfg, f)
+	})
+}
+
+// inNarrowBubble is inBubble with connections on which a write blocks after
+// size bytes that the peer has not read.
+func inNarrowBubble(t *testing.T, size int, f func(b *bubble)) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bubble{T: t, pipes: make(chan net.Conn, 16)}
+		b.run(pipeline.Config{Dial: func(context.Context) (net.Conn, error) {
+			here, there := memnet.PipeSize(size)
+			t.Cleanup(func() { _ = there.Close() })
+			b.pipes <- there
+			return here, nil
+		}}, f)
+	})
+}
+
+func (b *bubble) run(cfg pipeline.Config, f func(b *bubble)) {
+	p, err := pipeline.New(cfg)
+	require.NoError(b, err)
+	defer func() { _ = p.Close(bg) }()
+	b.Pipeline = p
+	f(b)
+	require.NoError(b, p.Close(bg))
+	require.Zero(b, p.Stat().Conns)
+	require.Zero(b, p.Stat().InFlight)
+}
+
+// call begins a call and returns where its outcome will be.
+func (b *bubble) call(ctx context.Context, request string) *outcome {
+	o := &outcome{T: b.T, done: make(chan struct{})}
+	go func() {
+		defer close(o.done)
+		var reply []byte
+		reply, o.err = b.Call(ctx, []byte(request))
+		o.reply = string(reply)
+	}()
+	synctest.Wait()
+	return o
+}
+
+// accept returns the other end of the next connection.
+func (b *bubble) accept() *peer {
+	var nc net.Conn
+	if b.pipes != nil {
+		nc = <-b.pipes
+	} else {
+		var err error
+		nc, err = b.net.Accept()
+		require.NoError(b, err)
+		b.Cleanup(func() { _ = nc.Close() })
+	}
+	return &peer{b.T, nc, framing.NewReader(nc, framing.Format{})}
+}
+
+type outcome struct {
+	*testing.T
+	done  chan struct{}
+	reply string
+	err   error
+}
+
+func (o *outcome) replied(want string) {
+	o.Helper()
+	<-o.done
+	require.NoError(o, o.err)
+	require.Equal(o, want, o.reply)
+}
+
+// failed requires the call to have failed, and to say rightly whether any of
+// it was written.
+func (o *outcome) failed(cause error, written bool) {
+	o.Helper()
+	<-o.done
+	require.ErrorIs(o, o.err, cause)
+	var e *pipeline.Error
+	require.ErrorAs(o, o.err, &e)
+	require.Equal(o, written, e.Written)
+	if cause != pipeline.ErrClosed {
+		require.Equal(o, !written, e.SafeToRetry())
+	}
+}
+
+func (o *outcome) pending() {
+	o.Helper()
+	synctest.Wait()
+	select {
+	case <-o.done:
+		require.Fail(o, "call has ended", "%q, %v", o.reply, o.err)
+	default:
+	}
+}
+
+// peer is the server's end of a connection.
+type peer struct {
+	*testing.T
+	net.Conn
+	frames *framing.Reader
+}
+
+func (p *peer) asked(want string) {
+	p.Helper()
+	got, err := p.frames.Next()
+	require.NoError(p, err)
+	require.Equal(p, want, string(got))
+}
+
+func (p *peer) answer(replies ...string) {
+	p.Helper()
+	var b []byte
+	for _, r := range replies {
+		b, _ = framing.Format{}.Append(b, []byte(r))
+	}
+	p.raw(b)
+}
+
+func (p *peer) raw(b []byte) {
+	p.Helper()
+	_, err := p.Write(b)
+	require.NoError(p, err)
+	synctest.Wait()
+}
+
+// quiet lets time pass until the pipeline watches its idle connections.
+func quiet() {
+	time.Sleep(time.Second)
+	synctest.Wait()
+}
+
+// serve serves on a real socket, and returns its address.
+func serve(t testing.TB, h server.Handler) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	srv := &server.Server{Handler: h}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(l) }()
+	t.Cleanup(func() {
+		_ = srv.Close()
+		<-done
+	})
+	return l.Addr().String()
+}
+
+func echo(format framing.Format) server.Handler {
+	return server.Frames(format, func(_ context.Context, req []byte) ([]byte, error) { return req, nil })
+}
+
+// open returns a pipeline that the test's end closes.
+func open(t testing.TB, cfg pipeline.Config) *pipeline.Pipeline {
+	p, err := pipeline.New(cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.Close(bg)) })
+	return p
+}
