@@ -33,7 +33,8 @@ func (p *Pool) redial(ctx context.Context, m *Member, why Reason) (*Conn, error)
 	if err := p.connect(ctx, m); err != nil {
 		return nil, err
 	}
-	p.roster.replaced(m, m.life.expires, why)
+	p.evicted[why].Add(1)
+	p.roster.replaced(m, m.life.expires)
 	p.sweeper.arm(m.life.expires)
 	h := m.handle.Load()
 	if p.closed.Load() { // a Close that lost patience may have closed the old one

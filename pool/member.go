@@ -112,8 +112,12 @@ func (m *Member) overdue(horizon int64) Reason {
 	return IdleTooLong
 }
 
-// evictAs notes why the member ends, unless that is known.
-func (m *Member) evictAs(r Reason) { m.reason.CompareAndSwap(uint32(kept), uint32(r)) }
+// evictAs notes and counts why the member ends, unless that is known.
+func (m *Member) evictAs(r Reason) {
+	if m.reason.CompareAndSwap(uint32(kept), uint32(r)) {
+		m.pool.evicted[r].Add(1)
+	}
+}
 
 // close ends the connection. It is the backend's Factory.Close.
 func (m *Member) close() {
@@ -122,21 +126,19 @@ func (m *Member) close() {
 	// If a borrower hands it on at this moment, in spite of a Close that has
 	// lost patience, his lease is stale and he closes it himself.
 	_ = h.Conn.Close()
-	reason := Reason(m.reason.Load())
-	switch {
-	case reason != kept:
+	switch { // if the pool has not asked for it, the backend had its reasons
 	case p.closed.Load():
-		reason = PoolClosed
+		m.evictAs(PoolClosed)
 	case h.life.generation != p.generation.Load():
-		reason = Cleared
+		m.evictAs(Cleared)
 	default:
-		reason = Surplus
+		m.evictAs(Surplus)
 	}
-	p.roster.remove(m, reason)
+	p.roster.remove(m)
 	p.keeper.poke()
 	if hook := p.hooks.evict; hook != nil {
 		hook.AfterEvict(EvictEvent{
-			Addr: p.cfg.Address, Reason: reason,
+			Addr: p.cfg.Address, Reason: Reason(m.reason.Load()),
 			Age: time.Duration(p.now() - h.life.born), Uses: h.loansEnded(),
 		})
 	}
@@ -148,7 +150,6 @@ type roster struct {
 	mu      sync.Mutex // guards what follows
 	expires map[*Member]int64
 	gone    uint64 // loans of those that have ended
-	evicted [reasons]uint64
 }
 
 func (r *roster) add(m *Member, expires int64) {
@@ -160,22 +161,20 @@ func (r *roster) add(m *Member, expires int64) {
 	r.expires[m] = expires
 }
 
-func (r *roster) remove(m *Member, why Reason) {
+func (r *roster) remove(m *Member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.expires, m)
 	r.gone += m.handle.Load().loansEnded()
-	r.evicted[why]++
 }
 
 // replaced notes that m has another connection.
-func (r *roster) replaced(m *Member, expires int64, why Reason) {
+func (r *roster) replaced(m *Member, expires int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, here := r.expires[m]; here {
 		r.expires[m] = expires
 	}
-	r.evicted[why]++
 }
 
 // next returns the first time after now when one expires.
@@ -191,13 +190,13 @@ func (r *roster) next(now int64) int64 {
 	return next
 }
 
-// count returns how many loans have ended, and how many connections, by reason.
-func (r *roster) count() (loans uint64, evicted [reasons]uint64) {
+// loans returns how many loans have ended.
+func (r *roster) loans() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	loans = r.gone
+	n := r.gone
 	for m := range r.expires {
-		loans += m.handle.Load().loansEnded()
+		n += m.handle.Load().loansEnded()
 	}
-	return loans, r.evicted
+	return n
 }

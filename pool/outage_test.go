@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -263,6 +264,7 @@ func (l *dialLog) check(t *testing.T, after, dialing int, step time.Duration, ba
 		}
 	}
 	require.NotEmpty(t, failed)
+	slices.SortFunc(failed, func(a, b pool.DialEvent) int { return a.Start.Compare(b.Start) })
 	free := after + dialing - 1
 	first, last := failed[0].Start, failed[len(failed)-1].Start
 	allowed := free + int(last.Sub(first)/(step/2)) + 1

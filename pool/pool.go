@@ -29,6 +29,7 @@ type Pool struct {
 	tasks   tasks
 	roster  roster
 
+	evicted             [reasons]atomic.Uint64
 	dials, dialErrors   atomic.Uint64
 	dialTime            atomic.Int64
 	timeouts, cancelled atomic.Uint64

@@ -97,11 +97,14 @@ func (e Evictions) Total() uint64 {
 // in progress.
 func (p *Pool) Stat() Stat {
 	b := p.backend.Stat()
-	loans, n := p.roster.count()
+	var n [reasons]uint64
+	for r := range n {
+		n[r] = p.evicted[r].Load()
+	}
 	return Stat{
 		Max: b.Max, MinIdle: p.cfg.MinIdle,
 		Open: b.Open(), Idle: b.Idle, Used: b.InUse, Dialing: b.Dialing, Waiting: b.Waiting,
-		Gets: loans + uint64(b.InUse), Waits: b.Waits, WaitTime: b.WaitTime,
+		Gets: p.roster.loans() + uint64(b.InUse), Waits: b.Waits, WaitTime: b.WaitTime,
 		Timeouts: p.timeouts.Load(), Canceled: p.cancelled.Load(), Refused: b.Refused, Failed: p.failed.Load(),
 		Dials: p.dials.Load(), DialErrors: p.dialErrors.Load(), DialTime: time.Duration(p.dialTime.Load()),
 		Evictions: Evictions{

@@ -1,0 +1,205 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/slotpool"
+)
+
+// serveEcho starts an echo server on a loopback socket.
+func serveEcho() (addr string, stop func()) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				echo(c)
+				_ = c.Close()
+			}()
+		}
+	}()
+	return l.Addr().String(), func() { _ = l.Close() }
+}
+
+// call sends a line and returns the answer.
+func call(c net.Conn, line string) (string, error) {
+	if _, err := io.WriteString(c, line); err != nil {
+		return "", err
+	}
+	b := make([]byte, len(line))
+	_, err := io.ReadFull(c, b)
+	return string(b), err
+}
+
+func Example() {
+	addr, stop := serveEcho()
+	defer stop()
+
+	p, err := pool.New(pool.Config{Address: addr})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	defer func() { _ = p.Close(ctx) }()
+
+	for _, word := range []string{"one", "two"} {
+		c, err := p.Get(ctx)
+		if err != nil {
+			log.Fatal(err)
+		}
+		answer, err := call(c, word)
+		fmt.Println(answer, err, "reused:", c.Reused())
+		_ = c.Close() // keeps it if it is healthy
+	}
+	fmt.Println("dials:", p.Stat().Dials)
+	// Output:
+	// one <nil> reused: false
+	// two <nil> reused: true
+	// dials: 1
+}
+
+// Do is Get and Close around a function, whose I/O the context bounds.
+func ExamplePool_Do() {
+	addr, stop := serveEcho()
+	defer stop()
+	p, err := pool.New(pool.Config{Address: addr})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = p.Close(context.Background()) }()
+
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	err = p.Do(ctx, func(c *pool.Conn) error {
+		_, err := c.Read(make([]byte, 1)) // nothing will come
+		return err
+	})
+	fmt.Println("timeout:", errors.Is(err, context.DeadlineExceeded))
+	fmt.Println("unfit:", p.Stat().Evictions.Unfit)
+	// Output:
+	// timeout: true
+	// unfit: 1
+}
+
+// AfterConnect logs in on each new connection; what it returns is there for
+// every borrower.
+func ExampleConn_Session() {
+	addr, stop := serveEcho()
+	defer stop()
+
+	type session struct{ greeting string }
+	p, err := pool.New(pool.Config{
+		Address: addr,
+		Backend: slotpool.Open[*pool.Member],
+		AfterConnect: func(ctx context.Context, c *conn.Conn) (any, error) {
+			s := &session{}
+			err := c.Do(ctx, func() (err error) {
+				s.greeting, err = call(c, "hello")
+				return err
+			})
+			return s, err
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	defer func() { _ = p.Close(ctx) }()
+
+	err = p.Do(ctx, func(c *pool.Conn) error {
+		fmt.Println(c.Session().(*session).greeting)
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// hello
+	// <nil>
+}
+
+// A borrower who finds a pooled connection dead before anything was sent has
+// it replaced. (With the probe, which is on by default, that is rare.)
+func ExampleConn_Replace() {
+	addr, stop := serveEcho()
+	defer stop()
+	p, err := pool.New(pool.Config{Address: addr})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	defer func() { _ = p.Close(ctx) }()
+
+	c, err := p.Get(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_ = c.NetConn().Close() // something breaks it
+	answer, err := call(c, "one")
+	var safe interface{ SafeToRetry() bool }
+	if errors.As(err, &safe) && safe.SafeToRetry() {
+		if c, err = c.Replace(ctx); err != nil {
+			log.Fatal(err)
+		}
+		answer, err = call(c, "one again")
+	}
+	fmt.Println(answer, err)
+	_ = c.Close()
+	// Output: one again <nil>
+}
+
+// evictions implements pool.EvictHook.
+type evictions struct{}
+
+func (evictions) AfterEvict(e pool.EvictEvent) { fmt.Println("closed:", e.Reason) }
+
+// A hook implements those of the hook interfaces it cares for.
+func ExampleEvictHook() {
+	addr, stop := serveEcho()
+	defer stop()
+	p, err := pool.New(pool.Config{Address: addr, Hook: evictions{}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	c, err := p.Get(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	c.Evict()
+	_ = p.Close(context.Background())
+	// Output: closed: discarded
+}
+
+// An error says why there was no connection, and how full the pool was.
+func ExampleError() {
+	addr, stop := serveEcho()
+	defer stop()
+	p, err := pool.New(pool.Config{Address: addr, Max: 1, GetTimeout: 20 * time.Millisecond})
+	if err != nil {
+		log.Fatal(err)
+	}
+	c, err := p.Get(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = p.Get(context.Background())
+	var perr *pool.Error
+	if errors.As(err, &perr) {
+		fmt.Println(perr.Timeout(), perr.Open, perr.Idle, perr.Max)
+	}
+	_ = c.Close()
+	_ = p.Close(context.Background())
+	// Output: true 1 0 1
+}
