@@ -101,9 +101,7 @@ func (c *Conn) Close() error {
 		return handleError("close", k)
 	}
 	k.closed.Store(true)
-	if k.err == nil {
-		k.err = handleError("close", k)
-	}
+	k.err.CompareAndSwap(nil, handleError("close", k))
 	hook := k.onClose
 	k.onClose = nil
 	k.mu.Unlock()

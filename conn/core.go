@@ -37,9 +37,9 @@ type core struct {
 	wmu  sync.Mutex // one writer at a time; guards the field below
 	werr *Error     // permanent write error
 
-	mu      sync.Mutex // guards the fields below
-	err     *Error     // first fatal error; endOfStream for io.EOF
-	limits  *limits    // deadlines; made by the first
+	mu      sync.Mutex            // guards the fields below
+	err     atomic.Pointer[Error] // first fatal error; endOfStream for io.EOF; read without mu too
+	limits  *limits               // deadlines; made by the first
 	onClose func()
 
 	avail  atomic.Int32 // bytes buffered as of the last unlock of rmu, for Buffered
@@ -110,7 +110,9 @@ func (k *core) endRead() {
 	if !k.peeked {
 		k.releaseBuffer()
 	}
-	k.avail.Store(int32(len(k.unread())))
+	if n := int32(len(k.unread())); n != k.avail.Load() {
+		k.avail.Store(n) // a store costs far more than a load
+	}
 	k.rmu.Unlock()
 }
 
@@ -228,8 +230,8 @@ func (k *core) readError(err error) error {
 func (k *core) failed(err *Error, fatal bool) {
 	k.mu.Lock()
 	k.unfit = true
-	if fatal && k.err == nil {
-		k.err = err
+	if fatal {
+		k.err.CompareAndSwap(nil, err)
 	}
 	k.mu.Unlock()
 }

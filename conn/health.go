@@ -21,7 +21,7 @@ func (c *Conn) Err() error {
 	if k.gen.Load() != c.gen {
 		return handleError("read", k)
 	}
-	return k.err.public()
+	return k.err.Load().public()
 }
 
 // SetMidMessage marks the connection as stopped inside a message (true) or
@@ -72,8 +72,8 @@ func (c *Conn) whyNotReusable(k *core) error {
 	switch {
 	case k.gen.Load() != c.gen:
 		return net.ErrClosed
-	case k.err != nil:
-		return k.err.public()
+	case k.err.Load() != nil:
+		return k.err.Load().public()
 	case k.limits != nil && k.limits.do.active:
 		return ErrBusy
 	case !k.empty():
@@ -109,26 +109,24 @@ func (c *Conn) Check() error {
 	if !lockIdle(&k.rmu, &k.rbusy) {
 		return k.error("check", ErrBusy)
 	}
-	defer k.endRead()
-	if !c.live(k) {
-		return handleError("check", k)
-	}
-	if err := k.check(); err != nil {
+	err := c.check(k)
+	k.endRead()
+	if err != nil {
 		return k.error("check", err)
 	}
 	return nil
 }
 
 // check does the work of Check. The caller holds rmu.
-func (k *core) check() error {
-	k.mu.Lock()
-	fatal := k.err
-	k.mu.Unlock()
-	switch {
-	case fatal == endOfStream:
+func (c *Conn) check(k *core) error {
+	if !c.live(k) {
+		return net.ErrClosed
+	}
+	switch err := k.err.Load(); {
+	case err == endOfStream:
 		return ErrPeerClosed
-	case fatal != nil:
-		return fatal
+	case err != nil:
+		return err
 	case !k.empty():
 		return ErrUnread
 	case k.raw != nil:

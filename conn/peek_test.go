@@ -72,8 +72,11 @@ func TestPeekAndDiscardWithErrors(t *testing.T) {
 		require.ErrorIs(t, err, conn.ErrNegativeCount)
 
 		send(t, peer, "abc")
+		p, err := c.Peek(3)
+		require.NoError(t, err)
+		require.Equal(t, "abc", string(p))
 		require.NoError(t, c.SetReadDeadline(soon()))
-		p, err := c.Peek(4)
+		p, err = c.Peek(4)
 		requireTimeout(t, err)
 		require.Equal(t, "abc", string(p), "a timeout keeps what came")
 		require.NoError(t, c.SetReadDeadline(time.Time{}))

@@ -150,6 +150,8 @@ func TestReadAvailable(t *testing.T) {
 func TestReadAvailableBoundedByTheDeadline(t *testing.T) {
 	eachTransport(t, func(t *testing.T, c *conn.Conn, peer net.Conn) {
 		send(t, peer, "first words")
+		_, err := c.Peek(11)
+		require.NoError(t, err)
 		require.NoError(t, c.SetReadDeadline(soon()))
 		got, err := c.ReadAvailable(nil, 1, time.Hour)
 		requireTimeout(t, err)

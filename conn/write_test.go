@@ -62,6 +62,23 @@ func TestWriteBuffersWritesTheConcatenation(t *testing.T) {
 	}
 }
 
+// cutShort begins a write and has it time out once the peer has read a byte of
+// it, which is returned with the outcome.
+func cutShort(t *testing.T, c *conn.Conn, peer net.Conn, write func(c *conn.Conn) (int64, error)) (first byte, n int64, err error) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		n, err = write(c)
+	}()
+	p := make([]byte, 1)
+	_, rerr := peer.Read(p)
+	require.NoError(t, rerr)
+	require.NoError(t, c.SetWriteDeadline(time.Now().Add(-time.Second)))
+	<-done
+	return p[0], n, err
+}
+
 // A write that the peer does not take ends with the exact count, and the rest
 // can be written later: the peer sees every byte once.
 func TestPartialWriteIsCountedAndResumed(t *testing.T) {
@@ -81,8 +98,7 @@ func TestPartialWriteIsCountedAndResumed(t *testing.T) {
 			}
 			t.Run(name+"/"+tr.name, func(t *testing.T) {
 				c, peer := tr.pair(t)
-				require.NoError(t, c.SetWriteDeadline(soon()))
-				n, err := write(c)
+				first, n, err := cutShort(t, c, peer, write)
 				requireTimeout(t, err)
 				requireSafe(t, false, err)
 				var e *conn.Error
@@ -93,17 +109,17 @@ func TestPartialWriteIsCountedAndResumed(t *testing.T) {
 				require.NoError(t, c.Err())
 				require.ErrorIs(t, c.Reusable(), conn.ErrUnfit)
 
-				// Now there is no room for even one byte.
+				// The deadline has passed: not one byte more.
 				_, err = c.Write(payload[n:])
 				requireTimeout(t, err)
-				requireSafe(t, c.BytesWritten() == uint64(n), err)
-				n = int64(c.BytesWritten())
+				requireSafe(t, true, err)
+				require.EqualValues(t, n, c.BytesWritten())
 
 				require.NoError(t, c.SetWriteDeadline(time.Time{}))
 				received := make(chan []byte, 1)
 				go func() {
 					p, _ := io.ReadAll(peer)
-					received <- p
+					received <- append([]byte{first}, p...)
 				}()
 				_, err = c.Write(payload[n:])
 				require.NoError(t, err)
@@ -116,9 +132,11 @@ func TestPartialWriteIsCountedAndResumed(t *testing.T) {
 
 // Over TLS a record may have left in part, so a write timeout is for good.
 func TestWriteTimeoutBreaksTLS(t *testing.T) {
-	c, _ := tlsPair(t)
-	require.NoError(t, c.SetWriteDeadline(soon()))
-	n, err := c.Write(make([]byte, 8<<20))
+	c, peer := tlsPair(t)
+	_, n, err := cutShort(t, c, peer, func(c *conn.Conn) (int64, error) {
+		n, err := c.Write(make([]byte, 8<<20))
+		return int64(n), err
+	})
 	requireTimeout(t, err)
 	requireSafe(t, false, err)
 	require.Equal(t, err, c.Err())
