@@ -74,7 +74,7 @@ func (c *Conn) Handoff(to *Conn) error {
 	if !c.live(k) {
 		return handleError("handoff", k)
 	}
-	if k.limits != nil && k.limits.do.active {
+	if k.limits.underDo() {
 		return k.error("handoff", ErrBusy)
 	}
 	k.peeked = false

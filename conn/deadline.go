@@ -10,8 +10,11 @@ var longAgo = time.Unix(1, 0)
 type limits struct {
 	read, write time.Time // the caller's
 	wait        time.Time // an internal read deadline (ReadAvailable, Check)
-	do          doState   // the context's
+	do          *doState  // the context's; made by the first Do
 }
+
+// underDo reports whether a Do is in progress.
+func (l *limits) underDo() bool { return l != nil && l.do != nil && l.do.active }
 
 // SetDeadline sets the read and the write deadline, as net.Conn says; the
 // zero time means none. During Do the earlier of it and the context's counts.
@@ -42,7 +45,7 @@ func (c *Conn) setDeadline(t time.Time, read, write bool) error {
 	}
 	var err error
 	switch {
-	case l.do.active || !l.wait.IsZero():
+	case l.underDo() || !l.wait.IsZero():
 		err = k.applyLimits(read, write)
 	case !write:
 		err = k.nc.SetReadDeadline(t)
@@ -72,11 +75,11 @@ func (k *core) makeLimits() *limits {
 func (k *core) applyLimits(read, write bool) error {
 	l := k.limits
 	rd, wd := earliest(l.read, l.wait), l.write
-	if l.do.active {
+	if l.underDo() {
 		rd, wd = earliest(rd, l.do.deadline), earliest(wd, l.do.deadline)
-	}
-	if l.do.active && l.do.interrupted {
-		rd, wd = longAgo, longAgo
+		if l.do.interrupted {
+			rd, wd = longAgo, longAgo
+		}
 	}
 	switch {
 	case read && write && rd.Equal(wd):
@@ -126,7 +129,7 @@ func (k *core) writeTimedOut() bool {
 
 // passed reports whether the context's limit or the given one has passed.
 func (l *limits) passed(own time.Time) bool {
-	if l.do.active {
+	if l.underDo() {
 		if l.do.interrupted {
 			return true
 		}

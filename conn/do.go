@@ -6,7 +6,7 @@ import (
 )
 
 // doState is what Do keeps on a connection. It is guarded by core.mu, but for
-// the two fields that the first Do makes and none changes.
+// the two fields that never change.
 type doState struct {
 	interrupt func()        // for context.AfterFunc
 	fired     chan struct{} // gets one token from each interrupt
@@ -55,10 +55,11 @@ func (c *Conn) beginDo(deadline time.Time) error {
 	if !c.live(k) {
 		return handleError("do", k)
 	}
-	d := &k.makeLimits().do
-	if d.interrupt == nil {
-		d.interrupt, d.fired = k.interrupt, make(chan struct{}, 1)
+	l := k.makeLimits()
+	if l.do == nil {
+		l.do = &doState{interrupt: k.interrupt, fired: make(chan struct{}, 1)}
 	}
+	d := l.do
 	if d.active {
 		return &Error{Op: "do", Addr: k.nc.RemoteAddr(), Err: ErrBusy, safe: true}
 	}
@@ -82,7 +83,7 @@ func (k *core) runDo(ctx context.Context, f func() error) error {
 }
 
 func (k *core) endDo(stop func() bool) {
-	d := &k.limits.do
+	d := k.limits.do
 	if !stop() {
 		<-d.fired
 	}
@@ -98,7 +99,7 @@ func (k *core) endDo(stop func() bool) {
 // interrupt makes the I/O in progress, and any that f still begins, time out.
 func (k *core) interrupt() {
 	k.mu.Lock()
-	d := &k.limits.do
+	d := k.limits.do
 	d.interrupted = true
 	_ = k.applyLimits(true, true)
 	k.mu.Unlock()

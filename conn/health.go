@@ -74,7 +74,7 @@ func (c *Conn) whyNotReusable(k *core) error {
 		return net.ErrClosed
 	case k.err.Load() != nil:
 		return k.err.Load().public()
-	case k.limits != nil && k.limits.do.active:
+	case k.limits.underDo():
 		return ErrBusy
 	case !k.empty():
 		return ErrUnread
