@@ -1,0 +1,265 @@
+package gtcp_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp"
+	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/internal/faultproxy"
+	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
+	"github.com/seed-99d6a01a/gtcp/retry"
+	"github.com/seed-99d6a01a/gtcp/server"
+)
+
+const (
+	soakCallers = 48
+	soakTimeout = 300 * time.Millisecond // of a call
+	soakHang    = 20 * time.Second       // beyond its timeout
+)
+
+// soak calls a server through a proxy that breaks connections, with a server
+// that is restarted and callers that give up, and checks each reply.
+type soak struct {
+	client     *gtcp.Client
+	proxy      *faultproxy.Proxy
+	executions ledger
+	ids        atomic.Uint64
+
+	calls, replies, failures, unwritten, cancelled, restarts, mismatches, hangs atomic.Uint64
+}
+
+// TestClientSoak runs for a second, or for as long as GTCP_SOAK says; then,
+// with -v, it prints what happened.
+func TestClientSoak(t *testing.T) {
+	d := time.Second
+	if long := os.Getenv("GTCP_SOAK"); long != "" {
+		var err error
+		d, err = time.ParseDuration(long)
+		require.NoError(t, err)
+	}
+	warm, err := net.Listen("tcp", "127.0.0.1:0") // opens the runtime's poller
+	require.NoError(t, err)
+	require.NoError(t, warm.Close())
+	goroutines, files := runtime.NumGoroutine(), openFiles()
+	eachMode(t, func(t *testing.T, shared bool) { newSoak(t, shared).run(t, d/2) })
+	begun := time.Now()
+	for runtime.NumGoroutine() > goroutines || openFiles() > files {
+		if time.Since(begun) > soakHang {
+			t.Error("goroutines or files are left")
+			break
+		}
+		runtime.Gosched()
+	}
+	t.Logf("at the start and now: goroutines %d, %d; files %d, %d",
+		goroutines, runtime.NumGoroutine(), files, openFiles())
+}
+
+func newSoak(t *testing.T, shared bool) *soak {
+	s := &soak{}
+	proxy, err := faultproxy.New("127.0.0.1:0", faultproxy.Random(rand.Uint64(), faultproxy.Rates{
+		Refuse: 0.03, Truncate: 0.3, HalfClose: 0.2, Reset: 0.4, Stall: 0.03,
+		Split: 0.1, Delay: 0.1, MaxBytes: 256 << 10,
+	}))
+	require.NoError(t, err)
+	s.proxy = proxy
+	s.client = gtcp.NewClient(proxy.Addr(), gtcp.ClientConfig{
+		Shared: shared,
+		Retry:  retry.Policy{MaxAttempts: 4, Backoff: retry.Constant(time.Millisecond)},
+		Pool:   pool.Config{Max: soakCallers / 2, DialBackoff: pool.DialBackoff{Min: time.Millisecond, Max: 10 * time.Millisecond}},
+		Pipeline: pipeline.Config{
+			Conns: 2, MaxInFlight: soakCallers / 2, StallTimeout: soakTimeout,
+			DialBackoff: pipeline.DialBackoff{Max: 20 * time.Millisecond},
+		},
+	})
+	return s
+}
+
+func (s *soak) run(t *testing.T, d time.Duration) {
+	stop := make(chan struct{})
+	var servers, callers sync.WaitGroup
+	servers.Go(func() { s.serve(t, stop) })
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	for range soakCallers {
+		callers.Go(func() {
+			for ctx.Err() == nil {
+				s.call()
+			}
+		})
+	}
+	callers.Wait()
+	require.NoError(t, s.client.Close(context.Background()))
+	close(stop)
+	servers.Wait()
+	require.NoError(t, s.proxy.Close())
+
+	t.Logf("calls %d: replies %d, failures %d (of those nothing written %d), cancelled %d; server restarts %d",
+		s.calls.Load(), s.replies.Load(), s.failures.Load(), s.unwritten.Load(), s.cancelled.Load(), s.restarts.Load())
+	c := s.proxy.Counts()
+	t.Logf("faults %d, splits %d, delays %d: %+v", c.Faults(), c.Splits, c.Delays, c)
+	doubles, phantoms, twice := s.executions.audit()
+	t.Logf("mismatches %d, hangs %d, double executions %d (of idempotent requests %d), executions of requests not written %d",
+		s.mismatches.Load(), s.hangs.Load(), doubles, twice, phantoms)
+	require.NotZero(t, s.replies.Load())
+	require.NotZero(t, c.Faults())
+	require.Zero(t, s.mismatches.Load())
+	require.Zero(t, s.hangs.Load())
+	require.Zero(t, doubles)
+	require.Zero(t, phantoms)
+}
+
+// serve runs one server after another until stop.
+func (s *soak) serve(t *testing.T, stop chan struct{}) {
+	for ended := false; !ended; s.restarts.Add(1) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		srv := &server.Server{
+			Handler: server.Frames(framing.Format{}, s.handle),
+			Logger:  slog.New(slog.NewTextHandler(io.Discard, nil)),
+		}
+		done := make(chan error, 1)
+		go func() { done <- srv.Serve(l) }()
+		s.proxy.SetTarget(l.Addr().String())
+		select {
+		case <-stop:
+			ended = true
+		case <-time.After(time.Duration(rand.IntN(1000)) * time.Millisecond):
+		}
+		_ = srv.Close()
+		<-done
+	}
+}
+
+// handle answers with what only this request's answer can be, and counts it.
+func (s *soak) handle(_ context.Context, req []byte) ([]byte, error) {
+	if len(req) < 8 {
+		return nil, fmt.Errorf("request of %d bytes", len(req))
+	}
+	s.executions.of(binary.BigEndian.Uint64(req)).Add(1)
+	return soakReply(nil, req), nil
+}
+
+func soakReply(dst, req []byte) []byte {
+	dst = append(dst, req[:8]...)
+	return binary.BigEndian.AppendUint32(dst, crc32.ChecksumIEEE(req))
+}
+
+func (s *soak) call() {
+	id := s.ids.Add(1)
+	req := make([]byte, 8+rand.IntN(56))
+	if rand.IntN(50) == 0 {
+		req = make([]byte, 8+rand.IntN(20_000))
+	}
+	binary.BigEndian.PutUint64(req, id)
+	ctx, cancel := context.WithTimeout(context.Background(), soakTimeout)
+	defer cancel()
+	if rand.IntN(10) == 0 {
+		timer := time.AfterFunc(time.Duration(rand.IntN(3000))*time.Microsecond, cancel)
+		defer timer.Stop()
+	}
+	idempotent := rand.IntN(4) == 0
+	begun := time.Now()
+	reply, err := s.client.CallWith(ctx, nil, req, gtcp.CallOptions{Idempotent: idempotent})
+	s.calls.Add(1)
+	if time.Since(begun) > soakTimeout+soakHang {
+		s.hangs.Add(1)
+	}
+	entry := s.executions.of(id)
+	if idempotent {
+		entry.Or(declaredIdempotent)
+	}
+	if err == nil {
+		s.replies.Add(1)
+		if string(reply) != string(soakReply(nil, req)) || entry.Load()&executed == 0 {
+			s.mismatches.Add(1)
+		}
+		return
+	}
+	s.failures.Add(1)
+	if errors.Is(err, context.Canceled) {
+		s.cancelled.Add(1)
+	}
+	if !idempotent && retry.SafeToRetry(err) {
+		s.unwritten.Add(1)
+		entry.Or(saidUnwritten)
+	}
+}
+
+// ledger counts how often each request was executed.
+type ledger struct {
+	mu     sync.RWMutex
+	chunks [][]atomic.Uint32
+}
+
+// What an entry of a ledger holds: the number of executions, and two marks.
+const (
+	executed           = 1<<16 - 1
+	declaredIdempotent = 1 << 16
+	saidUnwritten      = 1 << 17
+
+	ledgerChunk = 1 << 16
+)
+
+// of returns the entry of a request; ids are given out in order.
+func (l *ledger) of(id uint64) *atomic.Uint32 {
+	i, j := int(id/ledgerChunk), int(id%ledgerChunk)
+	l.mu.RLock()
+	if i < len(l.chunks) {
+		defer l.mu.RUnlock()
+		return &l.chunks[i][j]
+	}
+	l.mu.RUnlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i >= len(l.chunks) {
+		l.chunks = append(l.chunks, make([]atomic.Uint32, ledgerChunk))
+	}
+	return &l.chunks[i][j]
+}
+
+// audit counts the requests executed twice without leave, those executed
+// though their calls said that nothing was written, and those executed twice
+// with leave. It is for the end, when nothing executes any more.
+func (l *ledger) audit() (doubles, phantoms, twice int) {
+	for _, chunk := range l.chunks {
+		for i := range chunk {
+			v := chunk[i].Load()
+			switch n := v & executed; {
+			case v&saidUnwritten != 0 && n > 0:
+				phantoms++
+			case n > 1 && v&declaredIdempotent != 0:
+				twice++
+			case n > 1:
+				doubles++
+			}
+		}
+	}
+	return doubles, phantoms, twice
+}
+
+// openFiles is the number of files the process has open, 0 where it is not
+// known.
+func openFiles() int {
+	entries, _ := os.ReadDir("/proc/self/fd")
+	return len(entries)
+}
