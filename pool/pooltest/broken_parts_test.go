@@ -153,6 +153,16 @@ func (p greedyPool) Sweep(keep func(*resource) bool) {
 	}
 }
 
+// stiffPool does not change its maximum.
+type stiffPool struct{ pool }
+
+func (stiffPool) Resize(int) error { return nil }
+
+// coldPool does not warm.
+type coldPool struct{ pool }
+
+func (coldPool) Warm(context.Context, int) error { return nil }
+
 // latePool declares what it does not do.
 type latePool struct{ pool }
 

@@ -3,6 +3,7 @@ package pooltest_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"os"
 	"os/exec"
 	"regexp"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
@@ -127,15 +129,29 @@ var wrongs = []wrong{
 	around("return waits for close", waitForClose, "10 a slow close"),
 	around("last in, first served", lastFirst, "04 first come"),
 	around("newcomers overtake", overtaking, "04 no overtaking"),
-	around("one lock for all", oneLock, "locks"),
+	around("one lock for all", oneLock, "locks", "11 a return beats the dial"),
+	around("a maximum where none is set", func(_ *factory, l *backend.Limits) func(pool) pool {
+		if l.Unbounded() {
+			l.Max = 50
+		}
+		return nil
+	}, "01 no max"),
 
+	{"open refuses nothing", []string{"arguments"}, func(f factory, l backend.Limits) (pool, error) {
+		if f.New == nil || f.Close == nil || l.DialTimeout < 0 {
+			f, l = factory{New: func(context.Context) (*resource, error) { return nil, nil }, Close: func(*resource) {}}, backend.Limits{}
+		}
+		return slotpool.Open(f, l)
+	}},
 	wrapping("clear does nothing", func(b pool) pool { return deafPool{b} }, "08 clear idle", "08 clear lent", "model"),
 	wrapping("hands to the dead", func(b pool) pool { return deadPool{b} }, "05 context ended before"),
 	wrapping("stale returns accepted", func(b pool) pool { return trustingPool{b} }, "06 return twice", "stress"),
 	wrapping("close without patience", func(b pool) pool { return rudePool{b} }, "09 close drains"),
 	wrapping("close leaves a goroutine", func(b pool) pool { return leakyPool{b} }, "09 close closes all"),
+	wrapping("resize does nothing", func(b pool) pool { return stiffPool{b} }, "resize", "resize while dialing"),
+	wrapping("warm does nothing", func(b pool) pool { return coldPool{b} }, "warm", "warm fails"),
 	wrapping("sweep borrows all", func(b pool) pool { return greedyPool{b} }, "sweep borrows one"),
-	{"late binding declared in vain", []string{"11 a return beats the dial"}, func(f factory, l backend.Limits) (pool, error) {
+	{"late binding declared in vain", []string{"11 a return beats the dial", "11 in turn while dialing"}, func(f factory, l backend.Limits) (pool, error) {
 		b, err := openChan(f, l)
 		return latePool{b}, err
 	}},
@@ -143,8 +159,25 @@ var wrongs = []wrong{
 
 const brokenEnv = "POOLTEST_TEST_BROKEN"
 
-// TestBroken runs the suite on each, in a process of its own, for a broken
-// backend may well end it.
+// suiteOn runs a subtest of the suite on a broken backend, in a process of its
+// own, for a broken backend may well end it.
+func suiteOn(t *testing.T, w wrong, subtest string, env ...string) (output string, err error) {
+	t.Helper()
+	name := strings.ReplaceAll(subtest, " ", "_")
+	cmd := exec.Command(os.Args[0], "-test.v", "-test.count=1", "-test.timeout=1m",
+		"-test.run=^TestSuiteOnBroken$/^"+regexp.QuoteMeta(name))
+	if dir := flag.Lookup("test.gocoverdir"); testing.CoverMode() != "" && dir.Value.String() != "" {
+		cmd.Args = append(cmd.Args, "-test.gocoverdir="+dir.Value.String()) // it counts, too
+	}
+	cmd.Env = append(os.Environ(), brokenEnv+"="+w.name, "POOLTEST_STALL=3s", "POOLTEST_STRESS=")
+	cmd.Env = append(cmd.Env, env...)
+	out, err := cmd.CombinedOutput()
+	if !strings.Contains(string(out), "=== RUN   TestSuiteOnBroken/"+name) {
+		t.Fatalf("there is no subtest %q: %v\n%s", subtest, err, out)
+	}
+	return string(out), err
+}
+
 func TestBroken(t *testing.T) {
 	if os.Getenv(brokenEnv) != "" {
 		t.Skip("this is the other process")
@@ -153,19 +186,35 @@ func TestBroken(t *testing.T) {
 		for _, c := range w.cases {
 			t.Run(w.name+"/"+c, func(t *testing.T) {
 				t.Parallel()
-				name := strings.ReplaceAll(c, " ", "_")
-				cmd := exec.Command(os.Args[0], "-test.v", "-test.count=1", "-test.timeout=1m",
-					"-test.run=^TestSuiteOnBroken$/^"+regexp.QuoteMeta(name))
-				cmd.Env = append(os.Environ(), brokenEnv+"="+w.name, "POOLTEST_STALL=5s", "POOLTEST_STRESS=")
-				out, err := cmd.CombinedOutput()
-				if !strings.Contains(string(out), "=== RUN   TestSuiteOnBroken/"+name) {
-					t.Fatalf("there is no subtest %q: %v\n%s", c, err, out)
-				}
-				if err == nil {
+				if out, err := suiteOn(t, w, c); err == nil {
 					t.Errorf("the suite does not notice:\n%s", out)
 				}
 			})
 		}
+	}
+}
+
+// TestSeed sees that a failure of the model can be had again.
+func TestSeed(t *testing.T) {
+	if os.Getenv(brokenEnv) != "" {
+		t.Skip("this is the other process")
+	}
+	w := flawed("room lost to errors")
+	story := regexp.MustCompile(`the last operations: .*`)
+	first, err := suiteOn(t, w, "model")
+	require.Error(t, err)
+	seed := regexp.MustCompile(`POOLTEST_SEED=\d+`).FindString(first)
+	require.NotEmpty(t, seed, first)
+	require.NotEmpty(t, story.FindString(first), first)
+	for range 3 {
+		again, err := suiteOn(t, w, "model", seed)
+		require.Error(t, err)
+		require.Equal(t, story.FindString(first), story.FindString(again))
+	}
+	for _, env := range []string{"POOLTEST_SEED=x", "POOLTEST_STALL=x"} {
+		out, err := suiteOn(t, w, "model", env)
+		require.Error(t, err)
+		require.Contains(t, out, env[:len(env)-2]+": ")
 	}
 }
 

@@ -28,9 +28,5 @@ import (
 // Open is a [backend.Open]. The backend it returns is also a
 // [backend.Resizer] and a [backend.LateBinder].
 func Open[T any](f backend.Factory[T], l backend.Limits) (backend.Backend[T], error) {
-	s, err := newStore[T]()
-	if err != nil {
-		return nil, err
-	}
-	return engine.Open(f, l, s)
+	return engine.Open(f, l, newStore[T]())
 }

@@ -2,8 +2,6 @@ package puddlepool
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -42,23 +40,23 @@ type resource[T any] struct {
 	removed bool
 }
 
-func newStore[T any]() (*store[T], error) {
+func newStore[T any]() *store[T] {
 	s := &store[T]{sweeping: make(chan struct{}, 1)}
 	p, err := puddle.NewPool(&puddle.Config[*engine.Entry[T]]{
-		Constructor: func(context.Context) (*engine.Entry[T], error) {
-			if s.newborn == nil {
-				return nil, errors.New("bug: puddle constructs on its own")
-			}
-			return s.newborn, nil
-		},
-		Destructor: func(*engine.Entry[T]) { panic("bug: puddle destroys on its own") },
-		MaxSize:    math.MaxInt32, // the engine holds the maximum
+		Constructor: func(context.Context) (*engine.Entry[T], error) { return s.newborn, nil },
+		Destructor:  nil,           // not called: see Remove
+		MaxSize:     math.MaxInt32, // the engine holds the maximum
 	})
-	if err != nil {
-		return nil, fmt.Errorf("puddlepool: %w", err)
-	}
+	must(err)
 	s.puddle = p
-	return s, nil
+	return s
+}
+
+// must panics with an error that puddle cannot return.
+func must(err error) {
+	if err != nil {
+		panic("bug: a puddle that is never closed, empty or full says: " + err.Error())
+	}
 }
 
 // Add implements engine.Store.
@@ -66,16 +64,9 @@ func (s *store[T]) Add(e *engine.Entry[T]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.newborn = e
-	err := s.puddle.CreateResource(context.Background())
+	must(s.puddle.CreateResource(context.Background()))
 	s.newborn = nil
-	if err != nil {
-		panic("bug: puddle refuses a resource: " + err.Error())
-	}
-	res := s.take() // the last in is the first out
-	if res.Value() != e {
-		panic("bug: puddle is not last in, first out")
-	}
-	e.Ref = &resource[T]{res: res}
+	e.Ref = &resource[T]{res: s.take()} // the last in is the first out
 }
 
 // Remove implements engine.Store.
@@ -107,9 +98,7 @@ func (s *store[T]) Claim() *engine.Entry[T] {
 // take acquires from the puddle what is known to be idle there. mu is held.
 func (s *store[T]) take() *puddle.Resource[*engine.Entry[T]] {
 	res, err := s.puddle.Acquire(context.Background())
-	if err != nil {
-		panic("bug: puddle has lost a resource: " + err.Error())
-	}
+	must(err)
 	return res
 }
 
