@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"runtime"
+	"runtime/debug"
+	"sync"
 	"testing"
 	"time"
 
@@ -128,5 +130,66 @@ func TestIdleConnectionHoldsNoBuffer(t *testing.T) {
 	}
 	for range parked {
 		require.Error(t, <-done)
+	}
+}
+
+// A goroutine that has echoed a message and waits for the next still has the
+// stack it started with. It is compared with goroutines that do nothing, for
+// the runtime chooses the size at the start.
+func TestParkedReaderKeepsItsFirstStack(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector needs stack of its own")
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // which adapts that size
+	const n = 256
+	stacks := func() int64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.StackInuse)
+	}
+	var running sync.WaitGroup
+	stop := make(chan struct{})
+	before := stacks()
+	for range n {
+		running.Go(func() { <-stop })
+	}
+	idle := stacks() - before
+
+	conns, reply := make([]*conn.Conn, n), make([]byte, 4)
+	for i := range conns {
+		c, peer := tcpPair(t)
+		conns[i] = c
+		send(t, peer, "ping")
+		if i == 0 {
+			before = stacks() // this goroutine's own has grown by now
+		}
+		running.Go(func() { echoMessages(c) })
+		_, err := io.ReadFull(peer, reply)
+		require.NoError(t, err)
+		eventually(t, conn.ErrBusy, c.Reusable)
+	}
+	parked := stacks() - before
+	require.Less(t, float64(parked), 1.5*float64(max(idle, n*2048)))
+
+	close(stop)
+	for _, c := range conns {
+		require.NoError(t, c.Close())
+	}
+	running.Wait()
+}
+
+// echoMessages is a frame loop in miniature, for messages of four bytes.
+func echoMessages(c *conn.Conn) {
+	for {
+		p, err := c.Peek(4)
+		if err != nil {
+			return
+		}
+		if _, err := c.Write(p); err != nil {
+			return
+		}
+		if _, err := c.Discard(4); err != nil {
+			return
+		}
 	}
 }

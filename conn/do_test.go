@@ -92,6 +92,13 @@ func TestDoWithAContextThatHasEnded(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.EqualError(t, err, "conn: do "+c.RemoteAddr().String()+": context canceled")
 	requireSafe(t, true, err)
+
+	expired, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	err = c.Do(expired, func() error { panic("not to be called") })
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	requireTimeout(t, err)
+	requireSafe(t, true, err)
 	require.NoError(t, c.Reusable())
 }
 

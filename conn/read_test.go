@@ -102,6 +102,41 @@ func TestReadFullSaysHowTheStreamEnded(t *testing.T) {
 	}
 }
 
+// Wherever the stream ends, every read gives what came before the end, and a
+// bare io.EOF.
+func TestEndAtEveryOffset(t *testing.T) {
+	const text = "01234567\r\n"
+	reads := map[string]func(c *conn.Conn) (string, error){
+		"ReadUntil": func(c *conn.Conn) (string, error) {
+			p, err := c.ReadUntil(nil, []byte("\r\n"), 0)
+			return string(p), err
+		},
+		"Peek": func(c *conn.Conn) (string, error) { p, err := c.Peek(len(text)); return string(p), err },
+		"Discard": func(c *conn.Conn) (string, error) {
+			n, err := c.Discard(len(text))
+			return text[:n], err
+		},
+		"ReadAvailable": func(c *conn.Conn) (string, error) {
+			p, err := c.ReadAvailable(nil, 0, time.Hour)
+			return string(p), err
+		},
+	}
+	for name, read := range reads {
+		t.Run(name, func(t *testing.T) {
+			for _, tr := range transports {
+				for cut := range len(text) {
+					c, peer := tr.pair(t)
+					send(t, peer, text[:cut])
+					halfClose(t, peer)
+					got, err := read(c)
+					require.True(t, err == io.EOF, "%s cut at %d: %v", tr.name, cut, err)
+					require.Equal(t, text[:cut], got)
+				}
+			}
+		})
+	}
+}
+
 // A timeout at any offset loses nothing: what came is returned or stays, and
 // the read goes on.
 func TestTimeoutAtEveryOffset(t *testing.T) {
