@@ -74,9 +74,12 @@ type Config struct {
 	// ProbeAfter is how long a connection must have been idle to be probed
 	// when it is taken out. One that has been closed by its peer, or that
 	// has unread bytes, is then replaced within the same Get. Zero is
-	// always: a probe costs about half a microsecond, a few percent of the
-	// fastest round trip. Negative is never: a connection that its peer has
-	// closed is lent, and its next read says io.EOF.
+	// always: a probe is one system call that takes about half a
+	// microsecond, a few percent of the fastest round trip. (Where there is
+	// no socket to ask, a probe waits a millisecond instead: set a threshold
+	// for such connections. On systems other than Unix that is so for all,
+	// and there zero is one second.) Negative is never: a connection that
+	// its peer has closed is lent, and its next read says io.EOF.
 	//
 	// Unless it is zero, a connection that has moved bytes is also looked at
 	// when it comes back, and closed if an answer nobody read is waiting in

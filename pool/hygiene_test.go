@@ -16,65 +16,67 @@ import (
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
 
+// loans are what borrowers do with a connection, and what becomes of it.
+var loans = []struct {
+	name  string
+	spoil func(t *testing.T, c *pool.Conn)
+	count func(pool.Evictions) uint64 // nil: it is kept
+}{
+	{"unused", func(*testing.T, *pool.Conn) {}, nil},
+	{"used well", func(t *testing.T, c *pool.Conn) { roundTrip(t, c) }, nil},
+	{"deadline set and cleared", func(t *testing.T, c *pool.Conn) {
+		require.NoError(t, c.SetDeadline(time.Now().Add(time.Hour)))
+		roundTrip(t, c)
+		require.NoError(t, c.SetDeadline(time.Time{}))
+	}, nil},
+	{"context deadline", func(t *testing.T, c *pool.Conn) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		require.NoError(t, c.Do(ctx, func() error { roundTrip(t, c); return nil }))
+	}, nil},
+	{"read timed out", func(t *testing.T, c *pool.Conn) {
+		require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Second)))
+		_, err := c.Read(make([]byte, 1))
+		require.ErrorAs(t, err, new(net.Error))
+		require.NoError(t, c.SetReadDeadline(time.Time{}))
+	}, func(e pool.Evictions) uint64 { return e.Unfit }},
+	{"deadline left", func(t *testing.T, c *pool.Conn) {
+		require.NoError(t, c.SetWriteDeadline(time.Now().Add(time.Hour)))
+	}, func(e pool.Evictions) uint64 { return e.Unfit }},
+	{"message half done", func(t *testing.T, c *pool.Conn) { c.SetMidMessage(true) },
+		func(e pool.Evictions) uint64 { return e.Unfit }},
+	{"half closed", func(t *testing.T, c *pool.Conn) { require.NoError(t, c.CloseWrite()) },
+		func(e pool.Evictions) uint64 { return e.Unfit }},
+	{"unread in the buffer", func(t *testing.T, c *pool.Conn) {
+		_, err := c.Write([]byte("ab"))
+		require.NoError(t, err)
+		_, err = c.Peek(2)
+		require.NoError(t, err)
+		_, err = c.Conn.Discard(1)
+		require.NoError(t, err)
+	}, func(e pool.Evictions) uint64 { return e.Dirty }},
+	{"end of stream read", func(t *testing.T, c *pool.Conn) {
+		_, err := c.Write([]byte{quit})
+		require.NoError(t, err)
+		_, err = c.Read(make([]byte, 1))
+		require.Equal(t, io.EOF, err)
+	}, func(e pool.Evictions) uint64 { return e.Broken }},
+	{"closed below", func(t *testing.T, c *pool.Conn) { require.NoError(t, c.Conn.Close()) },
+		func(e pool.Evictions) uint64 { return e.Broken }},
+	{"handed elsewhere", func(t *testing.T, c *pool.Conn) {
+		var own conn.Conn
+		require.NoError(t, c.Handoff(&own))
+		t.Cleanup(func() { _ = own.Close() })
+		roundTrip(t, &own)
+	}, func(e pool.Evictions) uint64 { return e.Broken }},
+	{"evicted", func(t *testing.T, c *pool.Conn) { c.Evict() },
+		func(e pool.Evictions) uint64 { return e.Discarded }},
+}
+
 // TestCloseByHealth shows what Close makes of a connection in every state, and
 // that the next borrower never has one that was touched.
 func TestCloseByHealth(t *testing.T) {
-	cases := []struct {
-		name  string
-		spoil func(t *testing.T, c *pool.Conn)
-		count func(pool.Evictions) uint64 // nil: it is kept
-	}{
-		{"unused", func(*testing.T, *pool.Conn) {}, nil},
-		{"used well", func(t *testing.T, c *pool.Conn) { roundTrip(t, c) }, nil},
-		{"deadline set and cleared", func(t *testing.T, c *pool.Conn) {
-			require.NoError(t, c.SetDeadline(time.Now().Add(time.Hour)))
-			roundTrip(t, c)
-			require.NoError(t, c.SetDeadline(time.Time{}))
-		}, nil},
-		{"context deadline", func(t *testing.T, c *pool.Conn) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-			defer cancel()
-			require.NoError(t, c.Do(ctx, func() error { roundTrip(t, c); return nil }))
-		}, nil},
-		{"read timed out", func(t *testing.T, c *pool.Conn) {
-			require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Second)))
-			_, err := c.Read(make([]byte, 1))
-			require.ErrorAs(t, err, new(net.Error))
-			require.NoError(t, c.SetReadDeadline(time.Time{}))
-		}, func(e pool.Evictions) uint64 { return e.Unfit }},
-		{"deadline left", func(t *testing.T, c *pool.Conn) {
-			require.NoError(t, c.SetWriteDeadline(time.Now().Add(time.Hour)))
-		}, func(e pool.Evictions) uint64 { return e.Unfit }},
-		{"message half done", func(t *testing.T, c *pool.Conn) { c.SetMidMessage(true) },
-			func(e pool.Evictions) uint64 { return e.Unfit }},
-		{"half closed", func(t *testing.T, c *pool.Conn) { require.NoError(t, c.CloseWrite()) },
-			func(e pool.Evictions) uint64 { return e.Unfit }},
-		{"unread in the buffer", func(t *testing.T, c *pool.Conn) {
-			_, err := c.Write([]byte("ab"))
-			require.NoError(t, err)
-			_, err = c.Peek(2)
-			require.NoError(t, err)
-			_, err = c.Conn.Discard(1)
-			require.NoError(t, err)
-		}, func(e pool.Evictions) uint64 { return e.Dirty }},
-		{"end of stream read", func(t *testing.T, c *pool.Conn) {
-			_, err := c.Write([]byte{quit})
-			require.NoError(t, err)
-			_, err = c.Read(make([]byte, 1))
-			require.Equal(t, io.EOF, err)
-		}, func(e pool.Evictions) uint64 { return e.Broken }},
-		{"closed below", func(t *testing.T, c *pool.Conn) { require.NoError(t, c.Conn.Close()) },
-			func(e pool.Evictions) uint64 { return e.Broken }},
-		{"handed elsewhere", func(t *testing.T, c *pool.Conn) {
-			var own conn.Conn
-			require.NoError(t, c.Handoff(&own))
-			t.Cleanup(func() { _ = own.Close() })
-			roundTrip(t, &own)
-		}, func(e pool.Evictions) uint64 { return e.Broken }},
-		{"evicted", func(t *testing.T, c *pool.Conn) { c.Evict() },
-			func(e pool.Evictions) uint64 { return e.Discarded }},
-	}
-	for _, tc := range cases {
+	for _, tc := range loans {
 		t.Run(tc.name, func(t *testing.T) {
 			inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 				s := newMemServer(echo)

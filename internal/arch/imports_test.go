@@ -48,7 +48,7 @@ var rules = []rule{
 		reason: "a backend like any other"},
 	{pkg: "pool/pooltest", may: []string{"pool/backend", "testing", "testing/synctest"}, tests: []string{"pool/puddlepool", "pool/slotpool", "pool/engine"},
 		reason: "the public suite: the only production importer of testing, and testify does not reach its users"},
-	{pkg: "pool", may: []string{"conn", "pool/backend", "pool/puddlepool"}, tests: []string{"pool/slotpool", "pool/pooltest", "framing"},
+	{pkg: "pool", may: []string{"conn", "pool/backend", "pool/puddlepool"}, tests: []string{"pool/slotpool", "pool/pooltest", "framing", "examples/custompool"},
 		reason: "the frontend and its default backend"},
 	{pkg: "pool/pipeline", may: []string{"conn", "framing"}, tests: []string{"server"}, reason: "its own connections, no pool"},
 	{pkg: "server", may: []string{"conn", "framing"}, reason: "the accepting side"},
