@@ -129,7 +129,7 @@ var wrongs = []wrong{
 	around("return waits for close", waitForClose, "10 a slow close"),
 	around("last in, first served", lastFirst, "04 first come"),
 	around("newcomers overtake", overtaking, "04 no overtaking"),
-	around("one lock for all", oneLock, "locks", "11 a return beats the dial"),
+	around("one lock for all", oneLock, "locks", "scenario failover"),
 	around("a maximum where none is set", func(_ *factory, l *backend.Limits) func(pool) pool {
 		if l.Unbounded() {
 			l.Max = 50
