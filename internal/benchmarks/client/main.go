@@ -1,0 +1,115 @@
+// Command client compares the ways of many callers to one server: gtcp's
+// PoolConn, the Client with a connection per call, the Client and the bare
+// pipeline with shared connections, and what the pipeline could at best be: two
+// goroutines, 64 KiB buffers and channels, with no cancellation, no limits and
+// no second connection. All call the same server, in this process.
+package main
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/compare"
+)
+
+const payload = 64
+
+func main() {
+	compare.Main(compare.Settings{Rounds: 31, Length: 100 * time.Millisecond}, func(p *compare.Program) error {
+		addr, err := serve()
+		if err != nil {
+			return err
+		}
+		for _, run := range []func(*compare.Program, string) error{crowd, lone, exclusive, latency} {
+			if err := run(p, addr); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// crowd is issue 6's first figure.
+func crowd(p *compare.Program, addr string) error {
+	return p.Compare(compare.Comparison{
+		Title:  "256 callers, request and reply of 64 bytes",
+		Bases:  []string{"gtcp PoolConn", "floor: two goroutines and channels"},
+		Allocs: true,
+		Candidates: []compare.Candidate{
+			by(256, "gtcp PoolConn", gtcpPool(addr)),
+			by(256, "floor: two goroutines and channels", floor(addr)),
+			by(256, "pipeline, 1 connection", pipelined(addr, 1)),
+			by(256, "pipeline, 2 connections", pipelined(addr, 2)),
+			by(256, "Client, shared", client(addr, true, context.Background())),
+		},
+		Goals: []compare.Goal{
+			{Ref: "6.1", Says: "at least 8 times gtcp's PoolConn", Of: "pipeline, 1 connection",
+				To: []string{"gtcp PoolConn"}, Want: compare.AtMost(1. / 8)},
+			{Ref: "6.1", Says: "at least 0.8 of the floor", Of: "pipeline, 1 connection",
+				To: []string{"floor: two goroutines and channels"}, Want: compare.AtMost(1 / 0.8)},
+			{Ref: "6.1", Says: "allocates nothing (the runs' own goroutines apart)", Of: "pipeline, 1 connection", Allocs: true, Want: compare.AtMost(0.05)},
+		},
+	})
+}
+
+// lone is its second.
+func lone(p *compare.Program, addr string) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	return p.Compare(compare.Comparison{
+		Title:  "1 caller, request and reply of 64 bytes",
+		Allocs: true,
+		Candidates: []compare.Candidate{
+			by(1, "bare net.Conn", bare(addr)),
+			by(1, "pipeline", pipelined(addr, 1)),
+			by(1, "Client, shared", client(addr, true, context.Background())),
+			by(1, "Client, shared, context that can end", client(addr, true, ctx)),
+			by(1, "Client, exclusive", client(addr, false, context.Background())),
+			by(1, "gtcp PoolConn", gtcpPool(addr)),
+			by(1, "floor: two goroutines and channels", floor(addr)),
+		},
+		Goals: []compare.Goal{
+			{Ref: "6.2", Says: "no slower than 1.1 times a bare net.Conn", Of: "pipeline",
+				To: []string{"bare net.Conn"}, Want: compare.AtMost(1.1)},
+		},
+	})
+}
+
+// exclusive is its third.
+func exclusive(p *compare.Program, addr string) error {
+	return p.Compare(compare.Comparison{
+		Title:  "32 callers, each call with a connection of its own",
+		Allocs: true,
+		Candidates: []compare.Candidate{
+			by(32, "gtcp PoolConn", gtcpPool(addr)),
+			by(32, "Client, exclusive", client(addr, false, context.Background())),
+			by(32, "Client, exclusive, slotpool", slotClient(addr)),
+		},
+		Goals: []compare.Goal{
+			{Ref: "6.3", Says: "no slower than gtcp's PoolConn", Of: "Client, exclusive",
+				To: []string{"gtcp PoolConn"}, Want: compare.AtMost(1)},
+			{Ref: "6.3", Says: "fewer allocations than gtcp's 7", Of: "Client, exclusive", Allocs: true, Want: compare.AtMost(6)},
+		},
+	})
+}
+
+// latency is its fourth.
+func latency(p *compare.Program, addr string) error {
+	const callers = 64
+	gtcp, piped := gtcpPool(addr), pipelined(addr, 1)
+	own, shared := client(addr, false, context.Background()), client(addr, true, context.Background())
+	return p.Compare(compare.Comparison{
+		Title:   "latency at half load, " + strconv.Itoa(callers) + " callers; half of gtcp's throughput, or of one's own",
+		Columns: []string{"p99 µs", "p50 µs", "offered calls/s"},
+		Candidates: []compare.Candidate{
+			halfLoad(callers, "gtcp PoolConn", gtcp, gtcp),
+			halfLoad(callers, "Client, exclusive, gtcp's load", own, gtcp),
+			halfLoad(callers, "Client, shared, gtcp's load", shared, gtcp),
+			halfLoad(callers, "pipeline, gtcp's load", piped, gtcp),
+			halfLoad(callers, "Client, exclusive", own, own),
+			halfLoad(callers, "Client, shared", shared, shared),
+			halfLoad(callers, "pipeline", piped, piped),
+		},
+	})
+}
