@@ -2,160 +2,84 @@ package main
 
 import (
 	"bytes"
-	"encoding/binary"
-	"fmt"
+	"errors"
 	"io"
 	"net"
-	"os"
-	"strconv"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/echo"
 )
-
-const payload = 64
-
-// frame is one request on the wire.
-func frame() []byte {
-	b := binary.BigEndian.AppendUint16(nil, payload)
-	return append(b, bytes.Repeat([]byte("x"), payload)...)
-}
-
-// waitReady returns once the server at addr has answered a request.
-func waitReady(addr string) {
-	for range 200 {
-		if ready(addr) {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	must(fmt.Errorf("no server at %s", addr))
-}
-
-func ready(addr string) bool {
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		return false
-	}
-	defer c.Close()
-	if _, err := c.Write(frame()); err != nil {
-		return false
-	}
-	_, err = io.ReadFull(c, make([]byte, payload+2))
-	return err == nil
-}
 
 // echoRate is requests a second over n connections with one request in flight on
 // each. Every answer is compared.
-func echoRate(addr string, n int, length time.Duration) float64 {
+func echoRate(addr string, n int, length time.Duration) (float64, error) {
 	conns := make([]net.Conn, n)
 	for i := range conns {
-		var err error
-		conns[i], err = net.Dial("tcp", addr)
-		must(err)
-		defer conns[i].Close()
-		roundTrip(conns[i], frame(), make([]byte, payload+2))
+		c, err := echo.DialAndEcho(addr)
+		if err != nil {
+			return 0, err
+		}
+		defer c.Close()
+		conns[i] = c
 	}
-	var total atomic.Int64
+	counts, errs := make([]int, n), make([]error, n)
 	var wg sync.WaitGroup
 	start := time.Now()
-	for _, c := range conns {
+	for i, c := range conns {
 		wg.Go(func() {
-			req, resp := frame(), make([]byte, payload+2)
-			count := int64(0)
-			for ; count%16 != 0 || time.Since(start) < length; count++ {
-				roundTrip(c, req, resp)
+			req, resp := echo.Frame(), make([]byte, 2+echo.Payload)
+			count := 0 // not counts[i], which shares its cache line with others
+			for ; errs[i] == nil && (count%16 != 0 || time.Since(start) < length); count++ {
+				errs[i] = echo.RoundTrip(c, req, resp)
 			}
-			total.Add(count)
+			counts[i] = count
 		})
 	}
 	wg.Wait()
-	return float64(total.Load()) / time.Since(start).Seconds()
-}
-
-func roundTrip(c net.Conn, req, resp []byte) {
-	_, err := c.Write(req)
-	must(err)
-	_, err = io.ReadFull(c, resp)
-	must(err)
-	if !bytes.Equal(req, resp) {
-		must(fmt.Errorf("the answer is not the request"))
+	total := 0
+	for _, count := range counts {
+		total += count
 	}
+	return float64(total) / time.Since(start).Seconds(), errors.Join(errs...)
 }
 
 // pipelineRate is requests a second on one connection with about 1 MB of them
 // unanswered at any time. It ends when every byte sent has been answered.
-func pipelineRate(addr string, length time.Duration) float64 {
+func pipelineRate(addr string, length time.Duration) (float64, error) {
+	const frames = 1000 // written at once
 	c, err := net.Dial("tcp", addr)
-	must(err)
+	if err != nil {
+		return 0, err
+	}
 	defer c.Close()
-	must(c.SetDeadline(time.Now().Add(length + 10*time.Second)))
-	chunk := bytes.Repeat(frame(), 1000)
+	if err := c.SetDeadline(time.Now().Add(length + 10*time.Second)); err != nil {
+		return 0, err
+	}
+	chunk := bytes.Repeat(echo.Frame(), frames)
 	window := make(chan struct{}, 16)
+	failed := make(chan error, 1)
 	start := time.Now()
 	go func() {
+		defer close(window)
 		for time.Since(start) < length {
 			window <- struct{}{}
-			_, err := c.Write(chunk)
-			must(err)
+			if _, err := c.Write(chunk); err != nil {
+				failed <- err
+				return
+			}
 		}
-		close(window)
+		failed <- nil
 	}()
 	buf := make([]byte, len(chunk))
 	chunks := 0
 	for range window {
-		_, err := io.ReadFull(c, buf)
-		must(err)
-		if !bytes.Equal(buf, chunk) {
-			must(fmt.Errorf("the answers are not the requests"))
+		if err == nil { // else drain the window, for the writer may wait for it
+			if _, err = io.ReadFull(c, buf); err == nil {
+				err = echo.Same(chunk, buf)
+			}
 		}
 		chunks++
 	}
-	return float64(chunks*1000) / time.Since(start).Seconds()
-}
-
-// idle prints the resident bytes that n connections cost each server.
-func idle(names []string, n int) {
-	fmt.Printf("%-10s %16s %12s\n", "server", "bytes/connection", "ours / it")
-	var ours float64
-	for i, name := range names {
-		cost := idleCost(name, n)
-		if i == 0 {
-			ours = cost
-		}
-		fmt.Printf("%-10s %16.0f %12.2f\n", name, cost, ours/cost)
-	}
-}
-
-func idleCost(name string, n int) float64 {
-	s := startChild(name)
-	defer s.stop()
-	warm, err := net.Dial("tcp", s.addr)
-	must(err)
-	roundTrip(warm, frame(), make([]byte, payload+2))
-	s.collect()
-	before := rss(s.cmd.Process.Pid)
-	conns := make([]net.Conn, n)
-	for i := range conns {
-		conns[i], err = net.Dial("tcp", s.addr)
-		must(err)
-		roundTrip(conns[i], frame(), make([]byte, payload+2))
-	}
-	s.collect()
-	after := rss(s.cmd.Process.Pid)
-	for _, c := range conns {
-		_ = c.Close()
-	}
-	_ = warm.Close()
-	return float64(after-before) / float64(n)
-}
-
-// rss is the resident set of a process in bytes.
-func rss(pid int) int64 {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
-	must(err)
-	pages, err := strconv.ParseInt(strings.Fields(string(b))[1], 10, 64)
-	must(err)
-	return pages * int64(os.Getpagesize())
+	return float64(chunks*frames) / time.Since(start).Seconds(), errors.Join(err, <-failed)
 }

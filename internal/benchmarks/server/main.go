@@ -1,147 +1,75 @@
 // Command server measures the server package beside its peers, each in a process
-// of its own, on one client that turns to them in rotation so that all meet the
-// same moments of a noisy machine:
+// of its own, by one client that turns to each of them in every round:
 //
+//	go run ./server                   both that follow
 //	go run ./server -bench echo       64 connections, one 64-byte request in flight on each
 //	go run ./server -bench pipeline   one connection, as many 64-byte requests as fit
-//	go run ./server -bench idle       resident memory of 10,000 connections after one echo
 //
-// It prints the median rate of each and, of the ratios to ours round by round,
-// the least, the median and the greatest.
+// What idle connections cost a server is the matter of command idle.
 package main
 
 import (
-	"bufio"
+	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/exec"
-	"slices"
-	"strings"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/compare"
+	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/echo"
 )
 
 func main() {
-	bench := flag.String("bench", "echo", "echo, pipeline or idle")
-	rounds := flag.Int("rounds", 9, "rounds over all servers")
-	length := flag.Duration("length", 500*time.Millisecond, "of one measurement")
-	conns := flag.Int("conns", 0, "connections (0: 64 for echo, 10000 for idle)")
-	only := flag.String("only", "", "comma-separated servers (default: all that take part)")
-	serve := flag.String("serve", "", "be this server (used by the program itself)")
-	flag.Parse()
-
-	if *serve != "" {
-		beServer(*serve)
-		return
-	}
-	names := map[string][]string{
-		"echo":     {"ours", "gtcp", "netpoll", "gnet", "hand-written"},
-		"pipeline": {"ours", "gtcp", "netpoll", "netpoll-coalesced", "gnet", "hand-written"},
-		"idle":     {"ours", "gtcp", "netpoll", "gnet", "hand-written"},
-	}[*bench]
-	if *only != "" {
-		names = strings.Split(*only, ",")
-	}
-	switch *bench {
-	case "echo":
-		n := *conns
-		if n == 0 {
-			n = 64
+	echo.BeServer()
+	bench := flag.String("bench", "", "echo or pipeline (default both)")
+	conns := flag.Int("conns", 64, "connections for echo")
+	compare.Main(compare.Settings{Rounds: 15, Length: 400 * time.Millisecond}, func(p *compare.Program) error {
+		switch *bench {
+		case "":
+			return errors.Join(unpipelined(p, *conns), pipelined(p))
+		case "echo":
+			return unpipelined(p, *conns)
+		case "pipeline":
+			return pipelined(p)
 		}
-		compare(names, *rounds, func(s *child) float64 { return echoRate(s.addr, n, *length) })
-	case "pipeline":
-		compare(names, *rounds, func(s *child) float64 { return pipelineRate(s.addr, *length) })
-	case "idle":
-		n := *conns
-		if n == 0 {
-			n = 10000
+		return fmt.Errorf("there is no benchmark %q", *bench)
+	})
+}
+
+func unpipelined(p *compare.Program, conns int) error {
+	return against(p, []string{echo.Server, echo.Gtcp, echo.Netpoll, echo.Gnet, echo.Std},
+		func(addr string, length time.Duration) (float64, error) { return echoRate(addr, conns, length) },
+		compare.Comparison{
+			Title: fmt.Sprintf("One request in flight on each of %d connections", conns),
+			Goals: []compare.Goal{{Ref: "6.1", Says: "within 10 % of the best", Of: echo.Server,
+				To: []string{echo.Gtcp, echo.Netpoll, echo.Gnet}, Want: compare.AtLeast(0.9)}},
+		})
+}
+
+func pipelined(p *compare.Program) error {
+	return against(p, []string{echo.Server, echo.Gtcp, echo.Netpoll, echo.NetpollBatch, echo.Gnet, echo.Std}, pipelineRate,
+		compare.Comparison{
+			Title: "Pipelined on one connection",
+			Goals: []compare.Goal{
+				{Ref: "6.2", Says: "at least 12 times gtcp's rate", Of: echo.Server, To: []string{echo.Gtcp}, Want: compare.AtLeast(12)},
+				{Ref: "6.2", Says: "at least 0.85 of the best", Of: echo.Server,
+					To: []string{echo.NetpollBatch, echo.Gnet, echo.Std}, Want: compare.AtLeast(0.85)},
+			},
+		})
+}
+
+// against starts the servers, and compares the rates at which they answer.
+func against(p *compare.Program, servers []string, rate func(addr string, length time.Duration) (float64, error), c compare.Comparison) (err error) {
+	c.Columns = []string{"requests/s"}
+	for _, name := range servers {
+		s, startErr := echo.Start(name)
+		if startErr != nil {
+			return startErr
 		}
-		idle(names, n)
-	default:
-		fmt.Fprintf(os.Stderr, "unknown benchmark %q\n", *bench)
-		os.Exit(2)
+		defer func() { err = errors.Join(err, s.Stop()) }()
+		c.Candidates = append(c.Candidates, compare.Candidate{Name: name, Measure: func(length time.Duration) ([]float64, error) {
+			r, err := rate(s.Addr, length)
+			return []float64{r}, err
+		}})
 	}
-}
-
-// child is a server in a process of its own.
-type child struct {
-	name string
-	addr string
-	cmd  *exec.Cmd
-	in   *bufio.Writer
-	out  *bufio.Reader
-}
-
-func startChild(name string) *child {
-	cmd := exec.Command(os.Args[0], "-serve", name)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	must(err)
-	out, err := cmd.StdoutPipe()
-	must(err)
-	must(cmd.Start())
-	c := &child{name: name, cmd: cmd, in: bufio.NewWriter(in), out: bufio.NewReader(out)}
-	c.addr = c.line()
-	waitReady(c.addr)
-	return c
-}
-
-func (c *child) line() string {
-	s, err := c.out.ReadString('\n')
-	must(err)
-	return strings.TrimSpace(s)
-}
-
-// collect makes the child collect its garbage and give memory back.
-func (c *child) collect() {
-	_, err := c.in.WriteString("collect\n")
-	must(err)
-	must(c.in.Flush())
-	c.line()
-}
-
-func (c *child) stop() {
-	_ = c.cmd.Process.Kill()
-	_ = c.cmd.Wait()
-}
-
-// compare runs measure on each server in each round and prints the table.
-func compare(names []string, rounds int, measure func(*child) float64) {
-	servers := make([]*child, len(names))
-	rates := make([][]float64, len(names))
-	for i, name := range names {
-		servers[i] = startChild(name)
-		defer servers[i].stop()
-		measure(servers[i]) // warm
-	}
-	for r := range rounds {
-		for i := range servers {
-			at := (i + r) % len(servers)
-			rates[at] = append(rates[at], measure(servers[at]))
-		}
-	}
-	fmt.Printf("%-18s %12s   ours / it: min  median     max\n", "server", "requests/s")
-	for i, name := range names {
-		ratios := make([]float64, rounds)
-		for r := range rounds {
-			ratios[r] = rates[0][r] / rates[i][r]
-		}
-		fmt.Printf("%-18s %12.0f         %7.2f %7.2f %7.2f\n", name, median(rates[i]),
-			slices.Min(ratios), median(ratios), slices.Max(ratios))
-	}
-}
-
-func median(x []float64) float64 {
-	s := slices.Sorted(slices.Values(x))
-	if n := len(s); n%2 == 0 {
-		return (s[n/2-1] + s[n/2]) / 2
-	}
-	return s[len(s)/2]
-}
-
-func must(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	return p.Compare(c)
 }
