@@ -55,13 +55,13 @@ type Entry[T any] struct {
 	Ref any
 
 	value  T
-	engine *Engine[T]
-	gen    uint64 // Engine.gen when its dial began
+	engine *engine[T]
+	gen    uint64 // engine.gen when its dial began
 
 	// epoch goes up by one when a lease ends. Whoever moves it is the one
 	// who ended that lease.
 	epoch atomic.Uint64
-	gone  bool // closed or being closed; guarded by Engine.mu
+	gone  bool // closed or being closed; guarded by engine.mu
 }
 
 func (e *Entry[T]) lease() backend.Lease[T] {
@@ -69,16 +69,16 @@ func (e *Entry[T]) lease() backend.Lease[T] {
 }
 
 // dial is a call of Factory.New in progress, or one that begins again because
-// a Clear made its result useless. Its fields are guarded by Engine.mu.
+// a Clear made its result useless. Its fields are guarded by engine.mu.
 type dial[T any] struct {
-	gen    uint64          // Engine.gen when it began
+	gen    uint64          // engine.gen when it began
 	caller context.Context // whose values New sees
 	owner  *waiter[T]      // who gets its error; nil if nobody waits for it
 	report chan<- error    // of Warm: gets one value; has room for it
 }
 
-// Engine is a backend over a [Store]. Open returns one as a backend.Backend.
-type Engine[T any] struct {
+// engine is a backend over a [Store]. Open returns one as a backend.Backend.
+type engine[T any] struct {
 	factory backend.Factory[T]
 	limits  backend.Limits
 	store   Store[T]
@@ -112,9 +112,9 @@ type Engine[T any] struct {
 }
 
 var (
-	_ backend.Backend[int] = (*Engine[int])(nil)
-	_ backend.Resizer      = (*Engine[int])(nil)
-	_ backend.LateBinder   = (*Engine[int])(nil)
+	_ backend.Backend[int] = (*engine[int])(nil)
+	_ backend.Resizer      = (*engine[int])(nil)
+	_ backend.LateBinder   = (*engine[int])(nil)
 )
 
 // Open returns an engine that keeps its idle entries in store, which must be
@@ -126,7 +126,7 @@ func Open[T any](f backend.Factory[T], l backend.Limits, store Store[T]) (backen
 	if err := l.Validate(); err != nil {
 		return nil, err
 	}
-	p := &Engine[T]{
+	p := &engine[T]{
 		factory: f,
 		limits:  l,
 		store:   store,

@@ -8,7 +8,7 @@ import (
 )
 
 // Acquire implements backend.Backend.
-func (p *Engine[T]) Acquire(ctx context.Context) (backend.Lease[T], error) {
+func (p *engine[T]) Acquire(ctx context.Context) (backend.Lease[T], error) {
 	if ctx.Err() != nil {
 		return backend.Lease[T]{}, backend.Ended(ctx)
 	}
@@ -24,7 +24,7 @@ func (p *Engine[T]) Acquire(ctx context.Context) (backend.Lease[T], error) {
 }
 
 // acquireSlow waits in turn, having begun a dial if there is room.
-func (p *Engine[T]) acquireSlow(ctx context.Context) (backend.Lease[T], error) {
+func (p *engine[T]) acquireSlow(ctx context.Context) (backend.Lease[T], error) {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
@@ -61,7 +61,7 @@ func (p *Engine[T]) acquireSlow(ctx context.Context) (backend.Lease[T], error) {
 }
 
 // admitLocked reports whether another caller may wait.
-func (p *Engine[T]) admitLocked() bool {
+func (p *engine[T]) admitLocked() bool {
 	if p.limits.MaxWaiters == 0 || p.roomLocked() {
 		return true
 	}
@@ -71,7 +71,7 @@ func (p *Engine[T]) admitLocked() bool {
 
 // wait blocks until w is served or failed or ctx ends. The waiter is then
 // the caller's alone.
-func (p *Engine[T]) wait(ctx context.Context, w *waiter[T]) (*Entry[T], error) {
+func (p *engine[T]) wait(ctx context.Context, w *waiter[T]) (*Entry[T], error) {
 	select {
 	case <-w.ready:
 	case <-ctx.Done():
@@ -92,7 +92,7 @@ func (p *Engine[T]) wait(ctx context.Context, w *waiter[T]) (*Entry[T], error) {
 }
 
 // Return implements backend.Backend.
-func (p *Engine[T]) Return(l backend.Lease[T], v backend.Verdict) error {
+func (p *engine[T]) Return(l backend.Lease[T], v backend.Verdict) error {
 	e, ok := l.Handle.(*Entry[T])
 	if !ok || e == nil || e.engine != p || !e.epoch.CompareAndSwap(l.Epoch, l.Epoch+1) {
 		return backend.ErrStale
@@ -106,7 +106,7 @@ func (p *Engine[T]) Return(l backend.Lease[T], v backend.Verdict) error {
 }
 
 // release hands on, or makes idle, an entry that nobody has.
-func (p *Engine[T]) release(e *Entry[T]) {
+func (p *engine[T]) release(e *Entry[T]) {
 	if p.waiting.Load() == 0 && e.gen == p.gen.Load() && !p.excess.Load() {
 		p.store.Put(e)
 		// Published; now check for what came between.
@@ -124,7 +124,7 @@ func (p *Engine[T]) release(e *Entry[T]) {
 }
 
 // discard ends an entry that nobody has.
-func (p *Engine[T]) discard(e *Entry[T]) {
+func (p *engine[T]) discard(e *Entry[T]) {
 	p.mu.Lock()
 	p.endLocked(e)
 	p.settleLocked()
@@ -133,7 +133,7 @@ func (p *Engine[T]) discard(e *Entry[T]) {
 
 // placeLocked gives e to the first waiter, or makes it idle, or ends it if it
 // is too old or too many. Ending makes room: call settleLocked afterwards.
-func (p *Engine[T]) placeLocked(e *Entry[T]) {
+func (p *engine[T]) placeLocked(e *Entry[T]) {
 	if e.gen != p.gen.Load() || p.surplusLocked() {
 		p.endLocked(e)
 		return
@@ -148,7 +148,7 @@ func (p *Engine[T]) placeLocked(e *Entry[T]) {
 
 // settleLocked serves the waiters with what is idle, and begins dials for
 // those left as far as there is room.
-func (p *Engine[T]) settleLocked() {
+func (p *engine[T]) settleLocked() {
 	for p.queue.len > 0 {
 		e := p.claimLocked()
 		if e == nil {
@@ -168,7 +168,7 @@ func (p *Engine[T]) settleLocked() {
 }
 
 // claimLocked takes an idle entry of this generation, nil if there is none.
-func (p *Engine[T]) claimLocked() *Entry[T] {
+func (p *engine[T]) claimLocked() *Entry[T] {
 	for {
 		e := p.store.Claim()
 		if e == nil || e.gen == p.gen.Load() {
@@ -180,7 +180,7 @@ func (p *Engine[T]) claimLocked() *Entry[T] {
 
 // headLocked returns the first waiter that still wants something, having
 // told those before it whose contexts have ended.
-func (p *Engine[T]) headLocked() *waiter[T] {
+func (p *engine[T]) headLocked() *waiter[T] {
 	for w := p.queue.head; w != nil; w = p.queue.head {
 		if w.ctx.Err() == nil {
 			return w
@@ -192,17 +192,17 @@ func (p *Engine[T]) headLocked() *waiter[T] {
 }
 
 // leaveLocked takes w out of the queue.
-func (p *Engine[T]) leaveLocked(w *waiter[T]) {
+func (p *engine[T]) leaveLocked(w *waiter[T]) {
 	p.queue.unlink(w)
 	p.waiting.Store(int64(p.queue.len))
 }
 
 // roomLocked reports whether a dial may begin.
-func (p *Engine[T]) roomLocked() bool {
+func (p *engine[T]) roomLocked() bool {
 	return p.max == 0 || len(p.entries)+p.dialing < p.max
 }
 
 // surplusLocked reports whether there are more than there may be.
-func (p *Engine[T]) surplusLocked() bool {
+func (p *engine[T]) surplusLocked() bool {
 	return p.max != 0 && len(p.entries)+p.dialing > p.max
 }

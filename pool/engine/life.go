@@ -10,7 +10,7 @@ import (
 )
 
 // dialLocked begins d, whose owner is set. There must be room.
-func (p *Engine[T]) dialLocked(d *dial[T]) {
+func (p *engine[T]) dialLocked(d *dial[T]) {
 	d.gen = p.gen.Load()
 	p.dialing++
 	p.work.Add(1)
@@ -23,7 +23,7 @@ func (p *Engine[T]) dialLocked(d *dial[T]) {
 }
 
 // dialed takes the result of d.
-func (p *Engine[T]) dialed(d *dial[T], v T, err error) {
+func (p *engine[T]) dialed(d *dial[T], v T, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dialing--
@@ -55,7 +55,7 @@ func (p *Engine[T]) dialed(d *dial[T], v T, err error) {
 // inheritLocked is called when what was dialed for w goes to the head of the
 // queue: if that is another, w gets the other's dial instead, so that each has
 // one still and none is begun too many.
-func (p *Engine[T]) inheritLocked(w *waiter[T]) {
+func (p *engine[T]) inheritLocked(w *waiter[T]) {
 	head := p.headLocked()
 	if w == nil || !w.queued || head == w || head.dial == nil {
 		return
@@ -73,7 +73,7 @@ func (d *dial[T]) tell(err error) {
 }
 
 // rewarmLocked begins a dial of Warm anew.
-func (p *Engine[T]) rewarmLocked(d *dial[T]) {
+func (p *engine[T]) rewarmLocked(d *dial[T]) {
 	switch {
 	case d.report == nil:
 	case p.closed:
@@ -86,7 +86,7 @@ func (p *Engine[T]) rewarmLocked(d *dial[T]) {
 }
 
 // Warm implements backend.Backend.
-func (p *Engine[T]) Warm(ctx context.Context, n int) error {
+func (p *engine[T]) Warm(ctx context.Context, n int) error {
 	if ctx.Err() != nil {
 		return backend.Ended(ctx)
 	}
@@ -117,7 +117,7 @@ func (p *Engine[T]) Warm(ctx context.Context, n int) error {
 }
 
 // orClosed returns err, or ErrClosed if Close is likely its cause.
-func (p *Engine[T]) orClosed(err error) error {
+func (p *engine[T]) orClosed(err error) error {
 	if p.life.Err() != nil {
 		return backend.ErrClosed
 	}
@@ -125,7 +125,7 @@ func (p *Engine[T]) orClosed(err error) error {
 }
 
 // endLocked closes e, which nobody may be given any more.
-func (p *Engine[T]) endLocked(e *Entry[T]) {
+func (p *engine[T]) endLocked(e *Entry[T]) {
 	if e.gone {
 		return // Close ran out of patience with its borrower
 	}
@@ -141,7 +141,7 @@ func (p *Engine[T]) endLocked(e *Entry[T]) {
 
 // disposeLocked has v closed, by a goroutine: the mutex is held, and nobody
 // waits.
-func (p *Engine[T]) disposeLocked(v T) {
+func (p *engine[T]) disposeLocked(v T) {
 	p.work.Add(1)
 	go func() {
 		defer p.work.Done()
@@ -159,7 +159,7 @@ func (p *Engine[T]) disposeLocked(v T) {
 }
 
 // flushLocked ends all that is idle and too old or too many.
-func (p *Engine[T]) flushLocked() {
+func (p *engine[T]) flushLocked() {
 	var fresh []*Entry[T]
 	for e := p.claimLocked(); e != nil; e = p.claimLocked() {
 		if p.surplusLocked() {
@@ -174,14 +174,14 @@ func (p *Engine[T]) flushLocked() {
 }
 
 // noteExcessLocked tells Return whether it must look for a surplus.
-func (p *Engine[T]) noteExcessLocked() {
+func (p *engine[T]) noteExcessLocked() {
 	if over := p.surplusLocked(); over != p.excess.Load() {
 		p.excess.Store(over)
 	}
 }
 
 // Clear implements backend.Backend.
-func (p *Engine[T]) Clear() {
+func (p *engine[T]) Clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.gen.Add(1)
@@ -190,7 +190,7 @@ func (p *Engine[T]) Clear() {
 }
 
 // Resize implements backend.Resizer.
-func (p *Engine[T]) Resize(n int) error {
+func (p *engine[T]) Resize(n int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -204,7 +204,7 @@ func (p *Engine[T]) Resize(n int) error {
 }
 
 // Sweep implements backend.Backend.
-func (p *Engine[T]) Sweep(keep func(T) bool) {
+func (p *engine[T]) Sweep(keep func(T) bool) {
 	p.store.Sweep(func(e *Entry[T]) {
 		kept := false
 		defer func() { // even if keep panics
@@ -219,7 +219,7 @@ func (p *Engine[T]) Sweep(keep func(T) bool) {
 }
 
 // Close implements backend.Backend.
-func (p *Engine[T]) Close(ctx context.Context) error {
+func (p *engine[T]) Close(ctx context.Context) error {
 	p.shut()
 	var err error
 	select {
@@ -239,7 +239,7 @@ func (p *Engine[T]) Close(ctx context.Context) error {
 }
 
 // shut stops lending and ends what nobody has.
-func (p *Engine[T]) shut() {
+func (p *engine[T]) shut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -259,7 +259,7 @@ func (p *Engine[T]) shut() {
 }
 
 // evict ends what is still lent, and the leases with it.
-func (p *Engine[T]) evict() {
+func (p *engine[T]) evict() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for e := range p.entries {
@@ -269,7 +269,7 @@ func (p *Engine[T]) evict() {
 }
 
 // Stat implements backend.Backend.
-func (p *Engine[T]) Stat() backend.Stat {
+func (p *engine[T]) Stat() backend.Stat {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	open := len(p.entries)
@@ -287,4 +287,4 @@ func (p *Engine[T]) Stat() backend.Stat {
 }
 
 // LateBinding declares promise 11.
-func (p *Engine[T]) LateBinding() {}
+func (p *engine[T]) LateBinding() {}

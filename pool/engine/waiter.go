@@ -3,7 +3,7 @@ package engine
 import "context"
 
 // A waiter is an Acquire call that is blocked. Its fields are guarded by
-// Engine.mu until ready has been received from; lease and err are then the
+// engine.mu until ready has been received from; lease and err are then the
 // caller's alone.
 type waiter[T any] struct {
 	ctx   context.Context
