@@ -75,7 +75,7 @@ func newSoak(t *testing.T, shared bool) *soak {
 	s := &soak{}
 	proxy, err := faultproxy.New("127.0.0.1:0", faultproxy.Random(rand.Uint64(), faultproxy.Rates{
 		Refuse: 0.03, Truncate: 0.3, HalfClose: 0.2, Reset: 0.4, Stall: 0.03,
-		Split: 0.1, Delay: 0.1, MaxBytes: 256 << 10,
+		Split: 0.1, Delay: 0.1, MaxBytes: 32 << 10,
 	}))
 	require.NoError(t, err)
 	s.proxy = proxy

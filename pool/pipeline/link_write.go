@@ -4,8 +4,13 @@ import (
 	"runtime"
 )
 
-// spareMax is the largest write buffer kept for the next writes.
-const spareMax = 1 << 20
+const (
+	// gatherMax is how many bytes are enough for a write.
+	gatherMax = 64 << 10
+
+	// spareMax is the largest write buffer kept for the next writes.
+	spareMax = 1 << 20
+)
 
 // writeLoop writes whenever woken with the write turn, until the link ends.
 func (l *link) writeLoop() {
@@ -13,9 +18,7 @@ func (l *link) writeLoop() {
 		select {
 		case <-l.writes:
 			for more := true; more; {
-				// Callers that can run now, such as those a batch of replies
-				// has just woken, get into this write and not the next one.
-				runtime.Gosched()
+				l.gather()
 				more = l.flush()
 			}
 		case <-l.ended:
@@ -26,6 +29,23 @@ func (l *link) writeLoop() {
 			l.mu.Unlock()
 			return
 		}
+	}
+}
+
+// gather lets callers that can run now, such as those a batch of replies has
+// just woken, into this write. It goes on while that brings in more, but not
+// for long: who is in already waits.
+func (l *link) gather() {
+	before := -1
+	for range 8 {
+		l.mu.Lock()
+		n := len(l.pending)
+		l.mu.Unlock()
+		if n == before || n >= gatherMax {
+			return
+		}
+		before = n
+		runtime.Gosched()
 	}
 }
 
