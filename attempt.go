@@ -56,7 +56,11 @@ func bounded[T any](s *stream, l limit, t T, step func(T) (T, error)) (T, error)
 	return t, err
 }
 
-// attempt runs step on t, and again as r says on what step made of t.
+// simple says that a call is one step and nothing around it. Callers make the
+// step themselves then: through attempt it costs as much again.
+func simple(l limit, r Retry) bool { return l.arm == nil && r.Count <= 0 }
+
+// attempt runs step on t within l, and again as r says on what step made of t.
 func attempt[T any](s *stream, l limit, r Retry, t T, step func(T) (T, error)) (T, error) {
 	if r.Count <= 0 {
 		return bounded(s, l, t, step)
@@ -64,8 +68,8 @@ func attempt[T any](s *stream, l limit, r Retry, t T, step func(T) (T, error)) (
 	return attempts(s, l, r, t, step)
 }
 
-// attempts is apart from attempt so that a call without retry pays nothing for
-// the variables that the closure captures.
+// attempts is apart from attempt so that a call without retry allocates
+// nothing for what the closure captures.
 func attempts[T any](s *stream, l limit, r Retry, t T, step func(T) (T, error)) (T, error) {
 	err := retry.Do(context.Background(), r.policy(), func(context.Context) (err error) {
 		t, err = bounded(s, l, t, step)

@@ -32,23 +32,30 @@ type PkgOption struct {
 	Retry Retry
 }
 
-// format is the wire format of o; its error is a *PkgError.
-func (o PkgOption) format() (framing.Format, error) {
+// wire is what a package looks like on the wire: PkgOption with its defaults.
+type wire struct{ header, most int }
+
+func (w wire) format() framing.Format {
+	return framing.Format{HeaderSize: w.header, MaxSize: w.most}
+}
+
+// wire checks o; its error is a *PkgError.
+func (o PkgOption) wire() (wire, error) {
 	size := o.HeaderSize
 	if size == 0 {
 		size = defaultHeaderSize
 	}
 	if size < 0 || size > maxHeaderSize {
-		return framing.Format{}, &PkgError{Field: "HeaderSize", Size: int64(size), Limit: maxHeaderSize}
+		return wire{}, &PkgError{Field: "HeaderSize", Size: int64(size), Limit: maxHeaderSize}
 	}
 	most := int(min(int64(1)<<(8*size)-1, math.MaxInt32))
 	if o.MaxDataSize < 0 || o.MaxDataSize > most {
-		return framing.Format{}, &PkgError{Field: "MaxDataSize", Size: int64(o.MaxDataSize), Limit: int64(most)}
+		return wire{}, &PkgError{Field: "MaxDataSize", Size: int64(o.MaxDataSize), Limit: int64(most)}
 	}
 	if o.MaxDataSize > 0 {
 		most = o.MaxDataSize
 	}
-	return framing.Format{HeaderSize: size, MaxSize: most}, nil
+	return wire{size, most}, nil
 }
 
 // SendPkg sends data, which may be empty, as one package. Data too long and an
@@ -98,47 +105,51 @@ func (c *Conn) SendRecvPkgWithTimeout(data []byte, timeout time.Duration, option
 	return c.RecvPkgWithTimeout(timeout, option...)
 }
 
-// pkgHeader is the header of a package being sent, and room for the call that
-// writes it together with the data.
-type pkgHeader struct {
-	store [maxHeaderSize]byte
-	left  []byte // of store, to be written
-	parts [2][]byte
+// vectorSize is the data from which a package is written where it lies, its
+// header beside it; below it a copy is cheaper.
+const vectorSize = 16 << 10
+
+// pkgOut is room for a package on its way out.
+type pkgOut struct {
+	buf   []byte    // a whole package, or the header of a large one
+	parts [2][]byte // what is left of a large one
 }
 
-var pkgHeaders = sync.Pool{New: func() any { return new(pkgHeader) }}
-
-func (h *pkgHeader) with(body []byte) [][]byte {
-	h.parts = [2][]byte{h.left, body}
-	return h.parts[:]
-}
+var pkgOuts = sync.Pool{New: func() any { return &pkgOut{buf: make([]byte, 0, 512)} }}
 
 func (s *stream) sendPkg(data []byte, l limit, o PkgOption) error {
-	f, err := o.format()
+	w, err := o.wire()
 	if err != nil {
 		return err
 	}
-	if len(data) > f.MaxSize {
-		return &PkgError{Field: "data", Size: int64(len(data)), Limit: int64(f.MaxSize)}
+	if len(data) > w.most {
+		return &PkgError{Field: "data", Size: int64(len(data)), Limit: int64(w.most)}
 	}
-	h := pkgHeaders.Get().(*pkgHeader)
-	defer func() {
-		h.parts = [2][]byte{}
-		pkgHeaders.Put(h)
-	}()
-	if h.left, err = f.AppendHeader(h.store[:0], len(data)); err != nil {
-		return err
+	out := pkgOuts.Get().(*pkgOut)
+	msg := outgoing{body: data}
+	if len(data) < vectorSize {
+		out.buf, err = w.format().Append(out.buf[:0], data)
+		msg.body = out.buf
+	} else {
+		out.buf, err = w.format().AppendHeader(out.buf[:0], len(data))
+		msg.head, msg.parts = out.buf, &out.parts
 	}
-	return s.sendAll(outgoing{pkg: h, body: data}, l, o.Retry)
+	if err == nil {
+		err = s.sendAll(msg, l, o.Retry)
+	}
+	out.parts = [2][]byte{} // one was the caller's
+	pkgOuts.Put(out)
+	return err
 }
 
 // pkgReader reads the packages of one format. It passes the connection to
 // package framing and notes when a package is half read.
 type pkgReader struct {
 	*conn.Conn
-	format framing.Format
+	wire   wire
 	frames *framing.Reader
-	mid    bool
+	mid    bool // a package is half read
+	ahead  bool // frames still has in hand what the connection takes for unread
 }
 
 // SetMidMessage is called by package framing.
@@ -147,32 +158,38 @@ func (r *pkgReader) SetMidMessage(mid bool) {
 	r.Conn.SetMidMessage(mid)
 }
 
-// pkgReaders holds readers between two packages, so that a connection has one
-// only while it receives.
+// pkgReaders holds readers that no connection has.
 var pkgReaders sync.Pool
 
-func newPkgReader(c *conn.Conn, f framing.Format) *pkgReader {
-	if r, ok := pkgReaders.Get().(*pkgReader); ok && r.format == f {
+func newPkgReader(c *conn.Conn, w wire) *pkgReader {
+	if r, ok := pkgReaders.Get().(*pkgReader); ok && r.wire == w {
 		r.Conn = c
 		return r
 	}
-	r := &pkgReader{Conn: c, format: f}
-	r.frames = framing.NewReader(r, f)
+	r := &pkgReader{Conn: c, wire: w}
+	r.frames = framing.NewReader(r, w.format())
+	r.frames.Exclusive = true
 	return r
 }
 
-func (r *pkgReader) recycle() {
-	r.Conn = nil
-	pkgReaders.Put(r)
-}
-
-// next reads the next package, or the rest of one that a timeout cut.
+// next reads the next package, or the rest of one that a timeout cut. While
+// whole packages are buffered they stay in hand; before it waits for more, and
+// before anybody else reads, the reader lets go of the buffer.
 func (r *pkgReader) next() ([]byte, error) {
 	data, err := r.frames.ReadFrame(nil)
-	if err != nil {
-		_ = r.frames.Release() // whoever reads next reads from the connection itself
+	r.ahead = true
+	if err != nil || !r.frames.Buffered() {
+		r.letGo()
 	}
 	return data, err
+}
+
+// letGo leaves the connection exactly behind the last package.
+func (r *pkgReader) letGo() {
+	if r.ahead {
+		r.ahead = false
+		_ = r.frames.Release() // it fails on a closed connection only
+	}
 }
 
 // reading is a package on its way in.
@@ -187,26 +204,69 @@ func (p reading) next() (reading, error) {
 }
 
 func (s *stream) receivePkg(l limit, o PkgOption) ([]byte, error) {
-	f, err := o.format()
+	w, err := o.wire()
 	if err != nil {
 		return nil, err
 	}
 	s.receiving.Lock()
 	defer s.receiving.Unlock()
-	r := s.pending
-	s.pending = nil
-	if r == nil {
-		r = newPkgReader(s.current(), f)
+	p := reading{r: s.pkgReader(w)}
+	if simple(l, o.Retry) {
+		p.data, err = p.r.next()
+	} else {
+		p, err = attempt(s, l, o.Retry, p, reading.next)
 	}
-	p, err := attempt(s, l, o.Retry, reading{r: r}, reading.next)
+	if err == nil {
+		return p.data, nil
+	}
+	if !isTimeout(err) {
+		s.pkgs = nil
+	}
+	return p.data, pkgError(err)
+}
+
+// pkgReader returns the reader of the connection's packages. One that is in
+// the middle of a package finishes that first. receiving is held.
+func (s *stream) pkgReader(w wire) *pkgReader {
+	c := s.current()
+	if r := s.pkgs; r != nil {
+		if r.mid || r.wire == w && r.Conn == c {
+			return r
+		}
+		s.dropPkgReader()
+	}
+	s.pkgs = newPkgReader(c, w)
+	return s.pkgs
+}
+
+// dropPkgReader lets go of the buffer and gives the reader to others, if it is
+// between two packages. receiving is held.
+func (s *stream) dropPkgReader() {
+	r := s.pkgs
+	if r == nil || r.mid {
+		return
+	}
+	s.pkgs = nil
+	r.letGo()
+	r.Conn = nil
+	pkgReaders.Put(r)
+}
+
+// reader returns the connection for a read that is not of packages, and locks
+// receiving, which the caller unlocks.
+func (s *stream) reader() *conn.Conn {
+	s.receiving.Lock()
+	if s.pkgs != nil {
+		s.pkgs.letGo()
+	}
+	return s.current()
+}
+
+// pkgError is gtcp's view of an error of package framing.
+func pkgError(err error) error {
 	var size *framing.SizeError
-	switch {
-	case err == nil:
-		r.recycle()
-	case r.mid && isTimeout(err):
-		s.pending = r
-	case errors.As(err, &size):
-		return nil, &PkgError{Field: "package", Size: int64(size.Size), Limit: int64(size.Limit)}
+	if errors.As(err, &size) {
+		return &PkgError{Field: "package", Size: int64(size.Size), Limit: int64(size.Limit)}
 	}
-	return p.data, bareEOF(err)
+	return bareEOF(err)
 }

@@ -85,6 +85,7 @@ type lease struct {
 
 // end ends the loan, to keep the connection if it is healthy or to close it.
 func (l *lease) end(s *stream, keep bool) error {
+	s.rest()
 	s.mu.Lock()
 	c, ended := l.conn, l.ended
 	l.ended = true
@@ -137,7 +138,8 @@ func (s *stream) adopt(next *pool.Conn) (*conn.Conn, error) {
 	ended := s.lease.ended
 	var err error
 	if !ended {
-		s.lease.conn, s.conn = next, next.Conn
+		s.lease.conn = next
+		s.conn.Store(next.Conn)
 		err = s.applyDeadlines()
 	}
 	s.mu.Unlock()

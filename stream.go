@@ -3,6 +3,7 @@ package gtcp
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
@@ -19,17 +20,19 @@ import (
 // deadlines take neither, so they interrupt both.
 type stream struct {
 	receiving sync.Mutex
-	pending   *pkgReader // a package that a timeout cut
+	pkgs      *pkgReader // made by the first RecvPkg
 
 	sending sync.Mutex
 	cut     bool // a message was given up half sent
 
-	mu    sync.Mutex // guards the fields below; never held across I/O
-	conn  *conn.Conn
-	recv  bound
-	send  bound
-	wait  time.Duration // of Recv(-1)
-	lease *lease        // nil where the connection is no pool's
+	lease *lease // nil where the connection is no pool's
+
+	conn atomic.Pointer[conn.Conn] // in use; written with mu held
+
+	mu   sync.Mutex // guards the fields below; never held across I/O
+	recv bound
+	send bound
+	wait time.Duration // of Recv(-1)
 }
 
 // bound is what limits one direction: the caller's own deadline, and that of a
@@ -55,20 +58,22 @@ func newConn(c *conn.Conn) *Conn {
 }
 
 func (s *stream) init(c *conn.Conn) {
-	s.conn = c
+	s.conn.Store(c)
 	s.wait = defaultBufferWait
 }
 
 // current is the connection in use.
-func (s *stream) current() *conn.Conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.conn
-}
+func (s *stream) current() *conn.Conn { return s.conn.Load() }
 
-func (s *stream) Read(p []byte) (int, error) { return s.current().Read(p) }
-func (s *stream) LocalAddr() net.Addr        { return s.current().LocalAddr() }
-func (s *stream) RemoteAddr() net.Addr       { return s.current().RemoteAddr() }
+func (s *stream) LocalAddr() net.Addr  { return s.current().LocalAddr() }
+func (s *stream) RemoteAddr() net.Addr { return s.current().RemoteAddr() }
+
+// Read reads what is there, waiting for the first byte.
+func (s *stream) Read(p []byte) (int, error) {
+	c := s.reader()
+	defer s.receiving.Unlock()
+	return c.Read(p)
+}
 
 // Write writes p. On a connection that came from its pool the first write may
 // move to a new one, see renew.
@@ -94,13 +99,21 @@ func (s *stream) WriteBuffers(bufs [][]byte) (int64, error) {
 // Close closes the connection itself, a pooled one too: PoolConn.Close is what
 // gives one back.
 func (s *stream) Close() error {
-	s.mu.Lock()
-	c, l := s.conn, s.lease
-	s.mu.Unlock()
-	if l != nil {
-		return l.end(s, false)
+	if s.lease != nil {
+		return s.lease.end(s, false)
 	}
-	return c.Close()
+	err := s.current().Close()
+	s.rest()
+	return err
+}
+
+// rest gives back what the stream needs only while it receives. A receive in
+// progress keeps it.
+func (s *stream) rest() {
+	if s.receiving.TryLock() {
+		s.dropPkgReader()
+		s.receiving.Unlock()
+	}
 }
 
 // bufferWait is how long Recv(-1) waits for more.
@@ -129,7 +142,7 @@ func (s *stream) SetReadDeadline(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.recv.own = t
-	return s.conn.SetReadDeadline(s.recv.deadline())
+	return s.current().SetReadDeadline(s.recv.deadline())
 }
 
 // SetWriteDeadline sets the caller's own deadline of writes.
@@ -137,18 +150,18 @@ func (s *stream) SetWriteDeadline(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.send.own = t
-	return s.conn.SetWriteDeadline(s.send.deadline())
+	return s.current().SetWriteDeadline(s.send.deadline())
 }
 
 // applyDeadlines puts both deadlines on the connection; mu is held.
 func (s *stream) applyDeadlines() error {
 	if r, w := s.recv.deadline(), s.send.deadline(); !r.Equal(w) {
-		if err := s.conn.SetReadDeadline(r); err != nil {
+		if err := s.current().SetReadDeadline(r); err != nil {
 			return err
 		}
-		return s.conn.SetWriteDeadline(w)
+		return s.current().SetWriteDeadline(w)
 	}
-	return s.conn.SetDeadline(s.recv.deadline())
+	return s.current().SetDeadline(s.recv.deadline())
 }
 
 // limitRecv bounds the call in progress; the zero time ends the bound and
@@ -157,7 +170,7 @@ func (s *stream) limitRecv(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.recv.call = t
-	err := s.conn.SetReadDeadline(s.recv.deadline())
+	err := s.current().SetReadDeadline(s.recv.deadline())
 	return describe(err, "SetDeadlineRecv for connection failed with %q", t)
 }
 
@@ -166,6 +179,6 @@ func (s *stream) limitSend(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.send.call = t
-	err := s.conn.SetWriteDeadline(s.send.deadline())
+	err := s.current().SetWriteDeadline(s.send.deadline())
 	return describe(err, "SetDeadlineSend for connection failed with %q", t)
 }

@@ -3,33 +3,32 @@ package gtcp
 import (
 	"bytes"
 	"errors"
+	"sync"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
 )
 
 // outgoing is a message on its way out: what is left of it to write.
 type outgoing struct {
-	s    *stream
-	pkg  *pkgHeader // nil: there is no header
-	body []byte
+	s          *stream
+	head, body []byte
+	parts      *[2][]byte // room for both; nil where there is no head
 }
 
-func (o outgoing) left() int {
-	if o.pkg == nil {
-		return len(o.body)
-	}
-	return len(o.pkg.left) + len(o.body)
-}
+func (o outgoing) left() int { return len(o.head) + len(o.body) }
 
 // write makes one write of what is left.
 func (o outgoing) write() (outgoing, error) {
-	if o.pkg == nil {
+	if o.parts == nil {
 		n, err := o.s.Write(o.body)
 		o.body = o.body[n:]
 		return o, err
 	}
-	n, err := o.s.WriteBuffers(o.pkg.with(o.body))
-	head := min(int(n), len(o.pkg.left))
-	o.pkg.left = o.pkg.left[head:]
-	o.body = o.body[int(n)-head:]
+	*o.parts = [2][]byte{o.head, o.body}
+	n, err := o.s.WriteBuffers(o.parts[:])
+	head := min(int(n), len(o.head))
+	o.head, o.body = o.head[head:], o.body[int(n)-head:]
 	return o, err
 }
 
@@ -44,7 +43,12 @@ func (s *stream) sendAll(o outgoing, l limit, r Retry) error {
 	}
 	o.s = s
 	whole := o.left()
-	o, err := attempt(s, l, r, o, outgoing.write)
+	var err error
+	if simple(l, r) {
+		o, err = o.write()
+	} else {
+		o, err = attempt(s, l, r, o, outgoing.write)
+	}
 	if err == nil {
 		return nil
 	}
@@ -54,66 +58,95 @@ func (s *stream) sendAll(o outgoing, l limit, r Retry) error {
 
 // incoming is a receive in progress: what has come so far.
 type incoming struct {
-	s     *stream
+	c     *conn.Conn
+	wait  time.Duration // of available
+	delim []byte        // of until
 	data  []byte
 	n     int // of data, where it has its full length from the start
-	delim []byte
 }
 
 func (s *stream) receive(length int, l limit, r Retry) ([]byte, error) {
-	in := incoming{s: s}
+	in := incoming{c: s.reader()}
+	defer s.receiving.Unlock()
+	if length < 0 {
+		return s.receiveAvailable(in, l, r)
+	}
+	step := incoming.full
+	in.data = make([]byte, max(length, shortRead))
+	if length == 0 {
+		step = incoming.once
+	} else {
+		in.data = in.data[:length]
+	}
+	in, err := attempt(s, l, r, in, step)
+	return in.data[:in.n], bareEOF(err)
+}
+
+// gathers holds memory in which Recv(-1) gathers what comes, so that of a long
+// stream only the result, whose size is known by then, is new memory. What
+// grew beyond maxGather is not kept.
+var gathers = sync.Pool{New: func() any { return &gather{data: make([]byte, 0, 4<<10)} }}
+
+const maxGather = 32 << 20
+
+type gather struct{ data []byte }
+
+func (s *stream) receiveAvailable(in incoming, l limit, r Retry) ([]byte, error) {
+	g := gathers.Get().(*gather)
+	in.data, in.wait = g.data[:0], s.bufferWait()
+	in, err := attempt(s, l, r, in, incoming.available)
+	result := make([]byte, len(in.data))
+	copy(result, in.data)
+	if cap(in.data) <= maxGather {
+		g.data = in.data
+		gathers.Put(g)
+	}
+	return result, bareEOF(err)
+}
+
+func (s *stream) receiveUntil(delim []byte, r Retry) ([]byte, error) {
+	c := s.reader()
+	defer s.receiving.Unlock()
+	in := incoming{c: c, data: []byte{}, delim: delim}
 	var err error
-	switch {
-	case length > 0:
-		in.data = make([]byte, length)
-		in, err = attempt(s, l, r, in, incoming.full)
-		in.data = in.data[:in.n]
-	case length == 0:
-		in.data = make([]byte, shortRead)
-		in, err = attempt(s, l, r, in, incoming.once)
-		in.data = in.data[:in.n]
-	default:
-		in.data = []byte{}
-		in, err = attempt(s, l, r, in, incoming.available)
+	if simple(limit{}, r) {
+		in.data, err = c.ReadUntil(in.data, delim, MaxLineSize)
+	} else {
+		in, err = attempt(s, limit{}, r, in, incoming.until)
 	}
 	return in.data, bareEOF(err)
 }
 
-func (s *stream) receiveUntil(delim []byte, r Retry) ([]byte, error) {
-	in, err := attempt(s, limit{}, r, incoming{s: s, data: []byte{}, delim: delim}, incoming.until)
-	return in.data, bareEOF(err)
-}
-
 func (in incoming) full() (incoming, error) {
-	n, err := in.s.current().ReadFull(in.data[in.n:])
+	n, err := in.c.ReadFull(in.data[in.n:])
 	in.n += n
 	return in, err
 }
 
 func (in incoming) once() (incoming, error) {
-	n, err := in.s.current().Read(in.data)
+	n, err := in.c.Read(in.data)
 	in.n = n
 	return in, err
 }
 
 func (in incoming) available() (incoming, error) {
 	var err error
-	in.data, err = in.s.current().ReadAvailable(in.data, shortRead, in.s.bufferWait())
+	in.data, err = in.c.ReadAvailable(in.data, shortRead, in.wait)
 	return in, err
 }
 
 func (in incoming) until() (incoming, error) {
 	var err error
-	c, delim := in.s.current(), in.delim
+	delim := in.delim
 	if len(in.data) == 0 || len(delim) == 1 {
-		in.data, err = c.ReadUntil(in.data, delim, in.room())
+		in.data, err = in.c.ReadUntil(in.data, delim, in.room())
 		return in, err
 	}
 	// The delimiter may have begun in what an earlier attempt read. It ends
 	// with its last byte in any case.
 	last := delim[len(delim)-1:]
 	for err == nil {
-		in.data, err = c.ReadUntil(in.data, last, in.room())
+		in.data, err = in.c.ReadUntil(in.data, last, in.room())
 		if bytes.HasSuffix(in.data, delim) {
 			return in, nil
 		}
