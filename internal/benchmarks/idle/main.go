@@ -31,9 +31,9 @@ func main() {
 			Bases:      []string{echo.Server},
 			Candidates: candidates(*n, echo.Server, echo.Loop, echo.LoopOwn, echo.StdBare, echo.Std, echo.Gtcp, echo.Netpoll, echo.Gnet),
 			Goals: []compare.Goal{
-				{Ref: "3.5", Says: "a frame loop over conn and framing: at most 4 KiB", Of: echo.Loop, Want: compare.AtMost(limit)},
-				{Ref: "6.3", Says: "server.Frames: at most 4 KiB", Of: echo.Server, Want: compare.AtMost(limit)},
-				{Ref: "6.3", Says: "server.Frames: at most half of gtcp's", Of: echo.Server, To: []string{echo.Gtcp}, Want: compare.AtMost(0.5)},
+				{Ref: "2.5", Says: "a frame loop over conn and framing: at most 4 KiB", Of: echo.Loop, Want: compare.AtMost(limit)},
+				{Ref: "5.3", Says: "server.Frames: at most 4 KiB", Of: echo.Server, Want: compare.AtMost(limit)},
+				{Ref: "5.3", Says: "server.Frames: at most half of gtcp's", Of: echo.Server, To: []string{echo.Gtcp}, Want: compare.AtMost(0.5)},
 			},
 		})
 	})

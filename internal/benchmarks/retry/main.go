@@ -16,8 +16,8 @@ func main() {
 				Allocs:     true,
 				Candidates: libraries(kind.ctx),
 				Goals: []compare.Goal{
-					{Ref: "3.6", Says: "retry.Do allocates nothing", Of: "retry.Do", Allocs: true, Want: compare.AtMost(0)},
-					{Ref: "3.6", Says: "retry.Do is faster than every other library", Of: "retry.Do",
+					{Ref: "2.6", Says: "retry.Do allocates nothing", Of: "retry.Do", Allocs: true, Want: compare.AtMost(0)},
+					{Ref: "2.6", Says: "retry.Do is faster than every other library", Of: "retry.Do",
 						To: []string{"sethvargo/go-retry", "cenkalti/backoff", "avast/retry-go", "failsafe-go"}, Want: compare.AtMost(0.99)},
 				},
 			})

@@ -42,15 +42,22 @@ func (w Withdrawn) Error() string { return w.Why }
 // A Comparison is a set of candidates that take turns.
 type Comparison struct {
 	Title string
-	// Columns are what the figures are, with their unit. The ratios are those
-	// of the first; of the others the median is shown. None means "ns/op".
+	// Columns are what the figures are, with their unit. None means "ns/op", and
+	// with CPU "CPU ns/op" as well.
 	Columns []string
+	// Compared is how many of the columns, from the first, are shown as ratios
+	// too; of the others only the median is. Zero means one, and with CPU two.
+	Compared int
 	// Bases are the candidates with whose figures the others' are compared.
 	// None means the first candidate.
 	Bases []string
 	// Allocs says whether to count heap allocations per operation, those of
 	// the whole process, in the turns of candidates that have a Do.
-	Allocs     bool
+	Allocs bool
+	// CPU says whether to take the processor time of the whole process as well,
+	// which a busy machine disturbs less (Unix only). It is for candidates that
+	// have a Do without Prepare.
+	CPU        bool
 	Candidates []Candidate
 	Goals      []Goal
 }
@@ -66,7 +73,7 @@ func (c Comparison) Run(s Settings) (Table, error) {
 	if err := c.complete(s); err != nil {
 		return Table{}, fmt.Errorf("%s: %w", c.Title, err)
 	}
-	t := Table{Title: c.Title, Columns: c.Columns, Bases: c.Bases, Goals: c.Goals, Settings: s}
+	t := Table{Title: c.Title, Columns: c.Columns, Compared: c.Compared, Bases: c.Bases, Goals: c.Goals, Settings: s}
 	turns := make([]func() (turn, error), len(c.Candidates))
 	for i, candidate := range c.Candidates {
 		t.Rows = append(t.Rows, Row{Name: candidate.Name, Figures: make([][]float64, len(c.Columns))})
@@ -78,7 +85,7 @@ func (c Comparison) Run(s Settings) (Table, error) {
 	}
 	for range s.Rounds {
 		for _, i := range rand.Perm(len(turns)) {
-			if err := t.Rows[i].take(turns[i], c.Allocs); err != nil {
+			if err := t.Rows[i].take(turns[i], c); err != nil {
 				return Table{}, fmt.Errorf("%s: %s: %w", c.Title, t.Rows[i].Name, err)
 			}
 		}
@@ -97,7 +104,12 @@ func (c *Comparison) complete(s Settings) error {
 	}
 	if len(c.Columns) == 0 {
 		c.Columns = []string{"ns/op"}
+		if c.CPU {
+			c.Columns = append(c.Columns, "CPU ns/op")
+			c.Compared = max(c.Compared, 2)
+		}
 	}
+	c.Compared = max(c.Compared, 1)
 	if len(c.Bases) == 0 {
 		c.Bases = []string{c.Candidates[0].Name}
 	}
@@ -112,8 +124,8 @@ func (c *Comparison) complete(s Settings) error {
 		if candidate.Prepare != nil && candidate.Do == nil {
 			return fmt.Errorf("%s: Prepare without Do", candidate.Name)
 		}
-		if candidate.Do != nil && len(c.Columns) > 1 {
-			return fmt.Errorf("%s: Do has one figure for %d columns", candidate.Name, len(c.Columns))
+		if c.CPU && (candidate.Do == nil || candidate.Prepare != nil) {
+			return fmt.Errorf("%s: processor time is for a Do alone", candidate.Name)
 		}
 		names = append(names, candidate.Name)
 	}
@@ -122,6 +134,9 @@ func (c *Comparison) complete(s Settings) error {
 		wanted = append(append(wanted, g.Of), g.To...)
 		if g.Allocs && !c.Allocs {
 			return fmt.Errorf("goal %q is of allocations, which are not counted", g.Says)
+		}
+		if g.Column >= len(c.Columns) {
+			return fmt.Errorf("goal %q is of column %d of %d", g.Says, g.Column, len(c.Columns))
 		}
 	}
 	for _, name := range wanted {
@@ -135,6 +150,7 @@ func (c *Comparison) complete(s Settings) error {
 // turn is what one turn found.
 type turn struct {
 	figures []float64
+	cpu     float64 // nanoseconds per operation; zero where unknown
 	allocs  float64 // per operation; negative where unknown
 }
 
@@ -144,7 +160,7 @@ func (c Candidate) warm(length time.Duration) (func() (turn, error), error) {
 	if c.Measure != nil {
 		measure := func() (turn, error) {
 			figures, err := c.Measure(length)
-			return turn{figures, -1}, err
+			return turn{figures: figures, allocs: -1}, err
 		}
 		_, err := measure()
 		return measure, err
@@ -194,16 +210,20 @@ func (c Candidate) time(n int) (took time.Duration, err error) {
 func (c Candidate) timed(n int) (turn, error) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
+	used := processorTime()
 	took, err := c.time(n)
+	used = processorTime() - used
 	runtime.ReadMemStats(&after)
+	per := func(x float64) float64 { return x / float64(n) }
 	return turn{
-		figures: []float64{float64(took.Nanoseconds()) / float64(n)},
-		allocs:  float64(after.Mallocs-before.Mallocs) / float64(n),
+		figures: []float64{per(float64(took.Nanoseconds()))},
+		cpu:     per(float64(used.Nanoseconds())),
+		allocs:  per(float64(after.Mallocs - before.Mallocs)),
 	}, err
 }
 
 // take adds a turn to the row, unless the candidate has withdrawn.
-func (r *Row) take(next func() (turn, error), allocs bool) error {
+func (r *Row) take(next func() (turn, error), c Comparison) error {
 	if r.Withdrawn != "" {
 		return nil
 	}
@@ -211,13 +231,16 @@ func (r *Row) take(next func() (turn, error), allocs bool) error {
 	if err != nil {
 		return r.withdraw(err)
 	}
+	if c.CPU {
+		got.figures = append(got.figures, got.cpu)
+	}
 	if len(got.figures) != len(r.Figures) {
 		return fmt.Errorf("%d figures for %d columns", len(got.figures), len(r.Figures))
 	}
 	for i, figure := range got.figures {
 		r.Figures[i] = append(r.Figures[i], figure)
 	}
-	if allocs && got.allocs >= 0 {
+	if c.Allocs && got.allocs >= 0 {
 		r.Allocs = append(r.Allocs, got.allocs)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -65,7 +66,7 @@ func TestDoIsTimedPerOperation(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []float64{1000, 1000}, table.Rows[0].Figures[0])
 		require.Equal(t, []float64{3000, 3000}, table.Rows[1].Figures[0])
-		require.Equal(t, 3.0, table.Ratio("slow", "fast").Median)
+		require.Equal(t, 3.0, table.Ratio(0, "slow", "fast").Median)
 		slices.Sort(turns[len(turns)-6:])
 		require.Equal(t, []int{1, 1, 10_000, 10_000, 30_000, 30_000}, turns[len(turns)-6:],
 			"each turn takes the length, or one operation")
@@ -171,6 +172,23 @@ func TestAllocsAreCountedPerOperation(t *testing.T) {
 	require.Empty(t, table.Rows[2].Allocs)
 }
 
+func TestProcessorTimeIsAColumn(t *testing.T) {
+	table, err := compare.Comparison{CPU: true, Candidates: []compare.Candidate{
+		{Name: "sleeps", Do: func(n int) error { time.Sleep(time.Duration(n) * time.Millisecond); return nil }},
+		{Name: "works", Do: func(n int) error {
+			for start := time.Now(); time.Since(start) < time.Duration(n)*time.Millisecond; {
+			}
+			return nil
+		}},
+	}}.Run(compare.Settings{Rounds: 3, Length: 20 * time.Millisecond})
+	require.NoError(t, err)
+	require.Equal(t, []string{"ns/op", "CPU ns/op"}, table.Columns)
+	require.Equal(t, 2, table.Compared)
+	if runtime.GOOS == "linux" {
+		require.Less(t, table.Ratio(1, "sleeps", "works").Median, 0.5, "sleeping uses no processor")
+	}
+}
+
 func TestWhatCannotBeMeantIsRefused(t *testing.T) {
 	fixed := func(name string, figures ...float64) compare.Candidate {
 		return compare.Candidate{Name: name, Measure: func(time.Duration) ([]float64, error) { return figures, nil }}
@@ -185,7 +203,9 @@ func TestWhatCannotBeMeantIsRefused(t *testing.T) {
 		"twins":    {compare.Comparison{Candidates: []compare.Candidate{fixed("a", 1), fixed("a", 1)}}, `two candidates are named "a"`},
 		"neither":  {compare.Comparison{Candidates: []compare.Candidate{{Name: "a"}}}, "a: want one of Do and Measure"},
 		"few":      {compare.Comparison{Columns: []string{"x", "y"}, Candidates: []compare.Candidate{fixed("a", 1)}}, "1 figures for 2 columns"},
-		"one":      {compare.Comparison{Columns: []string{"x", "y"}, Candidates: []compare.Candidate{{Name: "a", Do: do}}}, "one figure for 2 columns"},
+		"one":      {compare.Comparison{Columns: []string{"x", "y"}, Candidates: []compare.Candidate{{Name: "a", Do: do}}}, "1 figures for 2 columns"},
+		"cpu":      {compare.Comparison{CPU: true, Candidates: []compare.Candidate{fixed("a", 1)}}, "processor time is for a Do alone"},
+		"column":   {compare.Comparison{Goals: []compare.Goal{{Of: "a", Column: 1}}, Candidates: []compare.Candidate{fixed("a", 1)}}, "column 1 of 1"},
 		"base":     {compare.Comparison{Bases: []string{"b"}, Candidates: []compare.Candidate{fixed("a", 1)}}, `no candidate is named "b"`},
 		"goal":     {compare.Comparison{Goals: []compare.Goal{{Of: "a", To: []string{"c"}}}, Candidates: []compare.Candidate{fixed("a", 1)}}, `no candidate is named "c"`},
 		"uncount":  {compare.Comparison{Goals: []compare.Goal{{Of: "a", Allocs: true}}, Candidates: []compare.Candidate{fixed("a", 1)}}, "not counted"},

@@ -2,6 +2,7 @@ package compare
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -44,8 +45,14 @@ func (t Table) cells() [][]string {
 	if allocs {
 		head = append(head, "allocs/op")
 	}
-	for _, base := range t.Bases {
-		head = append(head, "times "+base+" (least to greatest)")
+	for column := range t.Compared {
+		for _, base := range t.Bases {
+			of := ""
+			if t.Compared > 1 {
+				of = t.Columns[column] + ": "
+			}
+			head = append(head, of+"times "+base+" (least to greatest)")
+		}
 	}
 	lines := [][]string{head}
 	for _, r := range t.Rows {
@@ -61,8 +68,10 @@ func (t Table) cells() [][]string {
 		if allocs {
 			line = append(line, r.allocs())
 		}
-		for _, base := range t.Bases {
-			line = append(line, t.versus(r.Name, base))
+		for column := range t.Compared {
+			for _, base := range t.Bases {
+				line = append(line, t.versus(column, r.Name, base))
+			}
 		}
 		lines = append(lines, line)
 	}
@@ -76,14 +85,14 @@ func (r Row) allocs() string {
 	return number(SpreadOf(r.Allocs).Median)
 }
 
-func (t Table) versus(name, base string) string {
+func (t Table) versus(column int, name, base string) string {
 	if name == base {
 		return "1"
 	}
 	if t.row(base).Withdrawn != "" {
 		return "–"
 	}
-	r := t.Ratio(name, base)
+	r := t.Ratio(column, name, base)
 	return fmt.Sprintf("%s (%s to %s)", number(r.Median), number(r.Min), number(r.Max))
 }
 
@@ -116,6 +125,9 @@ func (v Verdict) Measured() string {
 
 // number shows x with commas.
 func number(x float64) string {
+	if math.IsInf(x, 1) {
+		return "∞"
+	}
 	s := strconv.FormatFloat(x, 'f', digits(x), 64)
 	s = strings.TrimSuffix(strings.TrimSuffix(s, ".00"), ".0")
 	for i := strings.IndexByte(s+".", '.') - 3; i > 0; i -= 3 {

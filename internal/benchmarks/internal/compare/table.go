@@ -9,6 +9,7 @@ import (
 type Table struct {
 	Title    string
 	Columns  []string
+	Compared int // columns that are shown as ratios
 	Bases    []string
 	Settings Settings
 	Rows     []Row
@@ -35,10 +36,10 @@ func SpreadOf(values []float64) Spread {
 }
 
 // Ratio is the spread, over the rounds, of how many times as large the figure
-// of one candidate is as that of another in the same round. Both must be in
-// the table and have stayed to the end.
-func (t Table) Ratio(of, to string) Spread {
-	a, b := t.row(of).Figures[0], t.row(to).Figures[0]
+// of one candidate in a column is as that of another in the same round. Both
+// must be in the table and have stayed to the end.
+func (t Table) Ratio(column int, of, to string) Spread {
+	a, b := t.row(of).Figures[column], t.row(to).Figures[column]
 	ratios := make([]float64, len(a))
 	for i := range a {
 		ratios[i] = a[i] / b[i]
@@ -50,8 +51,8 @@ func (t Table) row(name string) Row {
 	return t.Rows[slices.IndexFunc(t.Rows, func(r Row) bool { return r.Name == name })]
 }
 
-// A Goal is a limit that a comparison was asked to meet: on the ratio of a
-// candidate to others, on its allocations, or on its figure.
+// A Goal is a limit that a comparison was asked to meet: on a figure of a
+// candidate, or on its ratio to those of others.
 type Goal struct {
 	Ref  string // where it was asked for
 	Says string // what was asked for, in words
@@ -59,7 +60,8 @@ type Goal struct {
 	// To are the candidates with which Of is compared. Each of the ratios must
 	// meet the limit. None means that the figure itself must.
 	To     []string
-	Allocs bool // the limit is on the allocations of Of, not on its figure
+	Column int  // of the figure
+	Allocs bool // the figure is the allocations, whatever Column says
 	Want   Limit
 }
 
@@ -114,10 +116,10 @@ func (t Table) judge(g Goal) Verdict {
 	case row.Withdrawn != "":
 		v.Open = row.Name + " " + row.Withdrawn
 		return v
-	case g.Allocs:
+	case len(g.To) == 0 && g.Allocs:
 		v.Got = SpreadOf(row.Allocs).Median
 	case len(g.To) == 0:
-		v.Got = SpreadOf(row.Figures[0]).Median
+		v.Got = SpreadOf(row.Figures[g.Column]).Median
 	case len(v.To) == 0:
 		v.Open = g.To[0] + " " + t.row(g.To[0]).Withdrawn
 		return v
@@ -131,10 +133,23 @@ func (t Table) judge(g Goal) Verdict {
 // hardest returns the ratio that is farthest on the wrong side of the limit.
 func (t Table) hardest(g Goal) (got float64, versus string) {
 	for _, to := range g.To {
-		ratio := t.Ratio(g.Of, to).Median
+		ratio := t.goalRatio(g, to)
 		if versus == "" || (ratio > got) == g.Want.Greatest {
 			got, versus = ratio, to
 		}
 	}
 	return got, versus
+}
+
+// goalRatio is a goal's ratio to one candidate. Allocations do not vary as time
+// does: theirs is that of the medians, and of none to none it is 1.
+func (t Table) goalRatio(g Goal, to string) float64 {
+	if !g.Allocs {
+		return t.Ratio(g.Column, g.Of, to).Median
+	}
+	a, b := SpreadOf(t.row(g.Of).Allocs).Median, SpreadOf(t.row(to).Allocs).Median
+	if a == b {
+		return 1
+	}
+	return a / b
 }

@@ -1,6 +1,7 @@
 package compare_test
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -29,9 +30,10 @@ func TestSpread(t *testing.T) {
 // one round are what they would be in another, those of the medians are not.
 func noisy() compare.Table {
 	return compare.Table{
-		Title:   "Reading",
-		Columns: []string{"ns/op"},
-		Bases:   []string{"ours"},
+		Title:    "Reading",
+		Columns:  []string{"ns/op"},
+		Compared: 1,
+		Bases:    []string{"ours"},
 		Rows: []compare.Row{
 			{Name: "ours", Figures: [][]float64{{10, 1000, 10}}, Allocs: []float64{0, 0.001, 0}},
 			{Name: "rival", Figures: [][]float64{{20, 2000, 3000}}, Allocs: []float64{2, 2, 2}},
@@ -41,8 +43,8 @@ func noisy() compare.Table {
 }
 
 func TestRatiosAreWithinARound(t *testing.T) {
-	require.Equal(t, compare.Spread{Min: 2, Median: 2, Max: 300}, noisy().Ratio("rival", "ours"))
-	require.Equal(t, compare.Spread{Min: 1.0 / 300, Median: 0.5, Max: 0.5}, noisy().Ratio("ours", "rival"))
+	require.Equal(t, compare.Spread{Min: 2, Median: 2, Max: 300}, noisy().Ratio(0, "rival", "ours"))
+	require.Equal(t, compare.Spread{Min: 1.0 / 300, Median: 0.5, Max: 0.5}, noisy().Ratio(0, "ours", "rival"))
 }
 
 func TestVerdicts(t *testing.T) {
@@ -59,6 +61,9 @@ func TestVerdicts(t *testing.T) {
 		"as shown":               {compare.Goal{Of: "ours", To: []string{"other"}, Want: compare.AtMost(1.11)}, 10.0 / 9, "other", true},
 		"allocations reached":    {compare.Goal{Of: "rival", Allocs: true, Want: compare.AtMost(2)}, 2, "", true},
 		"allocations missed":     {compare.Goal{Of: "rival", Allocs: true, Want: compare.AtMost(1)}, 2, "", false},
+		"fewer allocations":      {compare.Goal{Of: "ours", To: []string{"rival"}, Allocs: true, Want: compare.AtMost(0.99)}, 0, "rival", true},
+		"not more allocations":   {compare.Goal{Of: "rival", To: []string{"ours"}, Allocs: true, Want: compare.AtMost(0.99)}, math.Inf(1), "ours", false},
+		"as many allocations":    {compare.Goal{Of: "ours", To: []string{"ours"}, Allocs: true, Want: compare.AtMost(1)}, 1, "ours", true},
 		"figure reached":         {compare.Goal{Of: "ours", Want: compare.AtMost(10)}, 10, "", true},
 		"figure missed":          {compare.Goal{Of: "ours", Want: compare.AtLeast(11)}, 10, "", false},
 		"figure beyond at least": {compare.Goal{Of: "ours", Want: compare.AtLeast(9)}, 10, "", true},
@@ -68,7 +73,7 @@ func TestVerdicts(t *testing.T) {
 			table.Goals = []compare.Goal{c.goal}
 			v := table.Verdicts()
 			require.Len(t, v, 1)
-			require.InDelta(t, c.got, v[0].Got, 1e-9)
+			require.True(t, c.got == v[0].Got || math.Abs(c.got-v[0].Got) < 1e-9, "got %v, want %v", v[0].Got, c.got)
 			require.Equal(t, c.versus, v[0].Versus)
 			require.Equal(t, c.reached, v[0].Reached)
 		})
@@ -80,6 +85,7 @@ func TestText(t *testing.T) {
 	table.Bases = []string{"ours", "rival"}
 	table.Goals = []compare.Goal{
 		{Says: "twice as fast", Of: "rival", To: []string{"ours"}, Want: compare.AtLeast(2)},
+		{Says: "fewer allocations", Of: "rival", To: []string{"ours"}, Allocs: true, Want: compare.AtMost(1)},
 		{Says: "faster than all", Of: "ours", To: []string{"rival", "other"}, Want: compare.AtMost(1)},
 	}
 	require.Equal(t, strings.TrimPrefix(`
@@ -89,6 +95,7 @@ Reading
   rival  2,000  2          2 (2 to 300)                    1
   other  900    –          0.90 (0.50 to 1,234,568)        0.45 (0.25 to 4,115)
   reached: twice as fast: 2, wanted at least 2
+  missed: fewer allocations: ∞, wanted at most 1
   missed: faster than all: 1.11 to other, wanted at most 1
 `, "\n"), table.Text())
 }
@@ -132,4 +139,22 @@ func trimmed(s string) string {
 		lines[i] = strings.TrimRight(lines[i], " ")
 	}
 	return strings.Join(lines, "\n")
+}
+
+func TestOtherColumns(t *testing.T) {
+	table := compare.Table{
+		Title: "Latency", Columns: []string{"p99 µs", "p50 µs", "calls/s"}, Compared: 2, Bases: []string{"ours"},
+		Rows: []compare.Row{
+			{Name: "ours", Figures: [][]float64{{8}, {3}, {1000}}},
+			{Name: "rival", Figures: [][]float64{{16}, {12}, {4000}}},
+		},
+		Goals: []compare.Goal{{Says: "median", Of: "rival", To: []string{"ours"}, Column: 1, Want: compare.AtLeast(4)}},
+	}
+	require.Equal(t, strings.TrimPrefix(`
+Latency
+         p99 µs  p50 µs  calls/s  p99 µs: times ours (least to greatest)  p50 µs: times ours (least to greatest)
+  ours   8       3       1,000    1                                       1
+  rival  16      12      4,000    2 (2 to 2)                              4 (4 to 4)
+  reached: median: 4, wanted at least 4
+`, "\n"), table.Text())
 }
