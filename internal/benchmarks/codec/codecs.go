@@ -9,16 +9,23 @@ import (
 
 	gf "github.com/gogf/gf/v2/net/gtcp"
 	"github.com/libp2p/go-msgio"
+
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/compare"
 )
 
 // A codec reads or writes frames in memory, one a call. step returns the
-// number of payload bytes of its frame, which main checks.
+// number of payload bytes of its frame.
 type codec struct {
 	name string
 	step func() (int, error)
 }
+
+const (
+	readFloor  = "floor: by hand, own buffer"
+	writeFloor = "floor: by hand, coalesced"
+)
 
 // endless is a connection that brings the same frames over and over and
 // swallows what is written to it.
@@ -77,8 +84,8 @@ func readers(payload []byte) []codec {
 	peer := gf.NewConnByNetConn(source())
 	messages := msgio.NewReader(newEndless(4, payload))
 	return []codec{
-		{"floor: hand-written over its own buffer", handRead(source(), len(payload))},
-		{"floor: hand-written over bufio", handPeek(bufio.NewReaderSize(source(), 16<<10))},
+		{readFloor, handRead(source(), len(payload))},
+		{"by hand, bufio", handPeek(bufio.NewReaderSize(source(), 16<<10))},
 		{"framing Next, own buffer", next(framing.NewReader(source(), f))},
 		{"framing Next, bufio", next(framing.NewReader(bufio.NewReaderSize(source(), 16<<10), f))},
 		{"framing Next, bufio, Exclusive", next(exclusive(framing.NewReader(bufio.NewReaderSize(source(), 16<<10), f)))},
@@ -160,7 +167,7 @@ func writers(payload []byte) []codec {
 	peer := gf.NewConnByNetConn(&endless{})
 	messages := msgio.NewWriter(&endless{})
 	return []codec{
-		{"floor: hand-written, coalesced", handWrite(sink, payload)},
+		{writeFloor, handWrite(sink, payload)},
 		{"framing WriteFrame, coalesced", func() (int, error) { return len(payload), collect.WriteFrame(payload) }},
 		{"framing WriteFrame and Flush each", func() (int, error) {
 			if err := each.WriteFrame(payload); err != nil {
@@ -193,12 +200,18 @@ func handWrite(w io.Writer, payload []byte) func() (int, error) {
 	}
 }
 
-func (c codec) run(n, size int) error {
-	for range n {
-		got, err := c.step()
-		if err != nil || got != size {
-			return fmt.Errorf("%s: frame of %d bytes instead of %d: %w", c.name, got, size, err)
-		}
+// candidates are the codecs, whose frames must have size bytes.
+func candidates(codecs []codec, size int) (all []compare.Candidate) {
+	for _, c := range codecs {
+		all = append(all, compare.Candidate{Name: c.name, Do: func(n int) error {
+			for range n {
+				got, err := c.step()
+				if err != nil || got != size {
+					return fmt.Errorf("frame of %d bytes in place of %d: %w", got, size, err)
+				}
+			}
+			return nil
+		}})
 	}
-	return nil
+	return all
 }

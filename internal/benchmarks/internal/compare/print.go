@@ -51,7 +51,7 @@ func (t Table) cells() [][]string {
 			if t.Compared > 1 {
 				of = t.Columns[column] + ": "
 			}
-			head = append(head, of+"times "+base+" (least to greatest)")
+			head = append(head, of+"times "+base+" (range)")
 		}
 	}
 	lines := [][]string{head}

@@ -90,10 +90,10 @@ func TestText(t *testing.T) {
 	}
 	require.Equal(t, strings.TrimPrefix(`
 Reading
-         ns/op  allocs/op  times ours (least to greatest)  times rival (least to greatest)
-  ours   10     0          1                               0.50 (0 to 0.50)
-  rival  2,000  2          2 (2 to 300)                    1
-  other  900    –          0.90 (0.50 to 1,234,568)        0.45 (0.25 to 4,115)
+         ns/op  allocs/op  times ours (range)        times rival (range)
+  ours   10     0          1                         0.50 (0 to 0.50)
+  rival  2,000  2          2 (2 to 300)              1
+  other  900    –          0.90 (0.50 to 1,234,568)  0.45 (0.25 to 4,115)
   reached: twice as fast: 2, wanted at least 2
   missed: fewer allocations: ∞, wanted at most 1
   missed: faster than all: 1.11 to other, wanted at most 1
@@ -102,7 +102,7 @@ Reading
 
 func TestMarkdown(t *testing.T) {
 	require.Equal(t, strings.TrimPrefix(`
-|  | ns/op | allocs/op | times ours (least to greatest) |
+|  | ns/op | allocs/op | times ours (range) |
 |---|---:|---:|---:|
 | ours | 10 | 0 | 1 |
 | rival | 2,000 | 2 | 2 (2 to 300) |
@@ -121,9 +121,9 @@ func TestAWithdrawnCandidateIsNotComparedWith(t *testing.T) {
 	}
 	require.Equal(t, strings.TrimPrefix(`
 Reading
-         ns/op         allocs/op  times ours (least to greatest)  times gone (least to greatest)
-  ours   10            0          1                               –
-  rival  2,000         2          2 (2 to 300)                    –
+         ns/op         allocs/op  times ours (range)  times gone (range)
+  ours   10            0          1                   –
+  rival  2,000         2          2 (2 to 300)        –
   gone   stands still
   reached: ahead: 2, wanted at least 2
   open: alone: gone stands still
@@ -152,9 +152,9 @@ func TestOtherColumns(t *testing.T) {
 	}
 	require.Equal(t, strings.TrimPrefix(`
 Latency
-         p99 µs  p50 µs  calls/s  p99 µs: times ours (least to greatest)  p50 µs: times ours (least to greatest)
-  ours   8       3       1,000    1                                       1
-  rival  16      12      4,000    2 (2 to 2)                              4 (4 to 4)
+         p99 µs  p50 µs  calls/s  p99 µs: times ours (range)  p50 µs: times ours (range)
+  ours   8       3       1,000    1                           1
+  rival  16      12      4,000    2 (2 to 2)                  4 (4 to 4)
   reached: median: 4, wanted at least 4
 `, "\n"), table.Text())
 }
