@@ -21,10 +21,44 @@ func TestNextIsZeroCopy(t *testing.T) {
 	require.NoError(t, err)
 	buffered, err := br.Peek(br.Buffered())
 	require.NoError(t, err)
-	got, err := framing.NewReader(br, framing.Format{}).Next()
-	require.NoError(t, err)
-	require.Same(t, &buffered[2], &got[0])
-	require.Equal(t, len(got), cap(got), "an append to the frame would write over the next one")
+	r := framing.NewReader(br, framing.Format{})
+	r.Exclusive = true
+	for _, at := range []int{2, 68} {
+		got, err := r.Next()
+		require.NoError(t, err)
+		require.Same(t, &buffered[at], &got[0])
+		require.Equal(t, len(got), cap(got), "an append to the frame would write over the next one")
+	}
+}
+
+// Without Exclusive a Reader keeps nothing in mind of bytes it has seen and
+// not taken: somebody else may take them.
+func TestSeenIsNotTaken(t *testing.T) {
+	first, second := encode(t, framing.Format{}, fill(3)), encode(t, framing.Format{}, fill(1))
+	look := map[string]func(*framing.Reader){
+		"Buffered":  func(r *framing.Reader) { require.True(t, r.Buffered()) },
+		"Next":      func(r *framing.Reader) { _, err := r.Next(); require.True(t, isTimeout(err)) },
+		"ReadFrame": func(r *framing.Reader) { _, err := r.ReadFrame(nil); require.True(t, isTimeout(err)) },
+	}
+	for name, see := range look {
+		n := len(first)
+		if name != "Buffered" {
+			n-- // so that a read runs into the timeout
+		}
+		shared := newTagged(steps(first[:n], nil, second, nil), 64)
+		r := framing.NewReader(shared, framing.Format{})
+		_, err := shared.Peek(1)
+		require.NoError(t, err)
+		see(r)
+		_, err = shared.Discard(n)
+		require.NoError(t, err)
+		if name == "Buffered" {
+			require.True(t, isTimeout(r.Wait()))
+		}
+		got, err := r.Next()
+		require.NoError(t, err, name)
+		require.Equal(t, fill(1), got, name)
+	}
 }
 
 func TestBuffered(t *testing.T) {
