@@ -14,29 +14,24 @@ import (
 	"github.com/gogf/gf/v2/net/gtcp"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/compare"
+	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/loopback"
 )
 
-// pair returns the two ends of a connection on loopback. They stay open until
-// the program ends.
-func pair() (*net.TCPConn, *net.TCPConn, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, nil, err
-	}
-	defer l.Close()
-	a, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		return nil, nil, err
-	}
-	b, err := l.Accept()
-	if err != nil {
-		return nil, nil, err
-	}
-	return a.(*net.TCPConn), b.(*net.TCPConn), nil
+// candidate does run again and again, each time after prepare unless it is nil.
+func candidate(name string, prepare, run func() error) compare.Candidate {
+	return compare.Candidate{Name: name, Prepare: prepare, Do: func(n int) error {
+		for range n {
+			if err := run(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
 }
 
 // lines reads a line of 64 KiB that lies in the socket.
-func lines() (string, []contestant, error) {
+func lines() (compare.Comparison, error) {
 	line := append(bytes.Repeat([]byte("x"), 64<<10-1), '\n')
 	delim := []byte("\n")
 	reused := make([]byte, 0, len(line))
@@ -75,26 +70,34 @@ func lines() (string, []contestant, error) {
 			return func() error { return check(c.RecvLine()) }
 		}},
 	}
-	var cs []contestant
+	var cs []compare.Candidate
 	for _, way := range ways {
-		nc, peer, err := pair()
+		nc, peer, err := loopback.Pair()
 		if err != nil {
-			return "", nil, err
+			return compare.Comparison{}, err
 		}
-		cs = append(cs, contestant{way.name, func() error { _, err := peer.Write(line); return err }, way.open(nc)})
+		cs = append(cs, candidate(way.name, func() error { _, err := peer.Write(line); return err }, way.open(nc)))
 	}
-	return "a line of 64 KiB by delimiter", cs, nil
+	return compare.Comparison{
+		Title:      "A line of 64 KiB by its delimiter",
+		Candidates: cs,
+		Goals: []compare.Goal{
+			{Ref: "2.2", Says: "at least 20 times as fast as gtcp's RecvLine", Of: "gtcp.RecvLine", To: []string{"conn.ReadUntil, new slice"}, Want: compare.AtLeast(20)},
+			{Ref: "2.2", Says: "within 1.3 times bufio", Of: "conn.ReadUntil, new slice",
+				To: []string{"bufio.ReadBytes, 64 KiB buffer", "bufio.ReadBytes, default buffer"}, Want: compare.AtMost(1.3)},
+		},
+	}, nil
 }
 
 // checks asks a connection that is alive and silent.
-func checks() (string, []contestant, error) {
-	nc, _, err := pair()
+func checks() (compare.Comparison, error) {
+	nc, _, err := loopback.Pair()
 	if err != nil {
-		return "", nil, err
+		return compare.Comparison{}, err
 	}
 	raw, err := nc.SyscallConn()
 	if err != nil {
-		return "", nil, err
+		return compare.Comparison{}, err
 	}
 	var buf [1]byte
 	var errno error
@@ -110,19 +113,26 @@ func checks() (string, []contestant, error) {
 		return nil
 	}
 	c := conn.New(nc)
-	return "health check of a connection that is alive", []contestant{
-		{"bare MSG_PEEK, RawConn.Read", nil, func() error { return alive(raw.Read(peek)) }},
-		{"bare MSG_PEEK, RawConn.Control", nil, func() error { return alive(raw.Control(control)) }},
-		{"conn.Check", nil, c.Check},
-		{"conn.Reusable", nil, c.Reusable},
+	return compare.Comparison{
+		Title: "Health check of a connection that is alive",
+		Candidates: []compare.Candidate{
+			candidate("bare MSG_PEEK, RawConn.Read", nil, func() error { return alive(raw.Read(peek)) }),
+			candidate("bare MSG_PEEK, RawConn.Control", nil, func() error { return alive(raw.Control(control)) }),
+			candidate("conn.Check", nil, c.Check),
+			candidate("conn.Reusable", nil, c.Reusable),
+		},
+		Goals: []compare.Goal{
+			{Ref: "2.3", Says: "no allocations", Of: "conn.Check", Allocs: true, Want: compare.AtMost(0)},
+			{Ref: "2.3", Says: "within 1.2 times a bare cached MSG_PEEK", Of: "conn.Check", To: []string{"bare MSG_PEEK, RawConn.Read"}, Want: compare.AtMost(1.2)},
+		},
 	}, nil
 }
 
 // contexts puts a context over a function that does nothing.
-func contexts() (string, []contestant, error) {
-	nc, _, err := pair()
+func contexts() (compare.Comparison, error) {
+	nc, _, err := loopback.Pair()
 	if err != nil {
-		return "", nil, err
+		return compare.Comparison{}, err
 	}
 	c := conn.New(nc)
 	cancellable, cancel := context.WithCancel(context.Background())
@@ -134,8 +144,8 @@ func contexts() (string, []contestant, error) {
 		return func() error { return c.Do(ctx, nothing) }
 	}
 	interrupt := func() { _ = nc.SetDeadline(time.Unix(1, 0)) }
-	return "a context over nothing", []contestant{
-		{"by hand: AfterFunc, SetDeadline twice", nil, func() error {
+	candidates := []compare.Candidate{
+		candidate("by hand: AfterFunc, SetDeadline twice", nil, func() error {
 			deadline, _ := timed.Deadline()
 			if err := nc.SetDeadline(deadline); err != nil {
 				return err
@@ -146,17 +156,25 @@ func contexts() (string, []contestant, error) {
 				return errors.New("interrupted")
 			}
 			return errors.Join(err, nc.SetDeadline(time.Time{}))
-		}},
-		{"conn.Do, context with a deadline", nil, under(timed)},
-		{"conn.Do, context that can be cancelled", nil, under(cancellable)},
-		{"conn.Do, context.Background", nil, under(context.Background())},
+		}),
+		candidate("conn.Do, context with a deadline", nil, under(timed)),
+		candidate("conn.Do, context that can be cancelled", nil, under(cancellable)),
+		candidate("conn.Do, context.Background", nil, under(context.Background())),
+	}
+	return compare.Comparison{
+		Title:      "A context over nothing",
+		Candidates: candidates,
+		Goals: []compare.Goal{
+			{Ref: "2.3", Says: "at most 3 allocations for a context that can be cancelled", Of: "conn.Do, context that can be cancelled", Allocs: true, Want: compare.AtMost(3)},
+			{Ref: "2.3", Says: "none for context.Background", Of: "conn.Do, context.Background", Allocs: true, Want: compare.AtMost(0)},
+		},
 	}, nil
 }
 
 // writes sends a header of 2 bytes and a payload, and has the peer take both
 // before the next.
-func writes(size int) func() (string, []contestant, error) {
-	return func() (string, []contestant, error) {
+func writes(size int) func() (compare.Comparison, error) {
+	return func() (compare.Comparison, error) {
 		bufs := [][]byte{make([]byte, 2), make([]byte, size)}
 		joined := make([]byte, 0, size+2)
 		store := make([][]byte, 2)
@@ -179,14 +197,14 @@ func writes(size int) func() (string, []contestant, error) {
 				return err
 			}},
 		}
-		var cs []contestant
+		var cs []compare.Candidate
 		for _, way := range ways {
-			nc, peer, err := pair()
+			nc, peer, err := loopback.Pair()
 			if err != nil {
-				return "", nil, err
+				return compare.Comparison{}, err
 			}
 			c, in, full := conn.New(nc), make([]byte, size+2), false
-			cs = append(cs, contestant{way.name,
+			cs = append(cs, candidate(way.name,
 				func() error {
 					if !full {
 						full = true
@@ -196,8 +214,8 @@ func writes(size int) func() (string, []contestant, error) {
 					return err
 				},
 				func() error { return way.write(nc, c) },
-			})
+			))
 		}
-		return fmt.Sprintf("a write of 2 bytes and %d KiB", size>>10), cs, nil
+		return compare.Comparison{Title: fmt.Sprintf("A write of 2 bytes and %d KiB", size>>10), Candidates: cs}, nil
 	}
 }
