@@ -21,6 +21,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
@@ -84,6 +85,7 @@ type engine[T any] struct {
 	store   Store[T]
 	life    context.Context // of dials; ended by Close
 	endLife context.CancelFunc
+	born    time.Time
 
 	// Written under mu, read without it on every Acquire and Return, so kept
 	// apart from what changes all the time.
@@ -132,6 +134,7 @@ func Open[T any](f backend.Factory[T], l backend.Limits, store Store[T]) (backen
 		store:   store,
 		max:     max(l.Max, 0),
 		entries: make(map[*Entry[T]]struct{}),
+		born:    time.Now(),
 		drained: make(chan struct{}),
 	}
 	p.life, p.endLife = context.WithCancel(context.Background())

@@ -25,9 +25,10 @@ import (
 // column is a load.
 type column struct {
 	conns, goroutines int
+	yield             bool // hold while others run, so that they queue
 }
 
-var columns = []column{{64, 1}, {64, 2}, {64, 32}, {4, 64}}
+var columns = []column{{64, 1, false}, {64, 2, false}, {64, 32, false}, {4, 64, false}, {4, 64, true}}
 
 func main() {
 	rounds := flag.Int("rounds", 31, "rounds; each times every pool once")
@@ -38,7 +39,11 @@ func main() {
 	fmt.Printf("%s, GOMAXPROCS %d, %d rounds of %d operations\n", runtime.Version(), runtime.GOMAXPROCS(0), *rounds, *ops)
 	for _, c := range columns {
 		rows := measure(ctx, c, *rounds, *ops)
-		fmt.Printf("\n%d connections, %d goroutines\n", c.conns, c.goroutines)
+		fmt.Printf("\n%d connections, %d goroutines", c.conns, c.goroutines)
+		if c.yield {
+			fmt.Print(", each yields while it holds one")
+		}
+		fmt.Println()
 		report(rows)
 	}
 }
@@ -63,10 +68,10 @@ func measure(ctx context.Context, c column, rounds, ops int) []*row {
 		rows = append(rows, &row{name: k.name, pool: p})
 	}
 	for _, r := range rows { // warm up, and count allocations
-		r.round(c.goroutines, ops/10)
+		r.round(c, ops/10)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		r.round(c.goroutines, ops)
+		r.round(c, ops)
 		runtime.ReadMemStats(&after)
 		// The goroutines of the round itself, and a few of the runtime's.
 		r.allocs = max(0, float64(after.Mallocs-before.Mallocs)-float64(4*c.goroutines+10)) / float64(ops)
@@ -74,21 +79,21 @@ func measure(ctx context.Context, c column, rounds, ops int) []*row {
 	for range rounds {
 		for _, i := range rand.Perm(len(rows)) {
 			r := rows[i]
-			r.ns = append(r.ns, float64(r.round(c.goroutines, ops).Nanoseconds())/float64(ops))
+			r.ns = append(r.ns, float64(r.round(c, ops).Nanoseconds())/float64(ops))
 		}
 	}
 	return rows
 }
 
 // round times ops operations by some goroutines.
-func (r *row) round(goroutines, ops int) time.Duration {
+func (r *row) round(c column, ops int) time.Duration {
 	if r.stuck {
 		return 0
 	}
 	var wg sync.WaitGroup
 	start := time.Now()
-	for range goroutines {
-		wg.Go(func() { r.pool.run(ops / goroutines) })
+	for range c.goroutines {
+		wg.Go(func() { r.pool.run(ops/c.goroutines, c.yield) })
 	}
 	done := make(chan struct{})
 	go func() { wg.Wait(); close(done) }()

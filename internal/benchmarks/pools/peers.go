@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"net"
+	"runtime"
 	"time"
 
 	fatih "github.com/fatih/pool"
@@ -18,8 +19,9 @@ import (
 	"github.com/seed-99d6a01a/gtcp/pool/slotpool"
 )
 
-// pool does n acquires, each with its release.
-type pool interface{ run(n int) }
+// pool does n acquires, each with its release, and if yield is set lets others
+// run between the two.
+type pool interface{ run(n int, yield bool) }
 
 // kinds are the pools, the one they are compared with first.
 var kinds = []struct {
@@ -46,6 +48,12 @@ func must(err error) {
 	}
 }
 
+func hold(yield bool) {
+	if yield {
+		runtime.Gosched()
+	}
+}
+
 type bare struct {
 	ctx context.Context
 	b   backend.Backend[*conn]
@@ -61,10 +69,11 @@ func ours(open backend.Open[*conn]) func(context.Context, int) (pool, error) {
 	}
 }
 
-func (p bare) run(n int) {
+func (p bare) run(n int, yield bool) {
 	for range n {
 		l, err := p.b.Acquire(p.ctx)
 		must(err)
+		hold(yield)
 		must(p.b.Return(l, backend.Keep))
 	}
 }
@@ -83,10 +92,11 @@ func openPuddle(ctx context.Context, conns int) (pool, error) {
 	return puddlePool{ctx, p}, err
 }
 
-func (p puddlePool) run(n int) {
+func (p puddlePool) run(n int, yield bool) {
 	for range n {
 		r, err := p.p.Acquire(p.ctx)
 		must(err)
+		hold(yield)
 		r.Release()
 	}
 }
@@ -103,10 +113,11 @@ func openSQL(ctx context.Context, conns int) (pool, error) {
 	return sqlPool{ctx, db}, nil
 }
 
-func (p sqlPool) run(n int) {
+func (p sqlPool) run(n int, yield bool) {
 	for range n {
 		c, err := p.db.Conn(p.ctx)
 		must(err)
+		hold(yield)
 		must(c.Close())
 	}
 }
@@ -131,10 +142,11 @@ func openFatih(_ context.Context, conns int) (pool, error) {
 	return fatihPool{p}, err
 }
 
-func (p fatihPool) run(n int) {
+func (p fatihPool) run(n int, yield bool) {
 	for range n {
 		c, err := p.p.Get()
 		must(err)
+		hold(yield)
 		must(c.Close())
 	}
 }
@@ -153,10 +165,11 @@ func openSilenceper(_ context.Context, conns int) (pool, error) {
 	return silenceperPool{p}, err
 }
 
-func (p silenceperPool) run(n int) {
+func (p silenceperPool) run(n int, yield bool) {
 	for range n {
 		c, err := p.p.Get()
 		must(err)
+		hold(yield)
 		must(p.p.Put(c))
 	}
 }
@@ -168,10 +181,11 @@ func openGpool(context.Context, int) (pool, error) {
 	return gpoolPool{gpool.New(10*time.Minute, func() (any, error) { return &conn{}, nil })}, nil
 }
 
-func (p gpoolPool) run(n int) {
+func (p gpoolPool) run(n int, yield bool) {
 	for range n {
 		c, err := p.p.Get()
 		must(err)
+		hold(yield)
 		must(p.p.Put(c))
 	}
 }
