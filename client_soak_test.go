@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -125,7 +124,8 @@ func (s *soak) run(t *testing.T, d time.Duration) {
 	require.Zero(t, phantoms)
 }
 
-// serve runs one server after another until stop.
+// serve runs one server after another until stop. Before each end it resets all
+// connections, so that the shortest soak has its faults.
 func (s *soak) serve(t *testing.T, stop chan struct{}) {
 	for ended := false; !ended; s.restarts.Add(1) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -135,7 +135,7 @@ func (s *soak) serve(t *testing.T, stop chan struct{}) {
 		}
 		srv := &server.Server{
 			Handler: server.Frames(framing.Format{}, s.handle),
-			Logger:  slog.New(slog.NewTextHandler(io.Discard, nil)),
+			Logger:  slog.New(slog.DiscardHandler),
 		}
 		done := make(chan error, 1)
 		go func() { done <- srv.Serve(l) }()
@@ -143,8 +143,9 @@ func (s *soak) serve(t *testing.T, stop chan struct{}) {
 		select {
 		case <-stop:
 			ended = true
-		case <-time.After(time.Duration(rand.IntN(1000)) * time.Millisecond):
+		case <-time.After(time.Duration(rand.IntN(400)) * time.Millisecond):
 		}
+		s.proxy.ResetAll()
 		_ = srv.Close()
 		<-done
 	}

@@ -2,6 +2,7 @@ package gtcp_test
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"strconv"
 	"sync"
@@ -17,7 +18,10 @@ import (
 func frameServer(t testing.TB, handle func(ctx context.Context, req []byte) ([]byte, error)) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	srv := &server.Server{Handler: server.Frames(framing.Format{}, handle)}
+	srv := &server.Server{
+		Handler: server.Frames(framing.Format{}, handle),
+		Logger:  slog.New(slog.DiscardHandler),
+	}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
 	t.Cleanup(func() {

@@ -1,0 +1,136 @@
+package gtcp_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp"
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
+	"github.com/seed-99d6a01a/gtcp/retry"
+)
+
+func TestClientConfigNamesTheField(t *testing.T) {
+	dial := func(context.Context) (net.Conn, error) { return nil, nil }
+	require.NoError(t, gtcp.ClientConfig{}.Validate())
+	for field, cfg := range map[string]gtcp.ClientConfig{
+		"Dialer":           {Dialer: &conn.Dialer{}, Dial: dial},
+		"Format":           {Format: framing.Format{HeaderSize: 5}},
+		"Retry":            {Retry: retry.Policy{Backoff: retry.Exponential{Base: -1}}},
+		"Pool.Network":     {Pool: pool.Config{Network: "tcp"}},
+		"Pool.Address":     {Pool: pool.Config{Address: "a:1"}},
+		"Pool.Dialer":      {Pool: pool.Config{Dialer: &conn.Dialer{}}},
+		"Pool.Dial":        {Pool: pool.Config{Dial: dial}},
+		"Pool":             {Pool: pool.Config{MinIdle: -1}},
+		"Pipeline.Network": {Pipeline: pipeline.Config{Network: "tcp"}},
+		"Pipeline.Address": {Pipeline: pipeline.Config{Address: "a:1"}},
+		"Pipeline.Dialer":  {Pipeline: pipeline.Config{Dialer: &conn.Dialer{}}},
+		"Pipeline.Dial":    {Pipeline: pipeline.Config{Dial: dial}},
+		"Pipeline.Format":  {Pipeline: pipeline.Config{Format: framing.Format{HeaderSize: 4}}},
+		"Pipeline":         {Pipeline: pipeline.Config{Conns: -1}},
+	} {
+		err := cfg.Validate()
+		require.ErrorContains(t, err, "ClientConfig."+field)
+		c := gtcp.NewClient("127.0.0.1:1", cfg)
+		_, callErr := c.Call(t.Context(), nil)
+		require.Equal(t, err, callErr, "a bad configuration is the error of every call")
+		require.Equal(t, err, c.Close(t.Context()))
+		require.Zero(t, c.Stat())
+	}
+}
+
+func TestClientBadAddress(t *testing.T) {
+	for _, addr := range []string{"", "no port"} {
+		_, err := gtcp.NewClient(addr, gtcp.ClientConfig{}).Call(t.Context(), nil)
+		require.ErrorContains(t, err, "Address")
+	}
+}
+
+func TestClientNobodyListens(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := l.Addr().String()
+	require.NoError(t, l.Close())
+	eachMode(t, func(t *testing.T, shared bool) {
+		c := client(t, addr, gtcp.ClientConfig{Shared: shared, Retry: retry.Policy{MaxAttempts: 1}})
+		_, err := c.Call(t.Context(), []byte("x"))
+		require.ErrorContains(t, err, addr)
+		require.True(t, retry.SafeToRetry(err))
+	})
+}
+
+func TestClientRequestTooLong(t *testing.T) {
+	eachMode(t, func(t *testing.T, shared bool) {
+		c := client(t, frameServer(t, echoed), gtcp.ClientConfig{Shared: shared})
+		_, err := c.Call(t.Context(), make([]byte, 1<<16))
+		var size *framing.SizeError
+		require.ErrorAs(t, err, &size)
+		reply, err := c.Call(t.Context(), make([]byte, 1<<16-1))
+		require.NoError(t, err)
+		require.Len(t, reply, 1<<16-1)
+		reply, err = c.Call(t.Context(), nil)
+		require.NoError(t, err)
+		require.Empty(t, reply)
+	})
+}
+
+func TestClientClose(t *testing.T) {
+	eachMode(t, func(t *testing.T, shared bool) {
+		var once sync.Once
+		begun, end := make(chan struct{}), make(chan struct{})
+		addr := frameServer(t, func(_ context.Context, req []byte) ([]byte, error) {
+			once.Do(func() { close(begun) })
+			<-end
+			return req, nil
+		})
+		c := client(t, addr, gtcp.ClientConfig{Shared: shared})
+		called := make(chan error, 1)
+		go func() {
+			_, err := c.Call(context.Background(), []byte("x"))
+			called <- err
+		}()
+		<-begun
+		s := c.Stat()
+		require.Equal(t, 1, s.Pool.Used+s.Pipeline.InFlight)
+		closed := make(chan error, 1)
+		go func() { closed <- c.Close(context.Background()) }()
+		require.Eventually(t, func() bool {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+			defer cancel()
+			_, err := c.Call(ctx, []byte("x"))
+			return errors.Is(err, net.ErrClosed)
+		}, 10*time.Second, time.Millisecond)
+		close(end)
+		require.NoError(t, <-called, "a call in progress is waited for")
+		require.NoError(t, <-closed)
+	})
+}
+
+func TestClientAllocations(t *testing.T) {
+	if detectsRaces {
+		t.Skip("the race detector allocates")
+	}
+	eachMode(t, func(t *testing.T, shared bool) {
+		addr := frameServer(t, echoed)
+		c := client(t, addr, gtcp.ClientConfig{Shared: shared})
+		dst, req := make([]byte, 0, 64), make([]byte, 64)
+		n := testing.AllocsPerRun(200, func() {
+			if _, err := c.AppendCall(context.Background(), dst, req); err != nil {
+				t.Error(err)
+			}
+		})
+		if shared {
+			require.Zero(t, n, "the server's included")
+		} else {
+			require.LessOrEqual(t, n, 3.)
+		}
+	})
+}

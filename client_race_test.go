@@ -1,0 +1,6 @@
+//go:build race
+
+package gtcp_test
+
+// detectsRaces: the race detector allocates by itself.
+const detectsRaces = true

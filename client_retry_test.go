@@ -1,0 +1,198 @@
+package gtcp_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp"
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
+	"github.com/seed-99d6a01a/gtcp/retry"
+)
+
+// flakyServer ends the first failures requests' connections after it has
+// executed them, and counts what it executes.
+func flakyServer(t *testing.T, failures int32) (addr string, executed *atomic.Int32) {
+	executed = &atomic.Int32{}
+	return frameServer(t, func(_ context.Context, req []byte) ([]byte, error) {
+		if executed.Add(1) <= failures {
+			return nil, errors.New("this connection ends")
+		}
+		return req, nil
+	}), executed
+}
+
+func TestClientDoesNotRepeatWhatMayHaveBeenSeen(t *testing.T) {
+	eachMode(t, func(t *testing.T, shared bool) {
+		addr, executed := flakyServer(t, 1)
+		c := client(t, addr, gtcp.ClientConfig{Shared: shared})
+		_, err := c.Call(t.Context(), []byte("once"))
+		require.ErrorIs(t, err, io.EOF)
+		require.False(t, retry.SafeToRetry(err))
+		require.ErrorContains(t, err, "request written")
+		require.EqualValues(t, 1, executed.Load())
+	})
+}
+
+func TestClientRepeatsWhatIsIdempotent(t *testing.T) {
+	fast := retry.Policy{Backoff: retry.Constant(0)}
+	idempotent := fast
+	idempotent.Idempotent = true
+	for _, c := range []struct {
+		name   string
+		client retry.Policy
+		call   gtcp.CallOptions
+	}{
+		{"client", idempotent, gtcp.CallOptions{}},
+		{"call", fast, gtcp.CallOptions{Idempotent: true}},
+		{"call's policy", retry.Policy{MaxAttempts: 1}, gtcp.CallOptions{Retry: &idempotent}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			eachMode(t, func(t *testing.T, shared bool) {
+				addr, executed := flakyServer(t, 2)
+				cl := client(t, addr, gtcp.ClientConfig{
+					Shared: shared, Retry: c.client,
+					Pipeline: pipeline.Config{DialBackoff: pipeline.DialBackoff{Min: -1}},
+				})
+				reply, err := cl.CallWith(t.Context(), []byte("kept:"), []byte("x"), c.call)
+				require.NoError(t, err)
+				require.Equal(t, "kept:x", string(reply))
+				require.EqualValues(t, 3, executed.Load())
+			})
+		})
+	}
+}
+
+// A dial that fails is repeated; the budget of all calls is kept to.
+func TestClientRepeatsDials(t *testing.T) {
+	eachMode(t, func(t *testing.T, shared bool) {
+		addr := frameServer(t, echoed)
+		var dials atomic.Int32
+		budget := &retry.Budget{Burst: 3, PerSecond: -1, Ratio: -1}
+		c := client(t, addr, gtcp.ClientConfig{
+			Shared: shared,
+			Retry:  retry.Policy{MaxAttempts: 3, Backoff: retry.Constant(0), Budget: budget},
+			Dial: func(ctx context.Context) (net.Conn, error) {
+				if n := dials.Add(1); n <= 2 || n >= 4 {
+					return nil, errors.New("refused")
+				}
+				return (&conn.Dialer{}).Dial(ctx, "tcp", addr)
+			},
+			Pool:     pool.Config{DialBackoff: pool.DialBackoff{After: -1}},
+			Pipeline: pipeline.Config{DialBackoff: pipeline.DialBackoff{Min: -1}},
+		})
+		_, err := c.Call(t.Context(), []byte("x"))
+		require.NoError(t, err)
+		require.EqualValues(t, 3, dials.Load())
+		require.EqualValues(t, 2, budget.Stat().Allowed)
+	})
+}
+
+// A connection that the server closed while it was idle is not noticed.
+func TestClientIdleConnectionClosed(t *testing.T) {
+	eachMode(t, func(t *testing.T, shared bool) {
+		closed := make(chan struct{}, 1)
+		addr := rawServer(t, func(c *net.TCPConn, _ int) {
+			frame := make([]byte, 3)
+			_, _ = io.ReadFull(c, frame)
+			_, _ = c.Write(frame)
+			_ = c.Close()
+			closed <- struct{}{}
+		})
+		c := client(t, addr, gtcp.ClientConfig{Shared: shared, Retry: retry.Policy{MaxAttempts: 1}})
+		for range 10 {
+			reply, err := c.Call(t.Context(), []byte("x"))
+			require.NoError(t, err)
+			require.Equal(t, "x", string(reply))
+			// A shared connection is looked at when it was quiet for so long.
+			<-closed
+			for begun := time.Now(); time.Since(begun) < time.Millisecond; {
+				runtime.Gosched()
+			}
+		}
+	})
+}
+
+func TestClientContext(t *testing.T) {
+	eachMode(t, func(t *testing.T, shared bool) {
+		stuck := make(chan struct{})
+		addr := frameServer(t, func(ctx context.Context, req []byte) ([]byte, error) {
+			select {
+			case <-stuck:
+			case <-ctx.Done():
+			}
+			return req, nil
+		})
+		c := client(t, addr, gtcp.ClientConfig{Shared: shared})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		dst := []byte("as it was")
+		reply, err := c.AppendCall(ctx, dst, []byte("x"))
+		require.Equal(t, dst, reply)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		var timeout net.Error
+		if shared {
+			var e *pipeline.Error
+			require.ErrorAs(t, err, &e)
+			timeout = e
+		} else {
+			var e *gtcp.CallError
+			require.ErrorAs(t, err, &e)
+			timeout = e
+		}
+		require.True(t, timeout.Timeout())
+		require.True(t, timeout.Temporary())
+		close(stuck)
+		_, err = c.Call(ctx, []byte("x"))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		reply, err = c.Call(t.Context(), []byte("y"))
+		require.NoError(t, err)
+		require.Equal(t, "y", string(reply))
+	})
+}
+
+// A reply over the limit, and bytes that nobody asked for, end the connection
+// and reach nobody else.
+func TestClientHostileServer(t *testing.T) {
+	for _, bytes := range []string{"\x7f\xff", "\x00\x01x\x00\x01y", "\x00\x01x\x00"} {
+		eachMode(t, func(t *testing.T, shared bool) {
+			addr := rawServer(t, func(c *net.TCPConn, n int) {
+				frame := make([]byte, 3)
+				for i := 0; ; i++ {
+					if _, err := io.ReadFull(c, frame); err != nil {
+						return
+					}
+					if n == 0 && i == 0 {
+						_, _ = c.Write([]byte(bytes))
+					} else {
+						_, _ = c.Write(frame)
+					}
+				}
+			})
+			c := client(t, addr, gtcp.ClientConfig{Shared: shared, Format: framing.Format{MaxSize: 100}})
+			reply, err := c.Call(t.Context(), []byte("x"))
+			if bytes[0] == 0x7f {
+				var size *framing.SizeError
+				require.ErrorAs(t, err, &size)
+			} else {
+				require.NoError(t, err)
+				require.Equal(t, "x", string(reply))
+			}
+			for range 5 {
+				reply, err := c.Call(t.Context(), []byte("z"))
+				require.NoError(t, err)
+				require.Equal(t, "z", string(reply))
+			}
+		})
+	}
+}
