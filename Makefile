@@ -7,6 +7,8 @@ PUBLIC := . ./conn ./framing ./retry ./pool ./pool/backend ./pool/puddlepool ./p
 GO ?= go
 FUZZTIME ?= 60s
 DURATION ?= 10m
+# Flags of the report, for example BENCH="-rounds 5" or BENCH=-short.
+BENCH ?=
 MINCOVER ?= 90
 STATICCHECK := $(CURDIR)/bin/staticcheck
 
@@ -76,6 +78,16 @@ fuzz: ## run each fuzz target for FUZZTIME
 		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
 			echo "--- $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
 		done; done
+
+.PHONY: bench
+bench: ## compare with peers, some ten minutes, and write docs/benchmarks.md
+	$(GO) -C internal/benchmarks run ./report $(BENCH)
+
+.PHONY: soak
+soak: ## break the Client's connections for DURATION, then stress the pools as long
+	GTCP_SOAK=$(DURATION) $(GO) test -count=1 -timeout 0 -v -run '^TestClientSoak$$' .
+	POOLTEST_STRESS=$(DURATION) $(GO) test -race -count=1 -timeout 0 -v -run '^TestConformance$$/^stress$$' \
+		./pool/puddlepool ./pool/slotpool ./examples/custompool
 
 .PHONY: ci
 ci: lint cross api-check race ## what .ci/run runs
