@@ -19,6 +19,20 @@ type meddler struct {
 	backend.Backend[*pool.Member]
 	beforeReturn func()
 	sweepless    bool
+	holdUp       bool
+}
+
+// Acquire, if holdUp is set, has what it gets until the caller gives up, and a
+// moment longer: as if it came at that moment.
+func (m *meddler) Acquire(ctx context.Context) (backend.Lease[*pool.Member], error) {
+	l, err := m.Backend.Acquire(ctx)
+	if !m.holdUp || err != nil {
+		return l, err
+	}
+	<-ctx.Done()
+	time.Sleep(time.Second)
+	_ = m.Backend.Return(l, backend.Keep)
+	return backend.Lease[*pool.Member]{}, backend.Ended(ctx)
 }
 
 func (m *meddler) Return(l backend.Lease[*pool.Member], v backend.Verdict) error {
@@ -58,6 +72,28 @@ func TestExpiresDuringReturn(t *testing.T) {
 		synctest.Wait()
 		require.Zero(t, s.open())
 		require.Equal(t, uint64(1), p.Stat().Evictions.Expired)
+		closePool(t, p)
+		s.close()
+	})
+}
+
+// TestExpiresInNobodysHands has a connection's life end while it is on the way
+// to a caller who has given up: it does not stay open unseen.
+func TestExpiresInNobodysHands(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		m := &meddler{}
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: m.meddle(open), ProbeAfter: -1})
+		require.NoError(t, get(t, p).Close())
+		m.holdUp = true
+		ctx, cancel := context.WithTimeout(t.Context(), 600*time.Second)
+		defer cancel()
+		_, err := p.Get(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 1, s.open())
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Zero(t, s.open())
 		closePool(t, p)
 		s.close()
 	})

@@ -89,6 +89,28 @@ func TestCloseLosesPatience(t *testing.T) {
 	})
 }
 
+// TestCloseLosesPatienceRaces does that while the borrowers give back, many
+// times: whoever is first, every connection is closed.
+func TestCloseLosesPatienceRaces(t *testing.T) {
+	overBackends(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newTCPServer(t, echo)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 200 {
+			p := newPool(t, pool.Config{Address: s.addr, Backend: open, ProbeAfter: -1})
+			lent := []*pool.Conn{get(t, p), get(t, p), get(t, p)}
+			var wg sync.WaitGroup
+			for _, c := range lent {
+				wg.Go(func() { _ = c.Close() })
+			}
+			_ = p.Close(ctx)
+			wg.Wait()
+			require.Zero(t, p.Stat().Open)
+		}
+		require.Eventually(t, func() bool { open, _ := s.count(); return open == 0 }, 10*time.Second, time.Millisecond)
+	})
+}
+
 // TestCloseDuringReplace loses patience while a borrower dials anew: what he
 // dials does not stay open.
 func TestCloseDuringReplace(t *testing.T) {

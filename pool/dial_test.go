@@ -102,6 +102,16 @@ func TestDialMisbehaves(t *testing.T) {
 				return c, err
 			}
 		}, "closed"},
+		{"a connection that is in use", func(c *pool.Config) {
+			dial := c.Dial
+			c.Dial = func(ctx context.Context) (net.Conn, error) {
+				nc, err := dial(ctx)
+				c := conn.New(nc)
+				go func() { _, _ = c.Read(make([]byte, 1)) }()
+				synctest.Wait()
+				return c, err
+			}
+		}, "in progress"},
 		{"AfterConnect error", func(c *pool.Config) {
 			c.AfterConnect = func(context.Context, *conn.Conn) (any, error) { return 1, failure }
 		}, "failure"},

@@ -39,6 +39,16 @@ func TestLifetime(t *testing.T) {
 				require.False(t, c.Reused())
 				require.NoError(t, c.Close())
 			}},
+			{"600 s is replaced at that very moment", pool.Config{}, func(t *testing.T, _ *memServer, p *pool.Pool) {
+				for range 50 {
+					require.NoError(t, get(t, p).Close())
+					time.Sleep(600 * time.Second)
+					c := get(t, p)
+					require.False(t, c.Reused())
+					require.NoError(t, c.Close())
+					p.Clear()
+				}
+			}},
 			{"600 s lent is closed when it comes back", pool.Config{}, func(t *testing.T, s *memServer, p *pool.Pool) {
 				c := get(t, p)
 				time.Sleep(time.Hour)

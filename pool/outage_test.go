@@ -132,6 +132,34 @@ func TestBackoffFailsQueue(t *testing.T) {
 	})
 }
 
+// TestBackoffStragglers has dials that were under way when the wait began fail
+// during it: they do not lengthen it.
+func TestBackoffStragglers(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		var n atomic.Int32
+		p := newPool(t, pool.Config{Backend: open, MaxDialing: 3,
+			DialBackoff: pool.DialBackoff{After: 1, Min: 10 * time.Second},
+			Dial: func(context.Context) (net.Conn, error) {
+				time.Sleep(time.Duration(n.Add(1)) * time.Second)
+				return nil, errors.New("down")
+			}})
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() { _, _ = p.Get(t.Context()) })
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		var first, second *pool.BackoffError
+		_, err := p.Get(t.Context())
+		require.ErrorAs(t, err, &first)
+		wg.Wait()
+		_, err = p.Get(t.Context())
+		require.ErrorAs(t, err, &second)
+		require.Equal(t, first.RetryAfter-2*time.Second, second.RetryAfter)
+		closePool(t, p)
+	})
+}
+
 // TestBackoffGivenUp closes the pool during a dial: that is no failure of the
 // address, and the error is ErrClosed.
 func TestBackoffGivenUp(t *testing.T) {
@@ -257,8 +285,14 @@ func (l *dialLog) check(t *testing.T, after, dialing int, step time.Duration, ba
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var failed []pool.DialEvent
+	var down time.Time // when the last dial before the outage succeeded
 	for _, e := range l.events {
-		if e.Err != nil {
+		if end := e.Start.Add(e.Duration); e.Err == nil && end.Before(back) && end.After(down) {
+			down = end
+		}
+	}
+	for _, e := range l.events {
+		if e.Err != nil && e.Start.After(down) {
 			failed = append(failed, e)
 			require.True(t, e.Start.Before(back), "a dial failed although the server was back: %v", e.Err)
 		}
