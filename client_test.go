@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -75,5 +76,44 @@ func TestClientManyCallers(t *testing.T) {
 		}
 		callers.Wait()
 		require.NoError(t, c.Close(context.Background()))
+	})
+}
+
+// The facade's server answers packages in order, as any of its handlers does.
+func TestClientCallsTheFacadesServer(t *testing.T) {
+	srv := gtcp.NewServer("127.0.0.1:0", func(c *gtcp.Conn) {
+		defer c.Close()
+		for {
+			req, err := c.RecvPkg()
+			if err != nil || c.SendPkg(append([]byte("> "), req...)) != nil {
+				return
+			}
+		}
+	})
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Run() }()
+	defer func() {
+		_ = srv.Close()
+		<-ended
+	}()
+	for srv.GetListenedPort() <= 0 {
+		runtime.Gosched()
+	}
+	eachMode(t, func(t *testing.T, shared bool) {
+		c := client(t, srv.GetListenedAddress(), gtcp.ClientConfig{Shared: shared})
+		var callers sync.WaitGroup
+		for i := range 16 {
+			callers.Go(func() {
+				for j := range 100 {
+					req := strconv.Itoa(i) + "/" + strconv.Itoa(j)
+					reply, err := c.Call(t.Context(), []byte(req))
+					if err != nil || string(reply) != "> "+req {
+						t.Errorf("asked %s, got %q, %v", req, reply, err)
+						return
+					}
+				}
+			})
+		}
+		callers.Wait()
 	})
 }
