@@ -118,3 +118,10 @@ func TestReasonNames(t *testing.T) {
 	}
 	require.Equal(t, uint64(15), pipeline.Ends{PeerClosed: 1, Broken: 2, Protocol: 3, Stalled: 4, Closed: 5}.Total())
 }
+
+func TestErrorText(t *testing.T) {
+	e := &pipeline.Error{Op: "call", Addr: "peer:1", Written: true, Err: context.DeadlineExceeded}
+	require.Equal(t, "pipeline: call peer:1 (request written): context deadline exceeded", e.Error())
+	require.True(t, e.Timeout())
+	require.True(t, e.Temporary())
+}

@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -167,14 +168,18 @@ func quiet() {
 func serve(t testing.TB, h server.Handler) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	srv := &server.Server{Handler: h}
+	serveOn(t, l, h)
+	return l.Addr().String()
+}
+
+func serveOn(t testing.TB, l net.Listener, h server.Handler) {
+	srv := &server.Server{Handler: h, Logger: slog.New(slog.DiscardHandler)}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
 	t.Cleanup(func() {
 		_ = srv.Close()
 		<-done
 	})
-	return l.Addr().String()
 }
 
 func echo(format framing.Format) server.Handler {

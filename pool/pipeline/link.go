@@ -83,6 +83,7 @@ func newLink(p *Pipeline, nc *conn.Conn) *link {
 		writes:      make(chan struct{}, 1),
 		frames:      framing.NewReader(nc, p.cfg.Format),
 		interrupted: make(chan struct{}, 1),
+		opaque:      opaque(nc),
 		socket:      onSocket(nc.NetConn()),
 	}
 	l.frames.Exclusive = true
@@ -270,8 +271,8 @@ func onSocket(nc net.Conn) bool {
 	return false
 }
 
-// opaque tells whether a failed Write's count says less than what left: TLS
-// counts whole records only.
+// opaque tells whether c is a TLS connection, whose failed Writes count whole
+// records only.
 func opaque(c *conn.Conn) bool {
 	_, ok := c.NetConn().(*tls.Conn)
 	return ok

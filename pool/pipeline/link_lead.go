@@ -83,7 +83,7 @@ func (l *link) writeDirect(b []byte) {
 		_ = l.nc.SetWriteDeadline(time.Time{})
 	}
 	l.wrote(b, n)
-	if cut && errors.Is(err, os.ErrDeadlineExceeded) && !opaque(l.nc) {
+	if cut && errors.Is(err, os.ErrDeadlineExceeded) {
 		err = nil
 		l.handed -= uint64(len(b) - n)
 		l.pending = append(b[n:len(b):len(b)], l.pending...)
@@ -130,11 +130,12 @@ func (l *link) leave(c *call) bool {
 }
 
 // onCancel ends the read, and the write if that is not over, of the lone
-// caller whose context has ended.
+// caller whose context has ended. Over TLS a write that has been cut cannot be
+// resumed, so there it is left to end by itself: see directMax.
 func (l *link) onCancel() {
 	l.mu.Lock()
 	_ = l.nc.SetReadDeadline(past)
-	if l.direct {
+	if l.direct && !l.opaque {
 		l.cut = true
 		_ = l.nc.SetWriteDeadline(past)
 	}

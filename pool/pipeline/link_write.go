@@ -86,7 +86,7 @@ func (l *link) take() []byte {
 
 // wrote ends a write of b of which n bytes left the process. Called under mu.
 func (l *link) wrote(b []byte, n int) {
-	if n < len(b) && opaque(l.nc) {
+	if n < len(b) && l.opaque {
 		n = len(b)
 	}
 	l.sent += uint64(n)
