@@ -38,6 +38,7 @@ type link struct {
 	addr   string
 	load   atomic.Int32 // calls in the queue
 	born   time.Time
+	opaque bool // a failed Write counts less than what left
 	socket bool // Check asks the kernel, and does not wait
 	ended  chan struct{}
 	reads  chan struct{} // capacity 1: wakes run
