@@ -84,8 +84,11 @@ type Resizer interface {
 }
 
 // LateBinder is implemented by backends that keep promise 11: a caller whose
-// dial is slow takes what comes free meanwhile. The method does nothing; to
-// have it is the declaration.
+// dial is slow takes what comes free meanwhile. Callers with a dial of their
+// own then wait in the same queue as the others, and whatever is returned or
+// made goes to the first of all; the failure of a dial goes to the caller it
+// was made for. Without late binding a dial's result is for that caller, if it
+// still waits. The method does nothing; to have it is the declaration.
 type LateBinder interface {
 	LateBinding()
 }

@@ -5,7 +5,7 @@
 // it is healthy, when to dial again. A [Backend] keeps: it lends each resource
 // to one owner at a time, makes callers wait in turn, holds the maximum, and
 // loses nothing. Package puddlepool is the default backend, package slotpool
-// the fast one, and examples/custompool one of about a hundred lines.
+// the fast one.
 //
 // A backend knows nothing of networks. It works on any T, which carries its
 // own times, counters and state: a backend reads no clock on behalf of its
@@ -50,7 +50,11 @@
 //
 // # Writing a backend
 //
-// [Factory.Make], [Factory.Dispose], [Limits.DialContext] and [Ended] are the
-// parts every backend needs. Use them, run pooltest.Run, and see
-// examples/custompool.
+// Most need not implement [Backend] at all: package engine makes one out of a
+// store, which says where idle resources are kept and which is lent first.
+// examples/custompool is such a store, of about a hundred lines.
+//
+// For one from the ground up, [Factory.Make], [Factory.Dispose],
+// [Limits.DialContext] and [Ended] are the parts it will need. In both cases
+// pooltest.Run says whether it is right.
 package backend

@@ -16,10 +16,10 @@ type Limits struct {
 	// Max is the most resources that may be open or being dialed at once.
 	// Zero and below mean no maximum.
 	Max int
-	// MaxWaiters is the most Acquire calls that may wait without a dial of
-	// their own, that is, because Max is reached. Zero means no limit;
-	// below zero nobody may wait, and Acquire fails at once when all are
-	// taken.
+	// MaxWaiters is the most Acquire calls that may wait because Max is
+	// reached, beyond those whose dials are in progress. Zero means no
+	// limit; below zero nobody may wait, and Acquire fails at once when all
+	// are taken.
 	MaxWaiters int
 	// DialTimeout bounds each call of Factory.New by its context. Zero means
 	// DefaultDialTimeout. It cannot be switched off, for a dial without a
