@@ -59,7 +59,6 @@ type link struct {
 	writing   bool   // the write turn is taken
 	direct    bool   // by a lone caller
 	cut       bool   // whose context has ended: the write deadline has passed
-	quiet     bool   // since run last looked no call has been made
 	dozing    bool   // run waits for reads alone, without looking by itself
 	pending   []byte // frames nobody has begun to write, the stream's [handed, accepted)
 	spare     []byte // the other buffer, while nobody writes it
