@@ -89,14 +89,18 @@ func (c *Conn) Replace(ctx context.Context) (*Conn, error) {
 		why = Dead // it looks well, but its borrower knows better
 	}
 	lease := m.lease
-	p.endLoan(m, why)
+	used := p.endLoan(m)
 	h, err := p.redial(ctx, m, why)
 	if err != nil {
 		m.evictAs(why)
 		_ = p.backend.Return(lease, backend.Discard) // stale if Close has lost patience
+	} else {
+		p.beginLoan(m, lease)
+	}
+	p.released(used, why)
+	if err != nil {
 		return nil, p.fail("replace", err)
 	}
-	p.beginLoan(m, lease)
 	return h, nil
 }
 
@@ -118,14 +122,15 @@ func (c *Conn) settle(why Reason) {
 		}
 	}
 	lease := m.lease
-	p.endLoan(m, why)
+	used := p.endLoan(m)
 	if why == kept {
 		p.keep(m, next, lease)
-		return
+	} else {
+		m.evictAs(why)
+		_ = p.backend.Return(lease, backend.Discard) // stale if Close has lost patience
+		_ = c.Conn.Close()                           // beside the backend's own, so that c is of no more use at once
 	}
-	m.evictAs(why)
-	_ = p.backend.Return(lease, backend.Discard) // stale if Close has lost patience
-	_ = c.Conn.Close()                           // beside the backend's own, so that c is of no more use at once
+	p.released(used, why)
 }
 
 // keep gives a healthy member back, its next handle in place.
@@ -198,13 +203,15 @@ func (p *Pool) beginLoan(m *Member, lease backend.Lease[*Member]) {
 	}
 }
 
-// endLoan notes that m is lent no longer. It belongs to the caller still.
-func (p *Pool) endLoan(m *Member, why Reason) {
+// endLoan notes that m is lent no longer. It belongs to the caller still. If
+// the hook wants to know, it returns how long the loan was.
+func (p *Pool) endLoan(m *Member) (used time.Duration) {
 	if m.leak != nil {
 		m.leak.timer.Stop()
 		m.leak = nil
 	}
-	if h := p.hooks.release; h != nil {
-		p.observeRelease(m, why)
+	if p.hooks.release != nil {
+		used = time.Duration(p.now() - m.lentAt)
 	}
+	return used
 }

@@ -100,9 +100,10 @@ func (p *Pool) getObserved(ctx context.Context) (*Conn, error) {
 	return c, err
 }
 
-// observeRelease tells the hook of the end of a loan.
-func (p *Pool) observeRelease(m *Member, why Reason) {
-	p.hooks.release.AfterRelease(ReleaseEvent{
-		Addr: p.cfg.Address, Used: time.Duration(p.now() - m.lentAt), Kept: why == kept, Reason: why,
-	})
+// released tells the hook of the end of a loan, when the member has been given
+// back and nothing is lost if the hook panics.
+func (p *Pool) released(used time.Duration, why Reason) {
+	if h := p.hooks.release; h != nil {
+		h.AfterRelease(ReleaseEvent{Addr: p.cfg.Address, Used: used, Kept: why == kept, Reason: why})
+	}
 }

@@ -69,6 +69,24 @@ func TestBackoffSteps(t *testing.T) {
 	})
 }
 
+// TestBackoffJitter shows that waits differ.
+func TestBackoffJitter(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		waits := map[time.Duration]bool{}
+		for range 20 {
+			p := newPool(t, pool.Config{Backend: open, DialBackoff: pool.DialBackoff{After: 1, Min: time.Second},
+				Dial: func(context.Context) (net.Conn, error) { return nil, errors.New("down") }})
+			_, _ = p.Get(t.Context())
+			var berr *pool.BackoffError
+			_, err := p.Get(t.Context())
+			require.ErrorAs(t, err, &berr)
+			waits[berr.RetryAfter] = true
+			closePool(t, p)
+		}
+		require.Greater(t, len(waits), 15)
+	})
+}
+
 // TestBackoffOneProbe has callers come while the probe is under way: they do
 // not wait for it, and do not dial beside it.
 func TestBackoffOneProbe(t *testing.T) {

@@ -107,7 +107,7 @@ func clean(events []pool.DialEvent) []pool.DialEvent {
 	return events
 }
 
-// panicHook panics in AfterGet.
+// panicHook panics in AfterGet if it is on.
 type panicHook struct{ on bool }
 
 func (h *panicHook) AfterGet(context.Context, pool.GetEvent) {
@@ -115,6 +115,11 @@ func (h *panicHook) AfterGet(context.Context, pool.GetEvent) {
 		panic("hook")
 	}
 }
+
+// panicRelease panics in AfterRelease.
+type panicRelease struct{}
+
+func (panicRelease) AfterRelease(pool.ReleaseEvent) { panic("release") }
 
 // TestHookPanic costs no connection's place.
 func TestHookPanic(t *testing.T) {
@@ -125,6 +130,13 @@ func TestHookPanic(t *testing.T) {
 		require.PanicsWithValue(t, "hook", func() { _, _ = p.Get(t.Context()) })
 		h.on = false
 		require.NoError(t, get(t, p).Close())
+		closePool(t, p)
+
+		p = newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 1, Hook: panicRelease{}})
+		for range 3 {
+			require.PanicsWithValue(t, "release", func() { _ = get(t, p).Close() })
+			require.PanicsWithValue(t, "release", func() { get(t, p).Evict() })
+		}
 		closePool(t, p)
 		s.close()
 	})
