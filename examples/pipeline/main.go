@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp"
-	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/server"
 )
 
