@@ -38,12 +38,15 @@ func (g *gate) enter(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ended(ctx)
 	}
+	// Counted first, so that drain waits for whoever sees the gate open.
+	permits := g.state.Add(oneCaller+onePermit) & (oneCaller - 1)
 	select {
 	case <-g.closing:
+		g.leave(true)
 		return ErrClosed
 	default:
 	}
-	if g.state.Add(oneCaller+onePermit)&(oneCaller-1) <= g.limit && g.waiting.Load() == 0 {
+	if permits <= g.limit && g.waiting.Load() == 0 {
 		return nil
 	}
 	g.release() // there was none

@@ -77,7 +77,6 @@ func newLink(p *Pipeline, nc *conn.Conn) *link {
 		p:           p,
 		born:        time.Now(),
 		nc:          nc,
-		addr:        nc.RemoteAddr().String(),
 		ended:       make(chan struct{}),
 		reads:       make(chan struct{}, 1),
 		writes:      make(chan struct{}, 1),
@@ -85,6 +84,9 @@ func newLink(p *Pipeline, nc *conn.Conn) *link {
 		interrupted: make(chan struct{}, 1),
 		opaque:      opaque(nc),
 		socket:      onSocket(nc.NetConn()),
+	}
+	if addr := nc.RemoteAddr(); addr != nil {
+		l.addr = addr.String()
 	}
 	l.frames.Exclusive = true
 	l.interrupt = l.onCancel

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -107,6 +108,7 @@ func (p *Pipeline) do(ctx context.Context, dst, request []byte) (reply []byte, l
 		}
 		c, lead, write, err := l.submit(dst, request)
 		if err == errEnded {
+			runtime.Gosched() // it is about to be taken out
 			continue
 		}
 		if err != nil {
