@@ -7,11 +7,12 @@ import (
 	"io"
 	"net"
 	"strconv"
-	"sync"
 
 	gf "github.com/gogf/gf/v2/net/gtcp"
 
 	ours "github.com/seed-99d6a01a/gtcp"
+	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/compare"
+	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/loopback"
 )
 
 // client is what both packages' connections can do.
@@ -25,42 +26,57 @@ type client[O, R any] interface {
 	Close() error
 }
 
-// benches are the cases in the order in which they are reported.
-func benches() []bench {
-	var all []bench
+// cases are in the order in which they are reported.
+func cases() []versus {
+	var all []versus
 	for _, callers := range []int{1, 32, 256} {
-		name := "NewPoolConn, SendRecvPkg 64 B, Close; " + strconv.Itoa(callers) + " callers"
-		all = append(all, bench{name, 4096,
-			func() (func(int) error, error) { return pooled(ours.NewPoolConn, callers) },
-			func() (func(int) error, error) { return pooled(gf.NewPoolConn, callers) }})
+		all = append(all, versus{
+			title: fmt.Sprintf("NewPoolConn, SendRecvPkg of 64 B, Close; %d callers", callers),
+			times: 5, // for many callers need a while until all have a connection
+			ours:  func() (func(int) error, error) { return pooled(ours.NewPoolConn, callers) },
+			gtcp:  func() (func(int) error, error) { return pooled(gf.NewPoolConn, callers) },
+			goals: []compare.Goal{allocs(2), slower("no slower", 1)},
+		})
 	}
 	for _, size := range []int{64, 1<<16 - 1} {
 		of := strconv.Itoa(size) + " B"
 		all = append(all,
-			both("SendPkg "+of, 20*1024*64/size+2000, sink,
+			both("SendPkg of "+of, sink,
 				func(c *ours.Conn) func() error { return sendPkg(c, size) },
-				func(c *gf.Conn) func() error { return sendPkg(c, size) }),
-			both("RecvPkg "+of, 20*1024*64/size+2000, source(pkg(size)),
+				func(c *gf.Conn) func() error { return sendPkg(c, size) }, allocs(1), slower("faster", 0.99)),
+			both("RecvPkg of "+of, source(pkg(size)),
 				func(c *ours.Conn) func() error { return recvPkg(c, size) },
-				func(c *gf.Conn) func() error { return recvPkg(c, size) }),
-			both("SendRecvPkg "+of, 2000, echo,
+				func(c *gf.Conn) func() error { return recvPkg(c, size) }, allocs(1), slower("faster", 0.99)),
+			both("SendRecvPkg of "+of, loopback.Echo,
 				func(c *ours.Conn) func() error { return sendRecvPkg(c, size) },
 				func(c *gf.Conn) func() error { return sendRecvPkg(c, size) }))
 	}
 	for _, size := range []int{100, 1 << 10, 64 << 10} {
-		all = append(all, both("RecvLine "+strconv.Itoa(size)+" B", 200+(1<<20)/size, source(line(size)),
+		all = append(all, both(fmt.Sprintf("RecvLine of %d B", size), source(line(size)),
 			func(c *ours.Conn) func() error { return recvLine(c, size) },
-			func(c *gf.Conn) func() error { return recvLine(c, size) }))
+			func(c *gf.Conn) func() error { return recvLine(c, size) }, faster(15)))
 	}
 	const stream = 16 << 20
-	return append(all, both("Recv(-1) of 16 MiB", 1, burst(stream),
+	return append(all, both("Recv(-1) of 16 MiB", burst(stream),
 		func(c *ours.Conn) func() error { return recvAll(c, stream) },
-		func(c *gf.Conn) func() error { return recvAll(c, stream) }))
+		func(c *gf.Conn) func() error { return recvAll(c, stream) }, faster(4)))
+}
+
+func allocs(most float64) compare.Goal {
+	return compare.Goal{Ref: "4.3", Says: fmt.Sprintf("at most %v allocations", most), Of: facade, Allocs: true, Want: compare.AtMost(most)}
+}
+
+func slower(says string, most float64) compare.Goal {
+	return compare.Goal{Ref: "4.3", Says: says, Of: facade, To: []string{gtcp}, Want: compare.AtMost(most)}
+}
+
+func faster(times float64) compare.Goal {
+	return compare.Goal{Ref: "4.3", Says: fmt.Sprintf("at least %v times as fast", times), Of: gtcp, To: []string{facade}, Want: compare.AtLeast(times)}
 }
 
 // pooled is the whole life of a pooled connection, by several callers.
 func pooled[C client[O, R], O, R, T any](newPoolConn func(string, ...T) (C, error), callers int) (func(int) error, error) {
-	addr, err := serve(echo)
+	addr, err := loopback.Serve(loopback.Echo)
 	if err != nil {
 		return nil, err
 	}
@@ -75,39 +91,19 @@ func pooled[C client[O, R], O, R, T any](newPoolConn func(string, ...T) (C, erro
 		}
 		return c.Close()
 	}
-	return func(n int) error {
-		errs := make(chan error, callers)
-		var wg sync.WaitGroup
-		for range callers {
-			wg.Go(func() {
-				for range n / callers {
-					if err := call(); err != nil {
-						errs <- err
-						return
-					}
-				}
-			})
-		}
-		wg.Wait()
-		select {
-		case err := <-errs:
-			return err
-		default:
-			return nil
-		}
-	}, nil
+	return compare.Callers(callers, func(n int) error { return repeat(n, call) }), nil
 }
 
 // both is a case on one connection of each package.
-func both(name string, ops int, server func(net.Conn),
-	ourOp func(*ours.Conn) func() error, theirOp func(*gf.Conn) func() error) bench {
-	return bench{name, ops,
+func both(title string, server func(net.Conn),
+	ourOp func(*ours.Conn) func() error, theirOp func(*gf.Conn) func() error, goals ...compare.Goal) versus {
+	return versus{title, 1, goals,
 		func() (func(int) error, error) { return single(server, ours.NewConnByNetConn, ourOp) },
 		func() (func(int) error, error) { return single(server, gf.NewConnByNetConn, theirOp) }}
 }
 
 func single[C any](server func(net.Conn), wrap func(net.Conn) C, op func(C) func() error) (func(int) error, error) {
-	addr, err := serve(server)
+	addr, err := loopback.Serve(server)
 	if err != nil {
 		return nil, err
 	}
@@ -116,14 +112,16 @@ func single[C any](server func(net.Conn), wrap func(net.Conn) C, op func(C) func
 		return nil, err
 	}
 	step := op(wrap(nc))
-	return func(n int) error {
-		for range n {
-			if err := step(); err != nil {
-				return err
-			}
+	return func(n int) error { return repeat(n, step) }, nil
+}
+
+func repeat(n int, f func() error) error {
+	for range n {
+		if err := f(); err != nil {
+			return err
 		}
-		return nil
-	}, nil
+	}
+	return nil
 }
 
 func sendPkg[C client[O, R], O, R any](c C, size int) func() error {
@@ -175,38 +173,6 @@ func expect(size int, data []byte, err error) error {
 		err = fmt.Errorf("%d bytes in place of %d", len(data), size)
 	}
 	return err
-}
-
-// serve runs a plain server for the life of the program.
-func serve(handle func(net.Conn)) (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go handle(c)
-		}
-	}()
-	return l.Addr().String(), nil
-}
-
-// echo sends back what comes.
-func echo(c net.Conn) {
-	buf := make([]byte, 1<<17)
-	for {
-		n, err := c.Read(buf)
-		if err != nil {
-			return
-		}
-		if _, err := c.Write(buf[:n]); err != nil {
-			return
-		}
-	}
 }
 
 // sink swallows what comes.

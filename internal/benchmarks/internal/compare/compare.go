@@ -171,17 +171,19 @@ func (c Candidate) warm(length time.Duration) (func() (turn, error), error) {
 
 // calibrate returns how many operations take about the given length.
 func (c Candidate) calibrate(length time.Duration) (int, error) {
-	for n := 1; ; {
+	for n, sure := 1, false; ; {
 		took, err := c.time(n)
 		if err != nil {
 			return 0, err
 		}
 		estimate := max(1, int(float64(n)*float64(length)/float64(max(took, 1))))
-		// A short look says little: it is believed only when it took a good part
-		// of the length, else it leads to a longer one.
-		if took >= length/4 {
+		if sure {
 			return estimate, nil
 		}
+		// A short look says little: it leads to a longer one. The first that took
+		// a good part of the length may have been the slow start of a candidate
+		// that dials first; one more turn decides.
+		sure = took >= length/4
 		n = min(estimate, 100*n)
 	}
 }
@@ -258,25 +260,36 @@ func (r *Row) withdraw(err error) error {
 
 // Callers returns a function that performs n operations by k goroutines at a
 // time, each of which performs some of them by do. All are busy to the end: a
-// goroutine whose operations are quick performs more of them.
+// goroutine whose operations are quick performs more of them. It returns the
+// first error, after which no more operations begin.
 func Callers(k int, do func(n int) error) func(n int) error {
 	return func(n int) error {
 		share := min(64, max(1, n/(8*k)))
 		var next atomic.Int64
-		errs := make([]error, k)
+		var failed atomic.Pointer[error]
 		var wg sync.WaitGroup
-		for i := range k {
-			wg.Go(func() {
-				for errs[i] == nil {
-					left := n - int(next.Add(int64(share))) + share
-					if left <= 0 {
-						return
-					}
-					errs[i] = do(min(share, left))
+		wg.Add(k)
+		// One function for all, since wg.Go allocates for each and that would be
+		// counted as the candidate's.
+		caller := func() {
+			defer wg.Done()
+			for failed.Load() == nil {
+				left := n - int(next.Add(int64(share))) + share
+				if left <= 0 {
+					return
 				}
-			})
+				if err := do(min(share, left)); err != nil {
+					failed.CompareAndSwap(nil, &err)
+				}
+			}
+		}
+		for range k {
+			go caller()
 		}
 		wg.Wait()
-		return errors.Join(errs...)
+		if err := failed.Load(); err != nil {
+			return *err
+		}
+		return nil
 	}
 }

@@ -37,7 +37,7 @@ func noisy() compare.Table {
 		Rows: []compare.Row{
 			{Name: "ours", Figures: [][]float64{{10, 1000, 10}}, Allocs: []float64{0, 0.001, 0}},
 			{Name: "rival", Figures: [][]float64{{20, 2000, 3000}}, Allocs: []float64{2, 2, 2}},
-			{Name: "other", Figures: [][]float64{{5, 900, 12_345_678}}},
+			{Name: "other", Figures: [][]float64{{5, 900, 12_345_678}}, Allocs: []float64{0.1, 0.2, 0.03}},
 		},
 	}
 }
@@ -60,6 +60,8 @@ func TestVerdicts(t *testing.T) {
 		"most of several":        {compare.Goal{Of: "ours", To: []string{"rival", "other"}, Want: compare.AtMost(1.1)}, 10.0 / 9, "other", false},
 		"as shown":               {compare.Goal{Of: "ours", To: []string{"other"}, Want: compare.AtMost(1.11)}, 10.0 / 9, "other", true},
 		"allocations reached":    {compare.Goal{Of: "rival", Allocs: true, Want: compare.AtMost(2)}, 2, "", true},
+		"allocations in slack":   {compare.Goal{Of: "other", Allocs: true, Want: compare.AtMost(0)}, 0.1, "", true},
+		"allocations beyond it":  {compare.Goal{Of: "third", Allocs: true, Want: compare.AtMost(0)}, 0.11, "", false},
 		"allocations missed":     {compare.Goal{Of: "rival", Allocs: true, Want: compare.AtMost(1)}, 2, "", false},
 		"fewer allocations":      {compare.Goal{Of: "ours", To: []string{"rival"}, Allocs: true, Want: compare.AtMost(0.99)}, 0, "rival", true},
 		"not more allocations":   {compare.Goal{Of: "rival", To: []string{"ours"}, Allocs: true, Want: compare.AtMost(0.99)}, math.Inf(1), "ours", false},
@@ -70,6 +72,7 @@ func TestVerdicts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			table := noisy()
+			table.Rows = append(table.Rows, compare.Row{Name: "third", Figures: table.Rows[0].Figures, Allocs: []float64{0.11}})
 			table.Goals = []compare.Goal{c.goal}
 			v := table.Verdicts()
 			require.Len(t, v, 1)
@@ -93,7 +96,7 @@ Reading
          ns/op  allocs/op  times ours (range)        times rival (range)
   ours   10     0          1                         0.50 (0 to 0.50)
   rival  2,000  2          2 (2 to 300)              1
-  other  900    –          0.90 (0.50 to 1,234,568)  0.45 (0.25 to 4,115)
+  other  900    0.10       0.90 (0.50 to 1,234,568)  0.45 (0.25 to 4,115)
   reached: twice as fast: 2, wanted at least 2
   missed: fewer allocations: ∞, wanted at most 1
   missed: faster than all: 1.11 to other, wanted at most 1
@@ -106,7 +109,7 @@ func TestMarkdown(t *testing.T) {
 |---|---:|---:|---:|
 | ours | 10 | 0 | 1 |
 | rival | 2,000 | 2 | 2 (2 to 300) |
-| other | 900 | – | 0.90 (0.50 to 1,234,568) |
+| other | 900 | 0.10 | 0.90 (0.50 to 1,234,568) |
 `, "\n"), noisy().Markdown())
 }
 
