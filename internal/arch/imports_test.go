@@ -41,7 +41,7 @@ var rules = []rule{
 	{pkg: "framing", tests: []string{"conn"}, reason: "works on any byte stream"},
 	{pkg: "retry", reason: "sees only errors"},
 	{pkg: "pool/backend", reason: "the contract and nothing else"},
-	{pkg: "pool/engine", may: []string{"pool/backend"}, reason: "what backends share"},
+	{pkg: "pool/engine", may: []string{"pool/backend"}, tests: []string{"pool/pooltest"}, reason: "what backends share"},
 	{pkg: "pool/puddlepool", may: []string{"pool/backend", "pool/engine", puddle}, tests: []string{"pool/pooltest"},
 		reason: "the only importer of puddle"},
 	{pkg: "pool/slotpool", may: []string{"pool/backend", "pool/engine"}, tests: []string{"pool/pooltest"},
