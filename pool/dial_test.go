@@ -75,66 +75,70 @@ func TestDialTimeout(t *testing.T) {
 	})
 }
 
+var errFailure = errors.New("failure")
+
+// misbehaviors are the ways in which Dial and AfterConnect fail.
+var misbehaviors = []struct {
+	name   string
+	change func(c *pool.Config)
+	want   string
+}{
+	{"error", func(c *pool.Config) {
+		c.Dial = func(context.Context) (net.Conn, error) { return nil, errFailure }
+	}, "failure"},
+	{"nothing", func(c *pool.Config) {
+		c.Dial = func(context.Context) (net.Conn, error) { return nil, nil }
+	}, "neither a connection nor an error"},
+	{"panic", func(c *pool.Config) {
+		c.Dial = func(context.Context) (net.Conn, error) { panic("in dial") }
+	}, "in dial"},
+	{"a connection that is closed", func(c *pool.Config) {
+		dial := c.Dial
+		c.Dial = func(ctx context.Context) (net.Conn, error) {
+			nc, err := dial(ctx)
+			c := conn.New(nc)
+			_ = c.Close()
+			return c, err
+		}
+	}, "closed"},
+	{"a connection that is in use", func(c *pool.Config) {
+		dial := c.Dial
+		c.Dial = func(ctx context.Context) (net.Conn, error) {
+			nc, err := dial(ctx)
+			c := conn.New(nc)
+			go func() { _, _ = c.Read(make([]byte, 1)) }()
+			synctest.Wait()
+			return c, err
+		}
+	}, "in progress"},
+	{"AfterConnect error", func(c *pool.Config) {
+		c.AfterConnect = func(context.Context, *conn.Conn) (any, error) { return 1, errFailure }
+	}, "failure"},
+	{"AfterConnect panic", func(c *pool.Config) {
+		c.AfterConnect = func(context.Context, *conn.Conn) (any, error) { panic("in after") }
+	}, "in after"},
+	{"AfterConnect leaves a deadline", func(c *pool.Config) {
+		c.AfterConnect = func(_ context.Context, c *conn.Conn) (any, error) {
+			return nil, c.SetDeadline(time.Now().Add(time.Hour))
+		}
+	}, "unfit"},
+	{"AfterConnect closes", func(c *pool.Config) {
+		c.AfterConnect = func(_ context.Context, c *conn.Conn) (any, error) { return nil, c.Close() }
+	}, "unfit"},
+	{"AfterConnect keeps the handle", func(c *pool.Config) {
+		c.AfterConnect = func(_ context.Context, c *conn.Conn) (any, error) {
+			var own conn.Conn
+			err := c.Handoff(&own)
+			_ = own.Close()
+			return nil, err
+		}
+	}, "unfit"},
+}
+
 // TestDialMisbehaves has Dial and AfterConnect fail in every way: the caller
 // is told, no place is lost, nothing stays open.
 func TestDialMisbehaves(t *testing.T) {
-	failure := errors.New("failure")
-	for _, tc := range []struct {
-		name   string
-		change func(c *pool.Config)
-		want   string
-	}{
-		{"error", func(c *pool.Config) {
-			c.Dial = func(context.Context) (net.Conn, error) { return nil, failure }
-		}, "failure"},
-		{"nothing", func(c *pool.Config) {
-			c.Dial = func(context.Context) (net.Conn, error) { return nil, nil }
-		}, "neither a connection nor an error"},
-		{"panic", func(c *pool.Config) {
-			c.Dial = func(context.Context) (net.Conn, error) { panic("in dial") }
-		}, "in dial"},
-		{"a connection that is closed", func(c *pool.Config) {
-			dial := c.Dial
-			c.Dial = func(ctx context.Context) (net.Conn, error) {
-				nc, err := dial(ctx)
-				c := conn.New(nc)
-				_ = c.Close()
-				return c, err
-			}
-		}, "closed"},
-		{"a connection that is in use", func(c *pool.Config) {
-			dial := c.Dial
-			c.Dial = func(ctx context.Context) (net.Conn, error) {
-				nc, err := dial(ctx)
-				c := conn.New(nc)
-				go func() { _, _ = c.Read(make([]byte, 1)) }()
-				synctest.Wait()
-				return c, err
-			}
-		}, "in progress"},
-		{"AfterConnect error", func(c *pool.Config) {
-			c.AfterConnect = func(context.Context, *conn.Conn) (any, error) { return 1, failure }
-		}, "failure"},
-		{"AfterConnect panic", func(c *pool.Config) {
-			c.AfterConnect = func(context.Context, *conn.Conn) (any, error) { panic("in after") }
-		}, "in after"},
-		{"AfterConnect leaves a deadline", func(c *pool.Config) {
-			c.AfterConnect = func(_ context.Context, c *conn.Conn) (any, error) {
-				return nil, c.SetDeadline(time.Now().Add(time.Hour))
-			}
-		}, "unfit"},
-		{"AfterConnect closes", func(c *pool.Config) {
-			c.AfterConnect = func(_ context.Context, c *conn.Conn) (any, error) { return nil, c.Close() }
-		}, "unfit"},
-		{"AfterConnect keeps the handle", func(c *pool.Config) {
-			c.AfterConnect = func(_ context.Context, c *conn.Conn) (any, error) {
-				var own conn.Conn
-				err := c.Handoff(&own)
-				_ = own.Close()
-				return nil, err
-			}
-		}, "unfit"},
-	} {
+	for _, tc := range misbehaviors {
 		t.Run(tc.name, func(t *testing.T) {
 			inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 				s := newMemServer(echo)

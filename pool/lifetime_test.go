@@ -11,69 +11,69 @@ import (
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
 
+// lifetimes are lives of connections under the default configuration.
+var lifetimes = []struct {
+	name  string
+	steps func(t *testing.T, s *memServer, p *pool.Pool)
+}{
+	{"599 s is reused", func(t *testing.T, s *memServer, p *pool.Pool) {
+		require.NoError(t, get(t, p).Close())
+		time.Sleep(599 * time.Second)
+		c := get(t, p)
+		require.True(t, c.Reused())
+		require.NoError(t, c.Close())
+		require.Equal(t, 1, s.dialed())
+	}},
+	{"600 s idle is closed on time", func(t *testing.T, s *memServer, p *pool.Pool) {
+		require.NoError(t, get(t, p).Close())
+		time.Sleep(599 * time.Second)
+		synctest.Wait()
+		require.Equal(t, 1, s.open())
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Equal(t, 0, s.open())
+		require.Equal(t, uint64(1), p.Stat().Evictions.Expired)
+		c := get(t, p)
+		require.False(t, c.Reused())
+		require.NoError(t, c.Close())
+	}},
+	{"600 s is replaced at that very moment", func(t *testing.T, _ *memServer, p *pool.Pool) {
+		for range 50 {
+			require.NoError(t, get(t, p).Close())
+			time.Sleep(600 * time.Second)
+			c := get(t, p)
+			require.False(t, c.Reused())
+			require.NoError(t, c.Close())
+			p.Clear()
+		}
+	}},
+	{"600 s lent is closed when it comes back", func(t *testing.T, s *memServer, p *pool.Pool) {
+		c := get(t, p)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Equal(t, 1, s.open(), "a borrower in possession is not disturbed")
+		require.NoError(t, c.Close())
+		synctest.Wait()
+		require.Equal(t, 0, s.open())
+		require.Equal(t, uint64(1), p.Stat().Evictions.Expired)
+	}},
+	{"counted from the dial, not the return", func(t *testing.T, s *memServer, p *pool.Pool) {
+		c := get(t, p)
+		time.Sleep(400 * time.Second)
+		require.NoError(t, c.Close())
+		time.Sleep(200 * time.Second)
+		synctest.Wait()
+		require.Equal(t, 0, s.open())
+	}},
+}
+
 func TestLifetime(t *testing.T) {
 	overBackends(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		for _, tc := range []struct {
-			name   string
-			config pool.Config
-			steps  func(t *testing.T, s *memServer, p *pool.Pool)
-		}{
-			{"599 s is reused", pool.Config{}, func(t *testing.T, s *memServer, p *pool.Pool) {
-				require.NoError(t, get(t, p).Close())
-				time.Sleep(599 * time.Second)
-				c := get(t, p)
-				require.True(t, c.Reused())
-				require.NoError(t, c.Close())
-				require.Equal(t, 1, s.dialed())
-			}},
-			{"600 s idle is closed on time", pool.Config{}, func(t *testing.T, s *memServer, p *pool.Pool) {
-				require.NoError(t, get(t, p).Close())
-				time.Sleep(599 * time.Second)
-				synctest.Wait()
-				require.Equal(t, 1, s.open())
-				time.Sleep(time.Second)
-				synctest.Wait()
-				require.Equal(t, 0, s.open())
-				require.Equal(t, uint64(1), p.Stat().Evictions.Expired)
-				c := get(t, p)
-				require.False(t, c.Reused())
-				require.NoError(t, c.Close())
-			}},
-			{"600 s is replaced at that very moment", pool.Config{}, func(t *testing.T, _ *memServer, p *pool.Pool) {
-				for range 50 {
-					require.NoError(t, get(t, p).Close())
-					time.Sleep(600 * time.Second)
-					c := get(t, p)
-					require.False(t, c.Reused())
-					require.NoError(t, c.Close())
-					p.Clear()
-				}
-			}},
-			{"600 s lent is closed when it comes back", pool.Config{}, func(t *testing.T, s *memServer, p *pool.Pool) {
-				c := get(t, p)
-				time.Sleep(time.Hour)
-				synctest.Wait()
-				require.Equal(t, 1, s.open(), "a borrower in possession is not disturbed")
-				require.NoError(t, c.Close())
-				synctest.Wait()
-				require.Equal(t, 0, s.open())
-				require.Equal(t, uint64(1), p.Stat().Evictions.Expired)
-			}},
-			{"counted from the dial, not the return", pool.Config{}, func(t *testing.T, s *memServer, p *pool.Pool) {
-				c := get(t, p)
-				time.Sleep(400 * time.Second)
-				require.NoError(t, c.Close())
-				time.Sleep(200 * time.Second)
-				synctest.Wait()
-				require.Equal(t, 0, s.open())
-			}},
-		} {
+		for _, tc := range lifetimes {
 			t.Run(tc.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					s := newMemServer(nil)
-					c := tc.config
-					c.Dial, c.Backend, c.ProbeAfter = s.dial, open, -1
-					p := newPool(t, c)
+					p := newPool(t, pool.Config{Dial: s.dial, Backend: open, ProbeAfter: -1})
 					tc.steps(t, s, p)
 					closePool(t, p)
 					s.close()
