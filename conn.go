@@ -27,7 +27,7 @@ const (
 // another receives; of several that do the same, each sends or receives its
 // message whole. All reading goes through one buffer, so methods can be mixed.
 //
-// A Conn is made by one of the New functions. The zero Conn is a closed one.
+// A Conn is made by one of the New functions.
 type Conn struct {
 	// Conn is the connection's net.Conn: what Read, Write, Close and the
 	// addresses come from. It is the same stream of bytes as the methods of

@@ -53,7 +53,8 @@ func describe(err error, format string, args ...any) error {
 func (e *contextError) Error() string { return e.text + ": " + e.err.Error() }
 func (e *contextError) Unwrap() error { return e.err }
 
-// Timeout and Temporary make the wrapped error answer err.(net.Error).
+// Timeout, and Temporary because net.Error asks for it, make the error answer
+// err.(net.Error).
 func (e *contextError) Timeout() bool   { return isTimeout(e.err) }
 func (e *contextError) Temporary() bool { return isTimeout(e.err) }
 

@@ -216,12 +216,13 @@ func (s *stream) receivePkg(l limit, o PkgOption) ([]byte, error) {
 	} else {
 		p, err = attempt(s, l, o.Retry, p, reading.next)
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		return p.data, nil
+	case isTimeout(err):
+		return nil, err
 	}
-	if !isTimeout(err) {
-		s.pkgs = nil
-	}
+	s.pkgs = nil
 	return p.data, pkgError(err)
 }
 

@@ -72,12 +72,10 @@ func (s *stream) receive(length int, l limit, r Retry) ([]byte, error) {
 		return s.receiveAvailable(in, l, r)
 	}
 	step := incoming.full
-	in.data = make([]byte, max(length, shortRead))
 	if length == 0 {
-		step = incoming.once
-	} else {
-		in.data = in.data[:length]
+		length, step = shortRead, incoming.once
 	}
+	in.data = make([]byte, length)
 	in, err := attempt(s, l, r, in, step)
 	return in.data[:in.n], bareEOF(err)
 }

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp"
@@ -42,7 +43,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 
 	server := gtcp.NewServer(*addr, answer)
 	served := make(chan error, 1)
-	go func() { served <- server.Run() }()
+	var running sync.WaitGroup
+	running.Go(func() { served <- server.Run() })
+	defer running.Wait()
 	defer server.Close()
 	for server.GetListenedPort() < 0 {
 		select {

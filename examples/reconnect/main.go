@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp"
@@ -47,7 +48,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	closed := make(chan struct{}, 1)
 	server := gtcp.NewServer(*addr, func(c *gtcp.Conn) { answerOnce(c, closed) })
 	served := make(chan error, 1)
-	go func() { served <- server.Run() }()
+	var running sync.WaitGroup
+	running.Go(func() { served <- server.Run() })
+	defer running.Wait()
 	defer server.Close()
 	for server.GetListenedPort() < 0 {
 		select {

@@ -1,0 +1,92 @@
+package gtcp_test
+
+import (
+	"io"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp"
+)
+
+func TestOneShot(t *testing.T) {
+	addr := rawServer(t, echo)
+	data := []byte("hello")
+	got, err := gtcp.SendRecv(addr, data, 5)
+	require.NoError(t, err)
+	require.Equal(t, data, got)
+	got, err = gtcp.SendRecvWithTimeout(addr, data, -1, hang())
+	require.NoError(t, err)
+	require.Equal(t, data, got)
+	got, err = gtcp.SendRecvPkg(addr, data)
+	require.NoError(t, err)
+	require.Equal(t, data, got)
+	got, err = gtcp.SendRecvPkgWithTimeout(addr, data, hang(), gtcp.PkgOption{HeaderSize: 4})
+	require.NoError(t, err)
+	require.Equal(t, data, got)
+
+	_, err = gtcp.SendRecvWithTimeout(addr, data, 6, 10*time.Millisecond)
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	_, err = gtcp.SendRecvPkg(addr, make([]byte, 1<<16))
+	require.ErrorContains(t, err, "data too long")
+}
+
+func TestOneShotSends(t *testing.T) {
+	received := make(chan string)
+	addr := rawServer(t, func(c *net.TCPConn, n int) {
+		data, _ := io.ReadAll(c)
+		received <- string(data)
+	})
+	all := ""
+	for _, send := range []func() error{
+		func() error { return gtcp.Send(addr, []byte("a"), gtcp.Retry{Count: 1}) },
+		func() error { return gtcp.SendWithTimeout(addr, []byte("b"), hang()) },
+		func() error { return gtcp.SendPkg(addr, []byte("c")) },
+		func() error { return gtcp.SendPkgWithTimeout(addr, []byte("d"), hang()) },
+	} {
+		require.NoError(t, send())
+		all += <-received
+	}
+	require.Equal(t, "ab\x00\x01c\x00\x01d", all)
+}
+
+func TestOneShotErrorsNameTheAddress(t *testing.T) {
+	_, far := tcpPair(t)
+	for _, addr := range []string{far.LocalAddr().String(), "127.0.0.1:99999", "no port"} {
+		_, err := gtcp.SendRecv(addr, nil, 1)
+		require.ErrorContains(t, err, addr)
+		_, err = gtcp.SendRecvPkg(addr, nil)
+		require.ErrorContains(t, err, addr)
+		require.ErrorContains(t, gtcp.Send(addr, nil), addr)
+		require.ErrorContains(t, gtcp.SendPkg(addr, nil), addr)
+		c, err := gtcp.NewConn(addr)
+		require.Nil(t, c)
+		require.ErrorContains(t, err, addr)
+	}
+	_, err := gtcp.NewConn(far.LocalAddr().String(), -1)
+	require.True(t, err.(net.Error).Timeout(), "no time is left")
+}
+
+func TestNewNetConn(t *testing.T) {
+	nc, err := gtcp.NewNetConn(rawServer(t, echo), time.Minute)
+	require.NoError(t, err)
+	require.IsType(t, &net.TCPConn{}, nc)
+	require.NoError(t, nc.Close())
+}
+
+func TestFreePorts(t *testing.T) {
+	port, err := gtcp.GetFreePort()
+	require.NoError(t, err)
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{Port: port})
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	require.Positive(t, gtcp.MustGetFreePort())
+	ports, err := gtcp.GetFreePorts(0)
+	require.NoError(t, err)
+	require.Empty(t, ports)
+	_, err = gtcp.GetFreePorts(-1)
+	require.ErrorContains(t, err, "-1")
+}

@@ -1,0 +1,5 @@
+//go:build race
+
+package gtcp_test
+
+const raceEnabled = true
