@@ -14,7 +14,8 @@ import (
 	"github.com/seed-99d6a01a/gtcp/server"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// verifyMain is TestMain for each kind of system.
+func verifyMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds what must happen; it is never waited out in a passing test.
 const patience = 20 * time.Second

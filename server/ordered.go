@@ -17,6 +17,7 @@ type ordered struct {
 
 	mu      sync.Mutex // guards the fields below
 	queue   []*request // taken, not yet written, oldest first
+	free    []*request // to be used again
 	writing bool       // the writing goroutine runs
 	waiting bool       // the connection's goroutine waits for the next request
 	failed  bool       // the connection is over: write no more
@@ -32,8 +33,6 @@ type request struct {
 // errPanicked is the error of a request whose handler panicked.
 var errPanicked = errors.New("server: handler panicked")
 
-var requests = sync.Pool{New: func() any { return &request{done: make(chan struct{}, 1)} }}
-
 func newOrdered(f *frameConn) *ordered {
 	return &ordered{out: *f, places: make(chan struct{}, f.h.Concurrency)}
 }
@@ -41,17 +40,30 @@ func newOrdered(f *frameConn) *ordered {
 // take hands in a request; false if the connection is over.
 func (o *ordered) take(ctx context.Context, req []byte) bool {
 	o.out.sess.srv.stats.requests.Add(1)
-	r := requests.Get().(*request)
+	r := o.blank()
 	r.req = append(r.req[:0], req...)
 	return o.enqueue(ctx, r, true)
 }
 
 // refuse hands in a request that is answered with an error without being handled.
 func (o *ordered) refuse(ctx context.Context, err error) bool {
-	r := requests.Get().(*request)
+	r := o.blank()
 	r.err = err
 	r.done <- struct{}{}
 	return o.enqueue(ctx, r, false)
+}
+
+// blank is a request to fill in.
+func (o *ordered) blank() *request {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := len(o.free)
+	if n == 0 {
+		return &request{done: make(chan struct{}, 1)}
+	}
+	r := o.free[n-1]
+	o.free = o.free[:n-1]
+	return r
 }
 
 // enqueue gives r its turn, waiting for a place.
@@ -139,6 +151,7 @@ func (o *ordered) rest() bool {
 		return false
 	}
 	o.writing = false
+	o.free = nil // an idle connection holds no buffer
 	if o.waiting {
 		o.out.sess.setState(StateIdle)
 	}
@@ -160,7 +173,9 @@ func (o *ordered) settle(ctx context.Context, r *request) {
 	}
 	r.resp, r.err = nil, nil
 	if cap(r.req) <= keepResponse {
-		requests.Put(r)
+		o.mu.Lock()
+		o.free = append(o.free, r)
+		o.mu.Unlock()
 	}
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net"
 	"time"
 )
@@ -70,7 +71,7 @@ func (s *Server) Close() error {
 
 	var first error
 	for _, l := range listeners {
-		if err := l.Close(); err != nil && first == nil {
+		if err := l.Close(); err != nil && first == nil && !errors.Is(err, net.ErrClosed) {
 			first = err
 		}
 	}

@@ -1,0 +1,126 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/internal/memnet"
+	"github.com/seed-99d6a01a/gtcp/server"
+)
+
+func TestMaxConnsRefusesAtOnceAndCounts(t *testing.T) {
+	s := &server.Server{Handler: echo(), MaxConns: 2}
+	addr := start(t, s)
+	a, b := dial(t, addr), dial(t, addr)
+	a.send("a")
+	a.expect("a")
+	b.send("b")
+	b.expect("b")
+
+	_, err := dial(t, addr).Read(make([]byte, 1))
+	require.Error(t, err)
+	require.False(t, errors.Is(err, context.DeadlineExceeded))
+	require.EqualValues(t, 1, s.Stats().RefusedMaxConns)
+	require.Equal(t, 2, s.Stats().Open)
+
+	require.NoError(t, a.Close())
+	require.Eventually(t, func() bool { return s.Stats().Open == 1 }, patience, time.Millisecond)
+	c := dial(t, addr)
+	c.send("c")
+	c.expect("c")
+	require.EqualValues(t, 4, s.Stats().Accepted)
+}
+
+func TestMaxConnsPerIP(t *testing.T) {
+	for name, tc := range map[string]struct {
+		v4, v6           int
+		first            []string // fill the limit of two
+		refused, allowed string
+	}{
+		"IPv4":          {first: []string{"192.0.2.1", "192.0.2.1"}, refused: "192.0.2.1", allowed: "192.0.2.2"},
+		"IPv4 prefix":   {v4: 24, first: []string{"192.0.2.1", "192.0.2.2"}, refused: "192.0.2.3", allowed: "192.0.3.1"},
+		"IPv6":          {first: []string{"2001:db8::1", "2001:db8::1"}, refused: "2001:db8::1", allowed: "2001:db8::2"},
+		"IPv6 prefix":   {v6: 64, first: []string{"2001:db8::1", "2001:db8::2"}, refused: "2001:db8::3", allowed: "2001:db8:0:1::1"},
+		"mapped":        {first: []string{"192.0.2.1", "::ffff:192.0.2.1"}, refused: "192.0.2.1", allowed: "::192.0.2.1"},
+		"v4 by its own": {v6: 64, first: []string{"::ffff:192.0.2.1", "192.0.2.1"}, refused: "192.0.2.1", allowed: "192.0.2.2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := memnet.Listen("server")
+			s := &server.Server{Handler: echo(), MaxConnsPerIP: 2, IPv4Prefix: tc.v4, IPv6Prefix: tc.v6}
+			startOn(t, s, l)
+			var held []*client
+			for _, ip := range tc.first {
+				held = append(held, dialFrom(t, l, tcpAddr(ip)))
+				requireServed(held[len(held)-1])
+			}
+			requireRefused(t, dialFrom(t, l, tcpAddr(tc.refused)))
+			require.EqualValues(t, 1, s.Stats().RefusedPerIP)
+			requireServed(dialFrom(t, l, tcpAddr(tc.allowed)))
+
+			require.NoError(t, held[0].Close())
+			require.Eventually(t, func() bool { return s.Stats().Open == 2 }, patience, time.Millisecond)
+			requireServed(dialFrom(t, l, tcpAddr(tc.refused)))
+		})
+	}
+}
+
+func TestMaxConnsPerIPReadsOtherAddresses(t *testing.T) {
+	l := memnet.Listen("server")
+	s := &server.Server{Handler: echo(), MaxConnsPerIP: 1}
+	startOn(t, s, l)
+	requireServed(dialFrom(t, l, memnet.Addr("[2001:db8::1]:7")))
+	requireRefused(t, dialFrom(t, l, memnet.Addr("[2001:db8::1]:8")))
+	for range 3 { // no IP address: not counted
+		requireServed(dialFrom(t, l, memnet.Addr("somewhere")))
+	}
+}
+
+func tcpAddr(ip string) net.Addr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: 1234} }
+
+func dialFrom(t *testing.T, l *memnet.Listener, from net.Addr) *client {
+	t.Helper()
+	nc, err := l.DialFrom(context.Background(), from)
+	require.NoError(t, err)
+	return newClient(t, nc)
+}
+
+func requireServed(c *client) {
+	c.t.Helper()
+	c.send("hello")
+	c.expect("hello")
+}
+
+func requireRefused(t *testing.T, c *client) {
+	t.Helper()
+	_, err := c.Read(make([]byte, 1))
+	var ne net.Error
+	require.Error(t, err)
+	require.False(t, errors.As(err, &ne) && ne.Timeout(), "refused, not ignored")
+}
+
+func TestValidateNamesTheField(t *testing.T) {
+	handle := func(context.Context, []byte) ([]byte, error) { return nil, nil }
+	appendTo := func(_ context.Context, dst, _ []byte) ([]byte, error) { return dst, nil }
+	for field, s := range map[string]*server.Server{
+		"Handler":    {},
+		"IPv4Prefix": {Handler: echo(), IPv4Prefix: 33},
+		"IPv6Prefix": {Handler: echo(), IPv6Prefix: 129},
+		"Handle":     {Handler: &server.FrameHandler{}},
+		"Append":     {Handler: &server.FrameHandler{Handle: handle, Append: appendTo}},
+		"HeaderSize": {Handler: &server.FrameHandler{Handle: handle, Format: framing.Format{HeaderSize: 5}}},
+	} {
+		require.ErrorContains(t, s.Validate(), field)
+		require.ErrorContains(t, s.ListenAndServe("tcp", "127.0.0.1:0"), field)
+		l := memnet.Listen("server")
+		require.ErrorContains(t, s.Serve(l), field)
+		_, err := l.Accept()
+		require.ErrorIs(t, err, net.ErrClosed)
+	}
+	require.NoError(t, (&server.Server{Handler: echo(), IPv4Prefix: 24, IPv6Prefix: 64, MaxConns: -1}).Validate())
+}

@@ -1,0 +1,197 @@
+package server_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/internal/memnet"
+	"github.com/seed-99d6a01a/gtcp/server"
+)
+
+// inBubble serves h over memnet inside a synctest bubble and runs f with one
+// connection to it.
+func inBubble(t *testing.T, h *server.FrameHandler, f func(t *testing.T, s *server.Server, nc net.Conn)) {
+	synctest.Test(t, func(t *testing.T) {
+		l := memnet.Listen("server")
+		s := &server.Server{Handler: h, Logger: (&logbook{}).logger()}
+		served := make(chan error)
+		go func() { served <- s.Serve(l) }()
+		nc, err := l.Dial(context.Background())
+		require.NoError(t, err)
+		f(t, s, nc)
+		_ = nc.Close()
+		require.NoError(t, s.Close())
+		require.ErrorIs(t, <-served, server.ErrServerClosed)
+		require.NoError(t, s.Shutdown(context.Background()))
+	})
+}
+
+// requireEndsAfter requires that the server ends nc d from now: not before, and at
+// most an eighth of d and a tick of a millisecond later.
+func requireEndsAfter(t *testing.T, nc net.Conn, d time.Duration) {
+	t.Helper()
+	began := time.Now()
+	got, err := io.ReadAll(nc)
+	require.NoError(t, err)
+	require.Empty(t, got)
+	require.GreaterOrEqual(t, time.Since(began), d)
+	require.LessOrEqual(t, time.Since(began), d+d/8+3*time.Millisecond)
+}
+
+func exchangeOne(t *testing.T, nc net.Conn) {
+	t.Helper()
+	_, err := nc.Write([]byte("\x00\x02hi"))
+	require.NoError(t, err)
+	b := make([]byte, 4)
+	_, err = io.ReadFull(nc, b)
+	require.NoError(t, err)
+	require.Equal(t, "\x00\x02hi", string(b))
+}
+
+func TestIdleTimeout(t *testing.T) {
+	for name, d := range map[string]time.Duration{"short": 10 * time.Millisecond, "long": 2 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			h := echo()
+			h.IdleTimeout = d
+			inBubble(t, h, func(t *testing.T, s *server.Server, nc net.Conn) {
+				for range 10 { // each request begins it anew
+					time.Sleep(d * 3 / 4)
+					exchangeOne(t, nc)
+				}
+				requireEndsAfter(t, nc, d)
+				require.EqualValues(t, 1, s.Stats().IdleTimeouts)
+			})
+		})
+	}
+}
+
+func TestIdleTimeoutOfAPeerThatNeverSends(t *testing.T) {
+	inBubble(t, echo(), func(t *testing.T, s *server.Server, nc net.Conn) {
+		synctest.Wait()
+		requireEndsAfter(t, nc, server.DefaultIdleTimeout)
+	})
+}
+
+func TestIdleTimeoutWaitsForRequestsInProgress(t *testing.T) {
+	h := server.Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) {
+		time.Sleep(time.Minute)
+		return req, nil
+	})
+	h.Concurrency, h.IdleTimeout = 2, 7*time.Second
+	inBubble(t, h, func(t *testing.T, s *server.Server, nc net.Conn) {
+		exchangeOne(t, nc)
+		got, err := io.ReadAll(nc)
+		require.NoError(t, err)
+		require.Empty(t, got)
+		require.EqualValues(t, 1, s.Stats().IdleTimeouts)
+	})
+}
+
+func TestReadTimeoutEndsASlowLoris(t *testing.T) {
+	for name, dribble := range map[string]string{
+		"header": "\x00\x00\x00\x00\x00\x00\x00",
+		"body":   "\x00\x00\x00\x00\x00\x00\x01\x00body",
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := echo()
+			h.Format.HeaderSize = 8
+			h.ReadTimeout = 5 * time.Second
+			inBubble(t, h, func(t *testing.T, s *server.Server, nc net.Conn) {
+				if name == "body" {
+					_, err := nc.Write([]byte(dribble[:8]))
+					require.NoError(t, err)
+					dribble = dribble[8:]
+				}
+				began := time.Now()
+				for i := range dribble { // one byte a second earns no more time
+					if _, err := nc.Write([]byte{dribble[i]}); err != nil {
+						break
+					}
+					time.Sleep(time.Second)
+				}
+				require.GreaterOrEqual(t, time.Since(began), 4*time.Second)
+				_, err := io.ReadAll(nc)
+				require.NoError(t, err)
+				require.LessOrEqual(t, time.Since(began), h.ReadTimeout*3/2)
+				require.EqualValues(t, 1, s.Stats().ReadTimeouts)
+				require.Zero(t, s.Stats().Requests)
+			})
+		})
+	}
+}
+
+func TestReadTimeoutIsForEachRequest(t *testing.T) {
+	h := echo()
+	h.ReadTimeout = 5 * time.Second
+	inBubble(t, h, func(t *testing.T, s *server.Server, nc net.Conn) {
+		for range 10 {
+			for _, b := range []byte("\x00\x02hi") {
+				_, err := nc.Write([]byte{b})
+				require.NoError(t, err)
+				time.Sleep(time.Second)
+			}
+			_, err := io.ReadFull(nc, make([]byte, 4))
+			require.NoError(t, err)
+		}
+		require.Zero(t, s.Stats().ReadTimeouts)
+	})
+}
+
+func TestNegativeTimeoutsAreOff(t *testing.T) {
+	h := echo()
+	h.ReadTimeout, h.IdleTimeout, h.WriteTimeout = -1, -1, -1
+	inBubble(t, h, func(t *testing.T, _ *server.Server, nc net.Conn) {
+		time.Sleep(1000 * time.Hour)
+		_, err := nc.Write([]byte("\x00"))
+		require.NoError(t, err)
+		time.Sleep(1000 * time.Hour)
+		_, err = nc.Write([]byte("\x02hi"))
+		require.NoError(t, err)
+		_, err = io.ReadFull(nc, make([]byte, 4))
+		require.NoError(t, err)
+	})
+}
+
+func TestWriteTimeoutEndsAPeerThatDoesNotRead(t *testing.T) {
+	eachMode(t, func(t *testing.T, n int) {
+		h := server.Frames(framing.Format{}, func(context.Context, []byte) ([]byte, error) {
+			return make([]byte, 60000), nil
+		})
+		h.WriteTimeout, h.Concurrency = 50*time.Millisecond, n
+		log := &logbook{}
+		s := &server.Server{Handler: h, Logger: log.logger()}
+		c := dial(t, start(t, s))
+		for range 4000 { // far more answers than the sockets hold
+			if _, err := c.Write([]byte("\x00\x00")); err != nil {
+				break
+			}
+		}
+		require.Eventually(t, func() bool { return s.Stats().Open == 0 }, patience, time.Millisecond)
+		require.EqualValues(t, 1, s.Stats().WriteTimeouts)
+		log.requireOne(t, "peer does not read", c.LocalAddr().String())
+	})
+}
+
+func TestWriteTimeoutSparesASlowReader(t *testing.T) {
+	h := server.Frames(framing.Format{}, func(context.Context, []byte) ([]byte, error) {
+		return make([]byte, 60000), nil
+	})
+	h.WriteTimeout = time.Minute
+	inBubble(t, h, func(t *testing.T, s *server.Server, nc net.Conn) {
+		_, err := nc.Write(make([]byte, 2*50))
+		require.NoError(t, err)
+		for range 50 {
+			time.Sleep(30 * time.Second)
+			_, err := io.ReadFull(nc, make([]byte, 60002))
+			require.NoError(t, err)
+		}
+		require.Zero(t, s.Stats().WriteTimeouts)
+	})
+}

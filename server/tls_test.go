@@ -1,0 +1,68 @@
+package server_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/server"
+)
+
+// certificates are a server's and a client's side that trust each other.
+func certificates(t *testing.T) (srv, cli *tls.Config) {
+	t.Helper()
+	h := httptest.NewUnstartedServer(nil)
+	h.StartTLS()
+	defer h.Close()
+	pool := x509.NewCertPool()
+	pool.AddCert(h.Certificate())
+	return &tls.Config{Certificates: h.TLS.Certificates}, &tls.Config{RootCAs: pool, ServerName: "example.com"}
+}
+
+func dialTLS(t *testing.T, addr string, cfg *tls.Config) *client {
+	t.Helper()
+	nc, err := tls.Dial("tcp", addr, cfg)
+	require.NoError(t, err)
+	return newClient(t, nc)
+}
+
+func TestTLS(t *testing.T) {
+	srv, cli := certificates(t)
+	require.ErrorContains(t, (&server.Server{Handler: echo(), TLSConfig: &tls.Config{}}).Validate(), "TLSConfig")
+	for name, wrap := range map[string]bool{"by the server": false, "by the listener": true} {
+		t.Run(name, func(t *testing.T) {
+			s := &server.Server{Handler: echo(), HandshakeTimeout: 50 * time.Millisecond}
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			addr := l.Addr().String()
+			if wrap {
+				l = tls.NewListener(l, srv)
+			} else {
+				s.TLSConfig = srv
+			}
+			startOn(t, s, l)
+
+			silent := dial(t, addr) // never begins its handshake, holds nobody up
+			c := dialTLS(t, addr, cli)
+			c.send("one", "two")
+			c.expect("one", "two")
+			_, err = silent.Read(make([]byte, 1))
+			require.Error(t, err)
+			plain := dial(t, addr)
+			plain.send("no handshake")
+			require.Eventually(t, func() bool { return s.Stats().HandshakeFailures == 2 }, patience, time.Millisecond)
+
+			c.send("last")
+			result := begin(t, s, t.Context())
+			c.expect("last")
+			c.expectEnd()
+			require.NoError(t, c.Close())
+			require.NoError(t, <-result)
+		})
+	}
+}
