@@ -1,132 +1,92 @@
-// Command pools compares acquire and release of bare pools, that is, without
-// the policies of a frontend, in one interleaved run: every round times each
-// pool once, in random order, so that what else the machine does falls on all
-// alike. It prints allocations an operation, the median time, and the ratio to
-// raw puddle in the same round: least, median, greatest.
+// Command pools compares pools: acquire and release of bare ones, Get and Close
+// through pool.Pool, and what the settings of a pool.Pool cost beside a round
+// trip.
 //
 // Some peers keep no maximum and dial when all is taken; dialing costs nothing
-// here, which is in their favour. A pool that stands still in a round (a wakeup
-// lost) is reported and left out of the rest of its column.
+// here, which is in their favour.
 package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
-	"math/rand/v2"
-	"os"
-	"runtime"
-	"slices"
-	"sync"
-	"text/tabwriter"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/compare"
 )
 
-// column is a load.
-type column struct {
-	conns, goroutines int
-	yield             bool // hold while others run, so that they queue
+// load is how many callers share how many connections.
+type load struct {
+	conns, callers int
+	yield          bool    // hold while others run, so that they queue
+	faster         float64 // what the goal for slotpool is, 0 for none
 }
 
-var columns = []column{{64, 1, false}, {64, 2, false}, {64, 32, false}, {4, 64, false}, {4, 64, true}}
+var loads = []load{{64, 1, false, 4}, {64, 2, false, 0}, {64, 32, false, 4}, {4, 64, false, 2}, {4, 64, true, 2}}
+
+func (l load) String() string {
+	s := fmt.Sprintf("%d connections, callers: %d", l.conns, l.callers)
+	if l.yield {
+		s += ", who yield while they hold one"
+	}
+	return s
+}
 
 func main() {
-	rounds := flag.Int("rounds", 31, "rounds; each times every pool once")
-	ops := flag.Int("ops", 200_000, "acquires and releases of a pool in a round")
-	flag.Parse()
-	ctx, cancel := context.WithCancel(context.Background()) // as real callers' are
-	defer cancel()
-	fmt.Printf("%s, GOMAXPROCS %d, %d rounds of %d operations\n", runtime.Version(), runtime.GOMAXPROCS(0), *rounds, *ops)
-	for _, c := range columns {
-		rows := measure(ctx, c, *rounds, *ops)
-		fmt.Printf("\n%d connections, %d goroutines", c.conns, c.goroutines)
-		if c.yield {
-			fmt.Print(", each yields while it holds one")
+	compare.Main(compare.Settings{Rounds: 31, Length: 15 * time.Millisecond}, func(p *compare.Program) error {
+		ctx, cancel := context.WithCancel(context.Background()) // as real callers' are
+		defer cancel()
+		for _, l := range loads {
+			if err := l.compare(ctx, p, "Bare pools, "+l.String(), bareKinds, l.bareGoals()); err != nil {
+				return err
+			}
 		}
-		fmt.Println()
-		report(rows)
-	}
+		for _, l := range loads {
+			if err := l.compare(ctx, p, "Through pool.Pool, "+l.String(), frontends, frontendGoals()); err != nil {
+				return err
+			}
+		}
+		return settings(ctx, p)
+	})
 }
 
-// row is what a pool did in a column.
-type row struct {
-	name   string
-	pool   pool
-	allocs float64
-	ns     []float64
-	stuck  bool
-}
-
-func measure(ctx context.Context, c column, rounds, ops int) []*row {
-	var rows []*row
+func (l load) compare(ctx context.Context, p *compare.Program, title string, kinds []kind, goals []compare.Goal) error {
+	c := compare.Comparison{Title: title, Allocs: true, Goals: goals}
 	for _, k := range kinds {
-		p, err := k.open(ctx, c.conns)
+		pool, err := k.open(ctx, l.conns)
 		if err != nil {
-			fmt.Fprintf(os.Stderr, "%s: %v\n", k.name, err)
-			os.Exit(1)
+			return fmt.Errorf("%s: %w", k.name, err)
 		}
-		rows = append(rows, &row{name: k.name, pool: p})
+		do := compare.Callers(l.callers, func(n int) error { pool.run(n, l.yield); return nil })
+		c.Candidates = append(c.Candidates, compare.Candidate{Name: k.name, Do: alive(do)})
 	}
-	for _, r := range rows { // warm up, and count allocations
-		r.round(c, ops/10)
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		r.round(c, ops)
-		runtime.ReadMemStats(&after)
-		// The goroutines of the round itself, and a few of the runtime's.
-		r.allocs = max(0, float64(after.Mallocs-before.Mallocs)-float64(4*c.goroutines+10)) / float64(ops)
-	}
-	for range rounds {
-		for _, i := range rand.Perm(len(rows)) {
-			r := rows[i]
-			r.ns = append(r.ns, float64(r.round(c, ops).Nanoseconds())/float64(ops))
-		}
-	}
-	return rows
+	return p.Compare(c)
 }
 
-// round times ops operations by some goroutines.
-func (r *row) round(c column, ops int) time.Duration {
-	if r.stuck {
-		return 0
-	}
-	var wg sync.WaitGroup
-	start := time.Now()
-	for range c.goroutines {
-		wg.Go(func() { r.pool.run(ops/c.goroutines, c.yield) })
-	}
-	done := make(chan struct{})
-	go func() { wg.Wait(); close(done) }()
-	select {
-	case <-done:
-		return time.Since(start)
-	case <-time.After(20 * time.Second):
-		r.stuck = true
-		return 0
+// alive has a pool withdraw when it stands still, which a lost wakeup does.
+func alive(do func(n int) error) func(n int) error {
+	return func(n int) error {
+		done := make(chan error, 1)
+		go func() { done <- do(n) }()
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(20 * time.Second):
+			return compare.Withdrawn{Why: "stands still"}
+		}
 	}
 }
 
-func report(rows []*row) {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "pool\tns/op\tallocs/op\tleast\tmedian\tgreatest\t")
-	base := rows[0].ns
-	for _, r := range rows {
-		if r.stuck {
-			fmt.Fprintf(w, "%s\tstands still\t\t\t\t\t\n", r.name)
-			continue
-		}
-		ratios := make([]float64, len(r.ns))
-		for i := range r.ns {
-			ratios[i] = r.ns[i] / base[i]
-		}
-		slices.Sort(ratios)
-		fmt.Fprintf(w, "%s\t%.1f\t%.2f\t%.2f\t%.2f\t%.2f\t\n", r.name, median(r.ns), r.allocs,
-			ratios[0], median(ratios), ratios[len(ratios)-1])
+func (l load) bareGoals() []compare.Goal {
+	goals := []compare.Goal{
+		{Ref: "3.2", Says: "puddlepool: no allocations", Of: "puddlepool", Allocs: true, Want: compare.AtMost(0)},
+		{Ref: "3.2", Says: "slotpool: no allocations", Of: "slotpool", Allocs: true, Want: compare.AtMost(0)},
+		{Ref: "3.2", Says: "puddlepool: at most 1.25 times puddle", Of: "puddlepool", To: []string{"puddle"}, Want: compare.AtMost(1.25)},
+		{Ref: "3.2", Says: "slotpool: ahead of the other libraries", Of: "slotpool",
+			To: []string{"database/sql", "fatih", "silenceper", "gpool (gtcp)"}, Want: compare.AtMost(0.99)},
 	}
-	w.Flush()
-}
-
-func median(v []float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	return v[len(v)/2]
+	if l.faster > 0 {
+		goals = append(goals, compare.Goal{Ref: "3.2", Says: fmt.Sprintf("slotpool: at least %v times as fast as puddle", l.faster),
+			Of: "puddle", To: []string{"slotpool"}, Want: compare.AtLeast(l.faster)})
+	}
+	return goals
 }

@@ -19,15 +19,19 @@ import (
 	"github.com/seed-99d6a01a/gtcp/pool/slotpool"
 )
 
-// pool does n acquires, each with its release, and if yield is set lets others
+// lender does n acquires, each with its release, and if yield is set lets others
 // run between the two.
-type pool interface{ run(n int, yield bool) }
+type lender interface{ run(n int, yield bool) }
 
-// kinds are the pools, the one they are compared with first.
-var kinds = []struct {
+// kind is a way to open a pool of at most so many connections.
+type kind struct {
 	name string
-	open func(ctx context.Context, conns int) (pool, error)
-}{
+	open func(ctx context.Context, conns int) (lender, error)
+}
+
+// bareKinds are the pools without a frontend, the one they are compared with
+// first.
+var bareKinds = []kind{
 	{"puddle", openPuddle},
 	{"puddlepool", ours(puddlepool.Open[*conn])},
 	{"slotpool", ours(slotpool.Open[*conn])},
@@ -59,8 +63,8 @@ type bare struct {
 	b   backend.Backend[*conn]
 }
 
-func ours(open backend.Open[*conn]) func(context.Context, int) (pool, error) {
-	return func(ctx context.Context, conns int) (pool, error) {
+func ours(open backend.Open[*conn]) func(context.Context, int) (lender, error) {
+	return func(ctx context.Context, conns int) (lender, error) {
 		b, err := open(backend.Factory[*conn]{
 			New:   func(context.Context) (*conn, error) { return &conn{}, nil },
 			Close: func(*conn) {},
@@ -83,12 +87,15 @@ type puddlePool struct {
 	p   *puddle.Pool[*conn]
 }
 
-func openPuddle(ctx context.Context, conns int) (pool, error) {
+func openPuddle(ctx context.Context, conns int) (lender, error) {
 	p, err := puddle.NewPool(&puddle.Config[*conn]{
 		Constructor: func(context.Context) (*conn, error) { return &conn{}, nil },
 		Destructor:  func(*conn) {},
 		MaxSize:     int32(conns),
 	})
+	for i := 0; err == nil && i < conns; i++ {
+		err = p.CreateResource(ctx)
+	}
 	return puddlePool{ctx, p}, err
 }
 
@@ -106,7 +113,7 @@ type sqlPool struct {
 	db  *sql.DB
 }
 
-func openSQL(ctx context.Context, conns int) (pool, error) {
+func openSQL(ctx context.Context, conns int) (lender, error) {
 	db := sql.OpenDB(connector{})
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
@@ -137,7 +144,7 @@ func (sqlConn) Close() error                        { return nil }
 
 type fatihPool struct{ p fatih.Pool }
 
-func openFatih(_ context.Context, conns int) (pool, error) {
+func openFatih(_ context.Context, conns int) (lender, error) {
 	p, err := fatih.NewChannelPool(conns, conns, func() (net.Conn, error) { return &conn{}, nil })
 	return fatihPool{p}, err
 }
@@ -153,7 +160,7 @@ func (p fatihPool) run(n int, yield bool) {
 
 type silenceperPool struct{ p silenceper.Pool }
 
-func openSilenceper(_ context.Context, conns int) (pool, error) {
+func openSilenceper(_ context.Context, conns int) (lender, error) {
 	p, err := silenceper.NewChannelPool(&silenceper.Config{
 		InitialCap:  conns,
 		MaxIdle:     conns,
@@ -177,7 +184,7 @@ func (p silenceperPool) run(n int, yield bool) {
 type gpoolPool struct{ p *gpool.Pool }
 
 // openGpool opens what gtcp's pool is made of, with gtcp's lifetime.
-func openGpool(context.Context, int) (pool, error) {
+func openGpool(context.Context, int) (lender, error) {
 	return gpoolPool{gpool.New(10*time.Minute, func() (any, error) { return &conn{}, nil })}, nil
 }
 

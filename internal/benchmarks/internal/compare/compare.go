@@ -266,20 +266,22 @@ func Callers(k int, do func(n int) error) func(n int) error {
 	return func(n int) error {
 		share := min(64, max(1, n/(8*k)))
 		var next atomic.Int64
-		var failed atomic.Pointer[error]
+		var first error
+		var once sync.Once
+		var failed atomic.Bool
 		var wg sync.WaitGroup
 		wg.Add(k)
 		// One function for all, since wg.Go allocates for each and that would be
 		// counted as the candidate's.
 		caller := func() {
 			defer wg.Done()
-			for failed.Load() == nil {
+			for !failed.Load() {
 				left := n - int(next.Add(int64(share))) + share
 				if left <= 0 {
 					return
 				}
 				if err := do(min(share, left)); err != nil {
-					failed.CompareAndSwap(nil, &err)
+					once.Do(func() { first = err; failed.Store(true) })
 				}
 			}
 		}
@@ -287,9 +289,6 @@ func Callers(k int, do func(n int) error) func(n int) error {
 			go caller()
 		}
 		wg.Wait()
-		if err := failed.Load(); err != nil {
-			return *err
-		}
-		return nil
+		return first
 	}
 }

@@ -1,0 +1,74 @@
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"strings"
+	"text/template"
+
+	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/compare"
+)
+
+// document is the text around the tables. In it, {{tables "codec"}} stands for
+// the tables of that topic with their goals, and {{goals}} for all goals.
+//
+//go:embed benchmarks.md.tmpl
+var document string
+
+// page renders the document; it notes which topics have had their place.
+type page struct {
+	tables map[string][]compare.Table
+	placed map[string]bool
+}
+
+// render fails where the document leaves a topic out or names one that did not
+// run.
+func render(document string, m machine, tables map[string][]compare.Table) (string, error) {
+	p := page{tables, map[string]bool{}}
+	t, err := template.New("benchmarks.md").Funcs(template.FuncMap{"tables": p.topic, "goals": p.goals}).Parse(document)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	if err := t.Execute(&b, m); err != nil {
+		return "", err
+	}
+	for topic := range tables {
+		if !p.placed[topic] {
+			return "", fmt.Errorf("the document has no place for %s", topic)
+		}
+	}
+	return b.String(), nil
+}
+
+func (p page) topic(name string) (string, error) {
+	tables, ok := p.tables[name]
+	if !ok {
+		return "", fmt.Errorf("no topic %s was run", name)
+	}
+	p.placed[name] = true
+	var b strings.Builder
+	for _, t := range tables {
+		fmt.Fprintf(&b, "**%s** (%d rounds of %v)\n\n%s\n", t.Title, t.Settings.Rounds, t.Settings.Length, t.Markdown())
+		for _, v := range t.Verdicts() {
+			fmt.Fprintf(&b, "- %s **%s**: %s: %s\n", v.Ref, v.Mark(), v.Says, v.Measured())
+		}
+		b.WriteString("\n")
+	}
+	fmt.Fprintf(&b, "Again, alone: `go run ./%s` in internal/benchmarks.", name)
+	return b.String(), nil
+}
+
+// goals is a table of all goals in the order of the topics.
+func (p page) goals() string {
+	var b strings.Builder
+	b.WriteString("| goal | of | measured | |\n|---|---|---|---|\n")
+	for _, topic := range topics {
+		for _, t := range p.tables[topic] {
+			for _, v := range t.Verdicts() {
+				fmt.Fprintf(&b, "| %s | [%s](#%s): %s: %s | %s | %s |\n", v.Ref, topic, topic, t.Title, v.Says, v.Measured(), v.Mark())
+			}
+		}
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}

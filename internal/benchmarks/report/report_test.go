@@ -1,0 +1,103 @@
+package main
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/compare"
+)
+
+func sample(title string) compare.Table {
+	return compare.Table{
+		Title: title, Columns: []string{"ns/op"}, Compared: 1, Bases: []string{"ours"},
+		Settings: compare.Settings{Rounds: 3, Length: time.Second},
+		Rows: []compare.Row{
+			{Name: "ours", Figures: [][]float64{{1, 2, 3}}},
+			{Name: "theirs", Figures: [][]float64{{5, 10, 15}}},
+		},
+		Goals: []compare.Goal{
+			{Ref: "9.1", Says: "four times as fast", Of: "theirs", To: []string{"ours"}, Want: compare.AtLeast(4)},
+			{Ref: "9.2", Says: "six times as fast", Of: "theirs", To: []string{"ours"}, Want: compare.AtLeast(6)},
+		},
+	}
+}
+
+// TestDocument renders the real document with a table for every topic.
+func TestDocument(t *testing.T) {
+	tables := map[string][]compare.Table{}
+	for _, topic := range topics {
+		tables[topic] = []compare.Table{sample("Table of " + topic)}
+	}
+	text, err := render(document, machine{Date: "2038-01-19", Go: "1.99", CPUs: 7}, tables)
+	require.NoError(t, err)
+	require.Contains(t, text, "on 2038-01-19")
+	require.NotContains(t, text, "{{")
+	for _, topic := range topics {
+		require.Contains(t, text, "\n## "+topic+"\n", "the goals link here")
+		require.Contains(t, text, "| 9.1 | ["+topic+"](#"+topic+"): Table of "+topic+": four times as fast | 5, wanted at least 4 | reached |\n")
+		require.Contains(t, text, "**Table of "+topic+"** (3 rounds of 1s)\n\n|  | ns/op |")
+	}
+	require.Contains(t, text, "| theirs | 10 | 5 (5 to 5) |\n\n- 9.1 **reached**: four times as fast: 5, wanted at least 4\n- 9.2 **missed**: six times")
+}
+
+func TestRenderNoticesWhatIsLeftOut(t *testing.T) {
+	tables := map[string][]compare.Table{"codec": {sample("x")}}
+	_, err := render("no place", machine{}, tables)
+	require.ErrorContains(t, err, "no place for codec")
+	_, err = render(`{{tables "codec"}} {{tables "conn"}}`, machine{}, tables)
+	require.ErrorContains(t, err, "no topic conn was run")
+}
+
+// TestTopics finds a program that the report has forgotten.
+func TestTopics(t *testing.T) {
+	mains, err := filepath.Glob("../*/main.go")
+	require.NoError(t, err)
+	var folders []string
+	for _, file := range mains {
+		if folder := filepath.Base(filepath.Dir(file)); folder != "report" {
+			folders = append(folders, folder)
+		}
+	}
+	require.ElementsMatch(t, topics, folders)
+}
+
+func TestRun(t *testing.T) {
+	for script, want := range map[string]struct {
+		titles []string
+		err    string
+	}{
+		`echo '{"Title":"a"}{"Title":"b"}'`: {titles: []string{"a", "b"}},
+		`echo '{"Title":"a"}'; exit 3`:      {titles: []string{"a"}, err: "exit status 3"},
+		`echo '{"Title":"a"} oops'; exit 0`: {titles: []string{"a"}, err: "reading a table"},
+		`true`:                              {err: "no tables"},
+	} {
+		t.Run(script, func(t *testing.T) {
+			tables, err := run(exec.CommandContext(t.Context(), "sh", "-c", script), io.Discard)
+			if want.err == "" {
+				require.NoError(t, err)
+			} else {
+				require.ErrorContains(t, err, want.err)
+			}
+			var titles []string
+			for _, table := range tables {
+				titles = append(titles, table.Title)
+			}
+			require.Equal(t, want.titles, titles)
+		})
+	}
+}
+
+func TestMachine(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "info")
+	require.NoError(t, os.WriteFile(file, []byte("processor\t: 0\nmodel name\t: A: B\nmodel name\t: C\n"), 0o600))
+	require.Equal(t, "A: B", field(file, "model name"))
+	require.Equal(t, "unknown", field(file, "model"))
+	require.Equal(t, "unknown", line(filepath.Join(t.TempDir(), "none")))
+	require.NotEmpty(t, thisMachine().Date)
+}
