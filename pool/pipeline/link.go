@@ -54,6 +54,7 @@ type link struct {
 	// deadlines are set, which does not block.
 	mu        sync.Mutex
 	err       error // why the link has ended; nil while it lives
+	encode    encoder
 	queue     queue
 	reading   turn
 	writing   bool   // the write turn is taken
@@ -81,6 +82,7 @@ func newLink(p *Pipeline, nc *conn.Conn) *link {
 		reads:       make(chan struct{}, 1),
 		writes:      make(chan struct{}, 1),
 		frames:      framing.NewReader(nc, p.cfg.Format),
+		encode:      encoder{format: p.cfg.Format},
 		interrupted: make(chan struct{}, 1),
 		opaque:      opaque(nc),
 		socket:      onSocket(nc.NetConn()),
@@ -111,7 +113,7 @@ func (l *link) submit(dst, request []byte) (c *call, lead bool, write []byte, er
 	if l.err != nil {
 		return nil, false, nil, errEnded
 	}
-	pending, err := l.p.cfg.Format.Append(l.pending, request)
+	pending, err := l.encode.append(l.pending, request)
 	if err != nil {
 		return nil, false, nil, err
 	}
