@@ -31,7 +31,7 @@ func cases() []versus {
 	var all []versus
 	for _, callers := range []int{1, 32, 256} {
 		all = append(all, versus{
-			title: fmt.Sprintf("NewPoolConn, SendRecvPkg of 64 B, Close; %d callers", callers),
+			title: fmt.Sprintf("NewPoolConn, SendRecvPkg of 64 B, Close; callers: %d", callers),
 			times: 5, // for many callers need a while until all have a connection
 			ours:  func() (func(int) error, error) { return pooled(ours.NewPoolConn, callers) },
 			gtcp:  func() (func(int) error, error) { return pooled(gf.NewPoolConn, callers) },
@@ -63,7 +63,7 @@ func cases() []versus {
 }
 
 func allocs(most float64) compare.Goal {
-	return compare.Goal{Ref: "4.3", Says: fmt.Sprintf("at most %v allocations", most), Of: facade, Allocs: true, Want: compare.AtMost(most)}
+	return compare.Goal{Ref: "4.3", Says: fmt.Sprintf("allocations: at most %v", most), Of: facade, Allocs: true, Want: compare.AtMost(most)}
 }
 
 func slower(says string, most float64) compare.Goal {
