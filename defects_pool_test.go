@@ -39,6 +39,32 @@ func TestDefect02UnreadBytesReachNobody(t *testing.T) {
 	}
 }
 
+func TestDefect02LateBytesReachNobody(t *testing.T) {
+	now, sent := make(chan struct{}), make(chan struct{})
+	addr := rawServer(t, func(c *net.TCPConn, n int) {
+		if n == 0 {
+			buf := make([]byte, 5)
+			_, _ = io.ReadFull(c, buf)
+			_, _ = c.Write(buf)
+			<-now
+			_, _ = c.Write([]byte("late!"))
+			close(sent)
+		}
+		echo(c, n)
+	})
+	for _, request := range []string{"first", "other"} {
+		c := borrow(t, addr)
+		answer, err := c.SendRecv([]byte(request), 5)
+		require.NoError(t, err)
+		require.Equal(t, request, string(answer))
+		require.NoError(t, c.Close())
+		if request == "first" {
+			close(now)
+			<-sent
+		}
+	}
+}
+
 // answerThenReset answers the first connection's first request, and resets it
 // when told to. What it answers to others is given.
 func answerThenReset(t *testing.T, now <-chan struct{}, gone chan<- struct{}, others string) string {

@@ -2,18 +2,20 @@ package gtcp
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/pool"
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
 
 // PoolOptions says how the pools behind NewPoolConn work. The zero value is
-// gtcp's way: any number of connections, each for up to 600 seconds, lent
-// without a look at them.
+// gtcp's way: any number of connections, each for up to 600 seconds, lent even
+// if their peer has closed them meanwhile.
 type PoolOptions struct {
 	// Backend keeps the connections: puddlepool.Open[*pool.Member], which nil
 	// is too, slotpool.Open[*pool.Member] or one of your own.
@@ -38,8 +40,8 @@ type PoolOptions struct {
 
 	// Probe looks at a connection before it is lent: one that its peer has
 	// closed, or that has unread bytes, is replaced, and the borrower does
-	// not notice. It costs one system call. Without it such a connection is
-	// lent, as gtcp does, and reads io.EOF.
+	// not notice. Without it one that its peer has closed is lent, as gtcp
+	// does, and reads io.EOF. The system call is the same with and without.
 	Probe bool
 }
 
@@ -81,7 +83,7 @@ func (o PoolOptions) config(addr string, dial func(context.Context) (net.Conn, e
 		MaxWaiters:  o.MaxWaiters,
 		MaxLifetime: o.MaxLifetime,
 		MaxIdleTime: o.MaxIdleTime,
-		ProbeAfter:  -1,
+		Probe:       unread,
 		MaxDialing:  -1,
 		DialTimeout: maxDialTimeout,
 		DialBackoff: pool.DialBackoff{After: -1},
@@ -90,12 +92,22 @@ func (o PoolOptions) config(addr string, dial func(context.Context) (net.Conn, e
 		c.Max = -1
 	}
 	if o.Probe {
-		c.ProbeAfter = 0
+		c.Probe = nil // the pool's own
 	}
 	if addr == "" {
 		c.Address = "address:0" // to validate the rest
 	}
 	return c
+}
+
+// unread is the probe of a pool that was asked for none: it stops bytes that
+// arrived for an earlier borrower, also after that one had closed, and lets a
+// connection pass that its peer has closed.
+func unread(_ context.Context, c *conn.Conn) error {
+	if err := c.Check(); errors.Is(err, conn.ErrUnread) {
+		return err
+	}
+	return nil
 }
 
 // addressPool is the pool of one address.
