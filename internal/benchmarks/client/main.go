@@ -16,7 +16,7 @@ import (
 const payload = 64
 
 func main() {
-	compare.Main(compare.Settings{Rounds: 31, Length: 100 * time.Millisecond}, func(p *compare.Program) error {
+	compare.Main(compare.Settings{Rounds: 101, Length: 20 * time.Millisecond}, func(p *compare.Program) error {
 		addr, err := serve()
 		if err != nil {
 			return err
@@ -97,6 +97,9 @@ func exclusive(p *compare.Program, addr string) error {
 // latency is its fourth.
 func latency(p *compare.Program, addr string) error {
 	const callers = 64
+	if !p.Short { // a percentile needs many calls in a turn
+		p.Settings = compare.Settings{Rounds: 15, Length: 250 * time.Millisecond}
+	}
 	gtcp, piped := gtcpPool(addr), pipelined(addr, 1)
 	own, shared := client(addr, false, context.Background()), client(addr, true, context.Background())
 	return p.Compare(compare.Comparison{
