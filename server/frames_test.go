@@ -173,6 +173,24 @@ func TestLargeFrames(t *testing.T) {
 	})
 }
 
+func TestFramesLargerThanTheBuffer(t *testing.T) {
+	eachMode(t, func(t *testing.T, n int) {
+		format := framing.Format{HeaderSize: 4}
+		h := echo()
+		h.Format, h.Concurrency = format, n
+		c := dial(t, start(t, &server.Server{Handler: h}))
+		r := framing.NewReader(c, format)
+		for _, size := range []int{1 << 20, 3, 65 << 10, 0} {
+			wire, err := format.Append(nil, make([]byte, size))
+			require.NoError(t, err)
+			go func() { _, _ = c.Write(wire) }()
+			got, err := r.Next()
+			require.NoError(t, err)
+			require.Len(t, got, size)
+		}
+	})
+}
+
 func TestConcurrentAnswersKeepTheirOrder(t *testing.T) {
 	const n = 8
 	var gates [n]chan struct{}

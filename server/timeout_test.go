@@ -173,7 +173,7 @@ func TestWriteTimeoutEndsAPeerThatDoesNotRead(t *testing.T) {
 				break
 			}
 		}
-		require.Eventually(t, func() bool { return s.Stats().Open == 0 }, patience, time.Millisecond)
+		require.Eventually(t, func() bool { return s.Stats().Handlers == 0 }, patience, time.Millisecond)
 		require.EqualValues(t, 1, s.Stats().WriteTimeouts)
 		log.requireOne(t, "peer does not read", c.LocalAddr().String())
 	})

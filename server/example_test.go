@@ -1,0 +1,111 @@
+package server_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/server"
+)
+
+// A server of frames: each request is answered with one response.
+func Example() {
+	srv := &server.Server{
+		Handler: server.Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) {
+			return append([]byte("> "), req...), nil
+		}),
+		MaxConns: 10000,
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	served := make(chan error)
+	go func() { served <- srv.Serve(l) }()
+
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	w, r := framing.NewWriter(c, framing.Format{}), framing.NewReader(c, framing.Format{})
+	_ = w.WriteFrame([]byte("hello"))
+	_ = w.Flush()
+	resp, err := r.Next()
+	fmt.Println(string(resp), err)
+	c.Close()
+
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	fmt.Println(srv.Shutdown(ctx))
+	fmt.Println(<-served)
+	// Output:
+	// > hello <nil>
+	// <nil>
+	// server: use of closed network connection
+}
+
+// A handler of another protocol reads and writes the connection itself, with its
+// own deadlines, until io.EOF, which is also what it meets when the server drains.
+func ExampleHandlerFunc() {
+	srv := &server.Server{Handler: server.HandlerFunc(func(_ context.Context, c *conn.Conn) {
+		for {
+			_ = c.SetReadDeadline(time.Now().Add(time.Minute))
+			line, err := c.ReadUntil(nil, []byte("\n"), 1024)
+			if err != nil {
+				return
+			}
+			if _, err := c.Write(line); err != nil {
+				return
+			}
+		}
+	})}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	go func() { _ = srv.Serve(l) }()
+
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+	fmt.Fprintln(c, "over and out")
+	line, _ := bufio.NewReader(c).ReadString('\n')
+	fmt.Print(line)
+	fmt.Println(srv.Shutdown(context.Background()))
+	_, err = c.Read(make([]byte, 1))
+	fmt.Println(err == io.EOF)
+	// Output:
+	// over and out
+	// <nil>
+	// true
+}
+
+// Responses built without allocation are appended to a buffer that is used again;
+// errors become responses too.
+func ExampleFrameHandler() {
+	h := &server.FrameHandler{
+		Format: framing.Format{HeaderSize: 4, MaxSize: 1 << 20},
+		Append: func(_ context.Context, dst, req []byte) ([]byte, error) {
+			if len(req) == 0 {
+				return nil, fmt.Errorf("nothing asked")
+			}
+			return append(append(dst, "you said "...), req...), nil
+		},
+		ErrorResponse: func(_ context.Context, err error) []byte { return []byte(err.Error()) },
+		Concurrency:   8,
+		IdleTimeout:   time.Minute,
+	}
+	fmt.Println(h.Validate())
+	// Output: <nil>
+}
