@@ -7,34 +7,34 @@ replace github.com/seed-99d6a01a/gtcp => ../..
 require (
 	github.com/avast/retry-go/v4 v4.7.0
 	github.com/cenkalti/backoff/v5 v5.0.3
+	github.com/cloudwego/netpoll v0.7.2
 	github.com/failsafe-go/failsafe-go v0.9.8
 	github.com/fatih/pool v3.0.0+incompatible
 	github.com/gogf/gf/v2 v2.10.2
 	github.com/jackc/puddle/v2 v2.2.3
 	github.com/libp2p/go-msgio v0.3.0
+	github.com/panjf2000/gnet/v2 v2.10.0
 	github.com/seed-99d6a01a/gtcp v0.0.0
 	github.com/sethvargo/go-retry v0.5.0
 	github.com/silenceper/pool v1.0.0
 	github.com/stretchr/testify v1.12.1
+	go.uber.org/goleak v1.3.0
 )
 
 require (
 	github.com/bits-and-blooms/bitset v1.24.4 // indirect
 	github.com/bytedance/gopkg v0.1.1 // indirect
 	github.com/cloudwego/gopkg v0.1.4 // indirect
-	github.com/cloudwego/netpoll v0.7.2 // indirect
 	github.com/emirpasic/gods/v2 v2.0.0-alpha // indirect
 	github.com/fsnotify/fsnotify v1.9.0 // indirect
 	github.com/konsorten/go-windows-terminal-sequences v1.0.1 // indirect
 	github.com/libp2p/go-buffer-pool v0.0.2 // indirect
 	github.com/multiformats/go-varint v0.0.6 // indirect
 	github.com/panjf2000/ants/v2 v2.12.1 // indirect
-	github.com/panjf2000/gnet/v2 v2.10.0 // indirect
 	github.com/sirupsen/logrus v1.4.2 // indirect
 	github.com/valyala/bytebufferpool v1.0.0 // indirect
 	go.opentelemetry.io/otel v1.38.0 // indirect
 	go.opentelemetry.io/otel/trace v1.38.0 // indirect
-	go.uber.org/goleak v1.3.0 // indirect
 	go.uber.org/multierr v1.11.0 // indirect
 	go.uber.org/zap v1.28.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect

@@ -47,6 +47,19 @@ func TestDocument(t *testing.T) {
 	require.Contains(t, text, "| theirs | 10 | 5 (5 to 5) |\n\n- 9.1 **reached**: four times as fast: 5, wanted at least 4\n- 9.2 **missed**: six times")
 }
 
+// TestPrograms runs every program for a moment and reports what they found.
+func TestPrograms(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds and runs every program")
+	}
+	t.Chdir("..")
+	out := filepath.Join(t.TempDir(), "benchmarks.md")
+	require.NoError(t, report(t.Context(), []string{"-short", "-rounds", "1"}, out))
+	text, err := os.ReadFile(out)
+	require.NoError(t, err)
+	require.Contains(t, string(text), "| gtcp RecvPkg |")
+}
+
 func TestRenderNoticesWhatIsLeftOut(t *testing.T) {
 	tables := map[string][]compare.Table{"codec": {sample("x")}}
 	_, err := render("no place", machine{}, tables)
