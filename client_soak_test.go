@@ -103,7 +103,17 @@ func (s *soak) run(t *testing.T, d time.Duration) {
 			}
 		})
 	}
-	callers.Wait()
+	ended := make(chan struct{})
+	go func() {
+		callers.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(d + soakTimeout + soakHang):
+		stacks := make([]byte, 1<<20)
+		t.Fatalf("calls hang:\n%s", stacks[:runtime.Stack(stacks, true)])
+	}
 	require.NoError(t, s.client.Close(context.Background()))
 	close(stop)
 	servers.Wait()

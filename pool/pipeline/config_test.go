@@ -11,7 +11,6 @@ import (
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
-	"github.com/seed-99d6a01a/gtcp/retry"
 	"github.com/stretchr/testify/require"
 )
 
@@ -53,7 +52,7 @@ func TestConfigValidate(t *testing.T) {
 		require.ErrorAs(t, err, &e, "%s", c.field)
 		require.Equal(t, c.field, e.Field)
 		require.ErrorContains(t, err, "Config."+c.field)
-		require.False(t, retry.SafeToRetry(err))
+		require.False(t, e.SafeToRetry())
 	}
 }
 
