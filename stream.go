@@ -21,6 +21,7 @@ import (
 type stream struct {
 	receiving sync.Mutex
 	pkgs      *pkgReader // made by the first RecvPkg
+	gathered  int        // bytes that the last Recv(-1) brought
 
 	sending sync.Mutex
 	cut     bool // a message was given up half sent

@@ -3,6 +3,7 @@ package gtcp
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -62,7 +63,9 @@ type incoming struct {
 	wait  time.Duration // of available
 	delim []byte        // of until
 	data  []byte
-	n     int // of data, where it has its full length from the start
+	n     int // of full and once: how much of data; of available: how much to expect
+
+	gather *gather // whose data it is, of available
 }
 
 func (s *stream) receive(length int, l limit, r Retry) ([]byte, error) {
@@ -90,14 +93,16 @@ const maxGather = 32 << 20
 type gather struct{ data []byte }
 
 func (s *stream) receiveAvailable(in incoming, l limit, r Retry) ([]byte, error) {
-	g := gathers.Get().(*gather)
-	in.data, in.wait = g.data[:0], s.bufferWait()
+	in.wait, in.n = s.bufferWait(), s.gathered
 	in, err := attempt(s, l, r, in, incoming.available)
-	result := make([]byte, len(in.data))
-	copy(result, in.data)
+	if in.gather == nil {
+		return []byte{}, bareEOF(err)
+	}
+	result := bytes.Clone(in.data)
+	s.gathered = min(len(result), maxGather)
 	if cap(in.data) <= maxGather {
-		g.data = in.data
-		gathers.Put(g)
+		in.gather.data = in.data
+		gathers.Put(in.gather)
 	}
 	return result, bareEOF(err)
 }
@@ -128,6 +133,17 @@ func (in incoming) once() (incoming, error) {
 }
 
 func (in incoming) available() (incoming, error) {
+	// Nothing is held while nothing comes.
+	if _, err := in.c.Peek(1); err != nil {
+		return in, err
+	}
+	if in.gather == nil {
+		in.gather = gathers.Get().(*gather)
+		in.data = in.gather.data[:0]
+		if in.c.Buffered() >= shortRead {
+			in.data = slices.Grow(in.data, in.n) // as much as the last time
+		}
+	}
 	var err error
 	in.data, err = in.c.ReadAvailable(in.data, shortRead, in.wait)
 	return in, err
