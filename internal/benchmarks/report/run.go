@@ -22,12 +22,13 @@ func runAll(ctx context.Context, topics, args []string) (map[string][]compare.Ta
 		return nil, err
 	}
 	defer os.RemoveAll(bin)
+	build := exec.CommandContext(ctx, "go", "build", "-o", bin+string(filepath.Separator))
 	for _, topic := range topics {
-		build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(bin, topic), "./"+topic)
-		build.Stderr = os.Stderr
-		if err := build.Run(); err != nil {
-			return nil, fmt.Errorf("building %s: %w", topic, err)
-		}
+		build.Args = append(build.Args, "./"+topic)
+	}
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		return nil, fmt.Errorf("building the programs: %w", err)
 	}
 	all := map[string][]compare.Table{}
 	for _, topic := range topics {
