@@ -150,6 +150,7 @@ type pkgReader struct {
 	frames *framing.Reader
 	mid    bool // a package is half read
 	ahead  bool // frames still has in hand what the connection takes for unread
+	spent  bool // frames has failed for good
 }
 
 // SetMidMessage is called by package framing.
@@ -184,11 +185,12 @@ func (r *pkgReader) next() ([]byte, error) {
 	return data, err
 }
 
-// letGo leaves the connection exactly behind the last package.
+// letGo leaves the connection exactly behind the last package. It fails if the
+// connection was closed meanwhile.
 func (r *pkgReader) letGo() {
 	if r.ahead {
 		r.ahead = false
-		_ = r.frames.Release() // it fails on a closed connection only
+		r.spent = r.frames.Release() != nil
 	}
 }
 
@@ -231,7 +233,7 @@ func (s *stream) receivePkg(l limit, o PkgOption) ([]byte, error) {
 func (s *stream) pkgReader(w wire) *pkgReader {
 	c := s.current()
 	if r := s.pkgs; r != nil {
-		if r.mid || r.wire == w && r.Conn == c {
+		if r.mid || r.wire == w && r.Conn == c && !r.spent {
 			return r
 		}
 		s.dropPkgReader()
@@ -249,8 +251,10 @@ func (s *stream) dropPkgReader() {
 	}
 	s.pkgs = nil
 	r.letGo()
-	r.Conn = nil
-	pkgReaders.Put(r)
+	if !r.spent {
+		r.Conn = nil
+		pkgReaders.Put(r)
+	}
 }
 
 // reader returns the connection for a read that is not of packages, and locks

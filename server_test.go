@@ -164,6 +164,32 @@ func TestServerShutdown(t *testing.T) {
 	require.ErrorIs(t, s.Run(), net.ErrClosed)
 }
 
+// What is left of a connection closed under its handler must not reach another.
+func TestPackagesAfterACloseFromAside(t *testing.T) {
+	received, closed, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	s := gtcp.NewServer("127.0.0.1:0", func(c *gtcp.Conn) {
+		_, _ = c.RecvPkg()
+		close(received)
+		<-closed
+		_ = c.Close()
+		close(done)
+	})
+	c, err := gtcp.NewConn(run(t, s))
+	require.NoError(t, err)
+	defer c.Close()
+	require.NoError(t, c.Send([]byte("\x00\x03one\x00\x03two")))
+	<-received
+	require.NoError(t, s.Close())
+	close(closed)
+	<-done
+	addr := rawServer(t, echo)
+	for range 10 {
+		got, err := gtcp.SendRecvPkg(addr, []byte("hello"))
+		require.NoError(t, err)
+		require.Equal(t, "hello", string(got))
+	}
+}
+
 func TestNamedServers(t *testing.T) {
 	a := gtcp.NewServer("127.0.0.1:0", serveEcho, t.Name())
 	require.Same(t, a, gtcp.GetServer(t.Name()))

@@ -103,9 +103,8 @@ func (s *stream) Close() error {
 	if s.lease != nil {
 		return s.lease.end(s, false)
 	}
-	err := s.current().Close()
 	s.rest()
-	return err
+	return s.current().Close()
 }
 
 // rest gives back what the stream needs only while it receives. A receive in
