@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -35,80 +36,85 @@ func TestDrainLosesNothing(t *testing.T) {
 	})
 }
 
+// drain is one run, and what its callers saw.
+type drain struct {
+	addr     string
+	began    atomic.Bool // Shutdown is about to be called
+	handled  atomic.Int64
+	received atomic.Int64 // written before began
+	answered atomic.Int64
+	lost     atomic.Int64 // of received
+}
+
 func drainOnce(t *testing.T, concurrency int) {
 	const callers = 256
-	var handled, answered, received, lost atomic.Int64
-	var began atomic.Bool
+	var d drain
 	h := server.Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) {
-		handled.Add(1)
+		d.handled.Add(1)
 		return req, nil
 	})
 	h.Concurrency = concurrency
 	s := &server.Server{Handler: h}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
+	d.addr = l.Addr().String()
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 
-	call := func(nc net.Conn, pipelined int) bool {
-		var wire []byte
-		for range pipelined {
-			wire = append(wire, "\x00\x04ping"...)
-		}
-		if _, err := nc.Write(wire); err != nil {
-			return false
-		}
-		mustAnswer := !began.Load()
-		if mustAnswer {
-			received.Add(int64(pipelined))
-		}
-		r := framing.NewReader(nc, framing.Format{})
-		for i := range pipelined {
-			if _, err := r.Next(); err != nil {
-				if mustAnswer {
-					lost.Add(int64(pipelined - i))
-				}
-				return false
-			}
-			answered.Add(1)
-		}
-		return true
-	}
-	var wg sync.WaitGroup
-	warm := make(chan struct{}, callers)
+	var wg, warm sync.WaitGroup
 	for i := range callers {
-		wg.Go(func() {
-			for first := true; ; first = false {
-				nc, err := net.Dial("tcp", l.Addr().String())
-				if err != nil {
-					if first {
-						warm <- struct{}{}
-					}
-					return
-				}
-				_ = nc.SetDeadline(time.Now().Add(patience))
-				ok := call(nc, 1+i%4)
-				if first {
-					warm <- struct{}{}
-				}
-				for ok && i%8 != 0 { // every eighth dials anew
-					ok = call(nc, 1+i%4)
-				}
-				_ = nc.Close()
-				if !ok {
-					return
-				}
-			}
-		})
+		warm.Add(1)
+		wg.Go(func() { d.caller(1+i%4, i%8 != 0, sync.OnceFunc(warm.Done)) })
 	}
-	for range callers {
-		<-warm
-	}
-	began.Store(true)
+	warm.Wait()
+	d.began.Store(true)
 	shutdown(t, s)
 	require.ErrorIs(t, <-served, server.ErrServerClosed)
 	wg.Wait()
-	require.Zero(t, lost.Load(), "of %d received", received.Load())
-	require.Equal(t, handled.Load(), answered.Load())
-	require.GreaterOrEqual(t, received.Load(), int64(callers))
+	require.Zero(t, d.lost.Load(), "of %d received", d.received.Load())
+	require.Equal(t, d.handled.Load(), d.answered.Load())
+	require.GreaterOrEqual(t, d.received.Load(), int64(callers))
+}
+
+// caller calls until the server is gone, and reports when it has called once.
+func (d *drain) caller(pipelined int, keep bool, called func()) {
+	defer called()
+	for {
+		nc, err := net.Dial("tcp", d.addr)
+		if err != nil {
+			return
+		}
+		_ = nc.SetDeadline(time.Now().Add(patience))
+		ok := d.call(nc, pipelined)
+		called()
+		for ok && keep {
+			ok = d.call(nc, pipelined)
+		}
+		_ = nc.Close()
+		if !ok {
+			return
+		}
+	}
+}
+
+// call writes so many requests at once and reads their answers.
+func (d *drain) call(nc net.Conn, pipelined int) bool {
+	if _, err := nc.Write([]byte(strings.Repeat("\x00\x04ping", pipelined))); err != nil {
+		return false
+	}
+	mustAnswer := !d.began.Load()
+	if mustAnswer {
+		d.received.Add(int64(pipelined))
+	}
+	r := framing.NewReader(nc, framing.Format{})
+	for i := range pipelined {
+		if _, err := r.Next(); err != nil {
+			if mustAnswer {
+				d.lost.Add(int64(pipelined - i))
+			}
+			return false
+		}
+		d.answered.Add(1)
+	}
+	return true
 }
