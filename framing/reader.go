@@ -50,6 +50,7 @@ type Reader struct {
 	// more. Call [Reader.Release] to make the underlying reader exact again,
 	// before giving it away or asking it what is buffered. Without Exclusive
 	// it is exactly at the end of the last frame whenever no call is running.
+	// Set it before the first call; unset it only after Release.
 	Exclusive bool
 
 	lay layout
@@ -84,7 +85,9 @@ type Reader struct {
 // every later call.
 func NewReader(r io.Reader, f Format) *Reader {
 	fr := new(Reader)
-	fr.err = fr.lay.compile(&f)
+	if fr.err = fr.lay.compile(&f); fr.err != nil {
+		fr.lay = layout{} // Next measures before it looks at err
+	}
 	fr.attach(r)
 	return fr
 }

@@ -176,6 +176,25 @@ func TestInvalidFormatIsEveryCallsError(t *testing.T) {
 	check()
 }
 
+// Whatever the fields are, that they cannot work is an error and no panic.
+func TestNoFieldOfAnInvalidFormatPanics(t *testing.T) {
+	for _, f := range []framing.Format{
+		{HeaderSize: 5, LengthOffset: 3},
+		{HeaderSize: 5, LengthOffset: -3},
+		{HeaderSize: -7},
+		{LengthOffset: -2},
+		{LengthOffset: -5},
+		{HeaderSize: framing.Varint, LengthOffset: -1},
+	} {
+		var bad *framing.FormatError
+		for _, m := range methods {
+			_, err := m.read(framing.NewReader(bytes.NewReader([]byte{0, 0}), f))
+			require.ErrorAs(t, err, &bad, "%s of %+v", m.name, f)
+		}
+		require.ErrorAs(t, framing.NewWriter(io.Discard, f).WriteFrame(nil), &bad, "%+v", f)
+	}
+}
+
 func TestBufferTooSmallForHeader(t *testing.T) {
 	f := framing.Format{LengthOffset: 40}
 	r := framing.NewReader(bufio.NewReaderSize(bytes.NewReader(nil), 16), f)
