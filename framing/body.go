@@ -95,7 +95,7 @@ func (r *Reader) pull(dst []byte) ([]byte, error) {
 		if len(dst) == cap(dst) {
 			dst = slices.Grow(dst, r.chunk(got))
 		}
-		room := dst[len(dst):min(cap(dst), len(dst)+r.want)]
+		room := dst[len(dst) : len(dst)+min(cap(dst)-len(dst), r.want)]
 		n, err := r.src.Read(room)
 		dst = dst[:len(dst)+n]
 		r.want -= n
@@ -177,6 +177,7 @@ func (r *Reader) Stream() (io.Reader, int64, error) {
 	if !r.open {
 		start, end, err := r.locate(0)
 		if err != nil {
+			r.forget()
 			return nil, 0, err
 		}
 		if err := r.openFrame(int64(start), end-start); err != nil {

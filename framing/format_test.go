@@ -1,6 +1,7 @@
 package framing_test
 
 import (
+	"io"
 	"math"
 	"testing"
 
@@ -150,6 +151,18 @@ func TestAppendHeader(t *testing.T) {
 	require.Equal(t, framing.SizeError{Size: 65536, Limit: 65535}, *size)
 	_, err = framing.Format{}.AppendHeader(nil, -1)
 	require.ErrorIs(t, err, framing.ErrMalformed)
+}
+
+// What the caller holds and what the peer promises may together be more than
+// an int can say; on 32 bits MaxSize allows that.
+func TestHugePromiseBehindWhatTheCallerHolds(t *testing.T) {
+	f := framing.Format{HeaderSize: 4, MaxSize: -1}
+	header, err := f.AppendHeader(nil, f.MaxPayload())
+	require.NoError(t, err)
+	held := make([]byte, 1<<18+10)
+	got, err := framing.NewReader(steps(header, []byte("abc")), f).ReadFrame(held)
+	require.Equal(t, io.ErrUnexpectedEOF, err)
+	require.Equal(t, "abc", string(got[len(held):]))
 }
 
 func TestSizeErrorOfHugePromises(t *testing.T) {

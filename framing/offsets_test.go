@@ -1,6 +1,7 @@
 package framing_test
 
 import (
+	"bufio"
 	"bytes"
 	"io"
 	"testing"
@@ -179,6 +180,29 @@ func TestOneByteAtATime(t *testing.T) {
 }
 
 // Whoever shares the underlying reader finds it at the end of the last frame.
+// After a timeout inside a header its bytes are still the underlying reader's:
+// who takes them there must not see them again here.
+func TestSharedReaderIsExactInsideAHeader(t *testing.T) {
+	for _, m := range methods {
+		if m.exclusive {
+			continue
+		}
+		// The byte behind the one taken would end its varint.
+		shared := bufio.NewReader(steps([]byte{0x83}, nil, []byte{0}, encode(t, framing.Format{HeaderSize: framing.Varint}, []byte("hi"))))
+		r := framing.NewReader(shared, framing.Format{HeaderSize: framing.Varint})
+		_, err := m.read(r)
+		require.True(t, isTimeout(err))
+		for _, want := range []byte{0x83, 0} {
+			got, err := shared.ReadByte()
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		}
+		got, err := m.read(r)
+		require.NoError(t, err)
+		require.Equal(t, "hi", string(got), m.name)
+	}
+}
+
 func TestSharedReaderIsExact(t *testing.T) {
 	for _, size := range []int{0, 1, 20, 5000} {
 		for _, m := range methods {
