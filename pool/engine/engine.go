@@ -19,6 +19,7 @@ package engine
 
 import (
 	"context"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,9 +33,8 @@ import (
 type Store[T any] interface {
 	// Add makes an entry known. It is not idle yet.
 	Add(e *Entry[T])
-	// Remove forgets an entry that is known and not idle. A Put of it may
-	// still come, if Close ends the lease of somebody who is about to return
-	// it: then whether it is claimed once more does not matter.
+	// Remove forgets an entry that is known and not idle. It is not called
+	// for what a Close out of patience took from its borrower.
 	Remove(e *Entry[T])
 	// Claim takes an idle entry, the one to be lent first. It returns nil
 	// only if no entry was idle all the time from its call to its return.
@@ -59,11 +59,15 @@ type Entry[T any] struct {
 	engine *engine[T]
 	gen    uint64 // engine.gen when its dial began
 
-	// epoch goes up by one when a lease ends. Whoever moves it is the one
-	// who ended that lease.
+	// epoch goes up by one when a lease ends, or is set to evicted. Whoever
+	// moves it is the one who ended that lease.
 	epoch atomic.Uint64
 	gone  bool // closed or being closed; guarded by engine.mu
 }
+
+// evicted is the epoch of an entry that Close took from its borrower. A lease
+// of this epoch was made too late and has ended already.
+const evicted = math.MaxUint64
 
 func (e *Entry[T]) lease() backend.Lease[T] {
 	return backend.Lease[T]{Value: e.value, Handle: e, Epoch: e.epoch.Load()}

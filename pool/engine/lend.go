@@ -94,7 +94,7 @@ func (p *engine[T]) wait(ctx context.Context, w *waiter[T]) (*Entry[T], error) {
 // Return implements backend.Backend.
 func (p *engine[T]) Return(l backend.Lease[T], v backend.Verdict) error {
 	e, ok := l.Handle.(*Entry[T])
-	if !ok || e == nil || e.engine != p || !e.epoch.CompareAndSwap(l.Epoch, l.Epoch+1) {
+	if !ok || e == nil || e.engine != p || l.Epoch == evicted || !e.epoch.CompareAndSwap(l.Epoch, l.Epoch+1) {
 		return backend.ErrStale
 	}
 	if v == backend.Keep {

@@ -96,10 +96,13 @@ func (p *engine[T]) Warm(ctx context.Context, n int) error {
 		return backend.ErrClosed
 	}
 	// Dials that nobody waits for will be idle.
-	missing := max(0, n-p.store.Idle()-(p.dialing-p.queue.owned))
-	done := make(chan error, missing)
-	begun := 0
-	for ; begun < missing && p.roomLocked(); begun++ {
+	missing := max(n, 0) - p.store.Idle() - (p.dialing - p.queue.owned)
+	if p.max != 0 {
+		missing = min(missing, p.max-len(p.entries)-p.dialing)
+	}
+	begun := max(missing, 0)
+	done := make(chan error, begun)
+	for range begun {
 		p.dialLocked(&dial[T]{caller: ctx, report: done})
 	}
 	p.mu.Unlock()
@@ -124,14 +127,19 @@ func (p *engine[T]) orClosed(err error) error {
 	return err
 }
 
-// endLocked closes e, which nobody may be given any more.
+// endLocked closes e, which nobody has and the store does not hold idle.
 func (p *engine[T]) endLocked(e *Entry[T]) {
 	if e.gone {
 		return // Close ran out of patience with its borrower
 	}
+	p.store.Remove(e)
+	p.forgetLocked(e)
+}
+
+// forgetLocked closes e, whoever has it.
+func (p *engine[T]) forgetLocked(e *Entry[T]) {
 	e.gone = true
 	delete(p.entries, e)
-	p.store.Remove(e)
 	p.disposeLocked(e.value)
 	p.noteExcessLocked()
 	if p.closed && len(p.entries) == 0 {
@@ -258,13 +266,14 @@ func (p *engine[T]) shut() {
 	p.flushLocked()
 }
 
-// evict ends what is still lent, and the leases with it.
+// evict ends what is still lent, and the leases with it. It leaves the store
+// alone: a Return in progress may be about to put its entry there, or just have.
 func (p *engine[T]) evict() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for e := range p.entries {
-		e.epoch.Add(1)
-		p.endLocked(e)
+		e.epoch.Store(evicted)
+		p.forgetLocked(e)
 	}
 }
 

@@ -3,6 +3,7 @@ package pooltest
 import (
 	"context"
 	"errors"
+	"math"
 	"testing/synctest"
 	"time"
 
@@ -217,7 +218,11 @@ func testWarm(w *world) {
 	l := w.get()
 	w.warm(2)
 	w.gauges(2, 1, 0, 0)
+	w.warm(math.MinInt)
+	w.gauges(2, 1, 0, 0)
 	w.warm(100)
+	w.gauges(3, 1, 0, 0)
+	w.warm(math.MaxInt)
 	w.gauges(3, 1, 0, 0)
 	w.put(l, backend.Keep)
 	w.whole()

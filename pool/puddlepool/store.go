@@ -35,9 +35,8 @@ type store[T any] struct {
 
 // resource is what Entry.Ref is.
 type resource[T any] struct {
-	res     *puddle.Resource[*engine.Entry[T]]
-	seen    uint64 // the last sweep to see it
-	removed bool
+	res  *puddle.Resource[*engine.Entry[T]]
+	seen uint64 // the last sweep to see it
 }
 
 func newStore[T any]() *store[T] {
@@ -73,9 +72,7 @@ func (s *store[T]) Add(e *engine.Entry[T]) {
 func (s *store[T]) Remove(e *engine.Entry[T]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := e.Ref.(*resource[T])
-	r.removed = true
-	r.res.Hijack()
+	e.Ref.(*resource[T]).res.Hijack()
 }
 
 // Claim implements engine.Store: the last to be put is the first to be lent,
@@ -106,11 +103,8 @@ func (s *store[T]) take() *puddle.Resource[*engine.Entry[T]] {
 func (s *store[T]) Put(e *engine.Entry[T]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := e.Ref.(*resource[T])
-	if r.removed {
-		return
-	}
 	s.idle++
+	r := e.Ref.(*resource[T])
 	if s.active && r.seen == s.sweep {
 		s.aside = append(s.aside, e)
 		return
@@ -142,17 +136,13 @@ func (s *store[T]) Sweep(visit func(*engine.Entry[T])) {
 func (s *store[T]) unseen() *engine.Entry[T] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.idle > len(s.aside) {
-		e := s.take().Value()
-		r := e.Ref.(*resource[T])
-		if r.seen != s.sweep {
-			r.seen = s.sweep
-			s.idle--
-			return e
-		}
-		s.aside = append(s.aside, e)
+	if s.idle == len(s.aside) {
+		return nil
 	}
-	return nil
+	s.idle--
+	e := s.take().Value() // unseen, or it would be aside
+	e.Ref.(*resource[T]).seen = s.sweep
+	return e
 }
 
 // endSweep puts back what was set aside, in the order it had.

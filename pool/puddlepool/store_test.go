@@ -19,19 +19,6 @@ func entries(s *store[int], n int) (all []*engine.Entry[int]) {
 	return all
 }
 
-// A Put may come after a Remove when Close ends a lease by force.
-func TestPutOfRemoved(t *testing.T) {
-	s := newStore[int]()
-	all := entries(s, 2)
-	e := s.Claim()
-	require.Same(t, all[1], e)
-	s.Remove(e)
-	s.Put(e)
-	require.Equal(t, 1, s.Idle())
-	require.Same(t, all[0], s.Claim())
-	require.Nil(t, s.Claim())
-}
-
 // A sweep leaves the order as it was, and what is borrowed meanwhile is what
 // would have been without it.
 func TestSweepKeepsTheOrder(t *testing.T) {

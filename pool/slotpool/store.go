@@ -101,10 +101,7 @@ func (c *chunk[T]) claim(mask uint64) *engine.Entry[T] {
 			return nil
 		}
 		if c.idle.CompareAndSwap(idle, idle&^lowest) {
-			if e := c.slots[bits.TrailingZeros64(lowest)].Load(); e != nil {
-				return e
-			}
-			// Closed by force between a borrower's Return and its Put.
+			return c.slots[bits.TrailingZeros64(lowest)].Load()
 		}
 	}
 }
