@@ -46,13 +46,14 @@ func New(nc net.Conn) *Conn {
 }
 
 // Handoff ends this handle and makes *to the handle of the same connection,
-// with everything else about it unchanged: buffered bytes, deadlines, marks.
-// Whoever still holds the old handle can do nothing with it. Slices that Peek
-// returned through it are no longer valid. It allocates nothing.
+// for another owner. Whoever still holds the old handle can do nothing with
+// it, and slices that Peek returned through it are no longer valid. OnClose
+// and the counts of bytes go on. It allocates only for an error.
 //
-// It fails with ErrBusy, and changes nothing, while an operation is in
-// progress, and with net.ErrClosed on a handle that has ended. *to must not
-// be in use: it must be the zero Conn or a handle that has ended.
+// It fails with what Reusable says, and changes nothing, if the connection is
+// not fit to be another's: there is no moment between the question and the
+// deed. A handle that has ended fails with net.ErrClosed. *to must not be in
+// use: it must be the zero Conn or a handle that has ended.
 func (c *Conn) Handoff(to *Conn) error {
 	k := c.core
 	if k == nil || !c.live(k) {
@@ -61,28 +62,34 @@ func (c *Conn) Handoff(to *Conn) error {
 	if to.core != nil && to.live(to.core) {
 		return k.error("handoff", errHandleInUse)
 	}
-	if !lockIdle(&k.rmu, &k.rbusy) {
-		return k.error("handoff", ErrBusy)
+	if err := c.pass(k, to); err != nil {
+		return k.error("handoff", err)
 	}
-	defer k.rmu.Unlock()
-	if !lockIdle(&k.wmu, &k.wbusy) {
-		return k.error("handoff", ErrBusy)
-	}
-	defer k.wmu.Unlock()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if !c.live(k) {
-		return handleError("handoff", k)
-	}
-	if k.limits.underDo() {
-		return k.error("handoff", ErrBusy)
-	}
-	k.peeked = false
-	k.releaseBuffer()
-	gen := k.gen.Load() + 1
-	to.core, to.gen = k, gen
-	k.gen.Store(gen)
 	return nil
+}
+
+// pass does the work of Handoff, or of Reusable where to is nil. It has no
+// defer, for a pool calls it at the end of every loan.
+func (c *Conn) pass(k *core, to *Conn) error {
+	if !lockIdle(&k.rmu, &k.rbusy) {
+		return ErrBusy
+	}
+	if !lockIdle(&k.wmu, &k.wbusy) {
+		k.rmu.Unlock()
+		return ErrBusy
+	}
+	k.mu.Lock()
+	err := c.unfitness(k)
+	if err == nil && to != nil {
+		k.peeked = false
+		k.releaseBuffer()
+		to.core, to.gen = k, c.gen+1
+		k.gen.Store(c.gen + 1)
+	}
+	k.mu.Unlock()
+	k.wmu.Unlock()
+	k.rmu.Unlock()
+	return err
 }
 
 var errHandleInUse = errors.New("the receiving handle is in use")

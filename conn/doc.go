@@ -59,7 +59,8 @@
 //
 // A Conn is a handle. [Conn.Handoff] ends it and begins another on the same
 // connection, so that a borrower who keeps the old one can neither read the
-// next one's answer nor close the connection under it.
+// next one's answer nor close the connection under it. A connection that is
+// not Reusable cannot be handed on.
 //
 // # Errors
 //

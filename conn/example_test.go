@@ -178,14 +178,20 @@ func ExampleConn_Handoff() {
 		return
 	}
 	var second conn.Conn
+	first.SetMidMessage(true)
+	err = first.Handoff(&second)
+	fmt.Println("in the middle of a message:", errors.Is(err, conn.ErrMidMessage))
+	first.SetMidMessage(false)
 	if err := first.Handoff(&second); err != nil {
 		fmt.Println(err)
 		return
 	}
 	defer second.Close()
 	_, err = first.Write([]byte("x"))
-	fmt.Println(errors.Is(err, net.ErrClosed), second.Reusable())
-	// Output: true <nil>
+	fmt.Println("the old handle has ended:", errors.Is(err, net.ErrClosed), second.Reusable())
+	// Output:
+	// in the middle of a message: true
+	// the old handle has ended: true <nil>
 }
 
 func ExampleNew() {

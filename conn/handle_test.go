@@ -75,11 +75,8 @@ func TestHandoffKeepsTheConnection(t *testing.T) {
 	eachTransport(t, func(t *testing.T, c *conn.Conn, peer net.Conn) {
 		closed := 0
 		c.OnClose(func() { closed++ })
-		send(t, peer, "abcdef")
-		_, err := c.Peek(6)
-		require.NoError(t, err)
-		c.SetMidMessage(true)
-		require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Hour)))
+		send(t, peer, "a")
+		require.NoError(t, readByte(c)())
 
 		var second, third conn.Conn
 		require.NoError(t, c.Handoff(&second))
@@ -87,19 +84,57 @@ func TestHandoffKeepsTheConnection(t *testing.T) {
 		require.NoError(t, second.Handoff(&third))
 		require.NoError(t, third.Handoff(&second), "an ended handle can begin again")
 
-		require.Equal(t, 6, second.Buffered())
-		require.ErrorIs(t, second.Reusable(), conn.ErrUnread)
-		p := make([]byte, 6)
-		_, err = second.ReadFull(p)
-		require.NoError(t, err)
-		require.Equal(t, "abcdef", string(p))
-		require.ErrorIs(t, second.Reusable(), conn.ErrMidMessage)
-		second.SetMidMessage(false)
-		require.ErrorIs(t, second.Reusable(), conn.ErrDeadlineSet)
+		require.EqualValues(t, 1, second.BytesRead())
+		send(t, peer, "b")
+		require.NoError(t, readByte(&second)())
 		require.Error(t, c.Close())
 		require.Zero(t, closed)
 		require.NoError(t, second.Close())
 		require.Equal(t, 1, closed)
+	})
+}
+
+// A connection that is not fit to be another's stays with who has it, and what
+// it is not fit for stays as it was.
+func TestHandoffRefusesTheUnfit(t *testing.T) {
+	eachTransport(t, func(t *testing.T, c *conn.Conn, peer net.Conn) {
+		var to conn.Conn
+		refused := func(want error) {
+			t.Helper()
+			err := c.Handoff(&to)
+			require.ErrorIs(t, err, want)
+			require.ErrorContains(t, err, "conn: handoff "+c.RemoteAddr().String())
+			require.ErrorIs(t, c.Reusable(), want)
+			require.ErrorIs(t, to.Close(), net.ErrClosed, "it has become no handle")
+		}
+		require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Hour)))
+		refused(conn.ErrDeadlineSet)
+		c.SetMidMessage(true)
+		refused(conn.ErrMidMessage)
+		send(t, peer, "abcdef")
+		peeked, err := c.Peek(6)
+		require.NoError(t, err)
+		refused(conn.ErrUnread)
+		require.Equal(t, "abcdef", string(peeked), "the slice is valid still")
+		p := make([]byte, 6)
+		_, err = c.ReadFull(p)
+		require.NoError(t, err)
+		require.Equal(t, "abcdef", string(p))
+		refused(conn.ErrMidMessage)
+		c.SetMidMessage(false)
+		refused(conn.ErrDeadlineSet)
+		require.NoError(t, c.SetReadDeadline(time.Time{}))
+
+		require.NoError(t, c.Handoff(&to))
+		require.NoError(t, to.SetReadDeadline(time.Now().Add(-time.Second)))
+		requireTimeout(t, readByte(&to)())
+		require.NoError(t, to.SetReadDeadline(time.Time{}))
+		require.ErrorIs(t, to.Handoff(c), conn.ErrUnfit)
+		halfClose(t, peer)
+		require.Equal(t, io.EOF, readByte(&to)())
+		require.ErrorIs(t, to.Handoff(c), io.EOF)
+		require.NoError(t, to.Close())
+		require.ErrorIs(t, to.Handoff(c), net.ErrClosed)
 	})
 }
 

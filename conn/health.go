@@ -46,29 +46,18 @@ func (c *Conn) SetMidMessage(mid bool) {
 // call, and allocates only for an error.
 func (c *Conn) Reusable() error {
 	k := c.core
-	if k == nil {
+	if k == nil || k.gen.Load() != c.gen {
 		return handleError("reuse", k)
 	}
-	if err := c.whyNotReusable(k); err != nil {
+	if err := c.pass(k, nil); err != nil {
 		return k.error("reuse", err)
 	}
 	return nil
 }
 
-func (c *Conn) whyNotReusable(k *core) error {
-	if k.gen.Load() != c.gen {
-		return net.ErrClosed
-	}
-	if !lockIdle(&k.rmu, &k.rbusy) {
-		return ErrBusy
-	}
-	defer k.rmu.Unlock()
-	if !lockIdle(&k.wmu, &k.wbusy) {
-		return ErrBusy
-	}
-	defer k.wmu.Unlock()
-	k.mu.Lock()
-	defer k.mu.Unlock()
+// unfitness says why the connection cannot be another's, if so. The caller
+// holds all three locks.
+func (c *Conn) unfitness(k *core) error {
 	switch {
 	case k.gen.Load() != c.gen:
 		return net.ErrClosed

@@ -84,9 +84,9 @@ func (c *Conn) Replace(ctx context.Context) (*Conn, error) {
 	if !c.ended.CompareAndSwap(false, true) {
 		return nil, p.fail("replace", errHandleClosed)
 	}
-	why := p.judge(c)
-	if why == kept {
-		why = Dead // it looks well, but its borrower knows better
+	why := Dead // it may look well, but its borrower knows better
+	if err := c.Reusable(); err != nil {
+		why = c.unfit(err)
 	}
 	lease := m.lease
 	used := p.endLoan(m)
@@ -111,31 +111,31 @@ func (c *Conn) settle(why Reason) {
 	}
 	m := c.life.member // ours until it is given back
 	p := m.pool
+	last := c // the live handle
 	if why == kept {
-		why = p.judge(c)
-	}
-	var next *Conn
-	if why == kept {
-		next = m.newHandle()
-		if c.Conn.Handoff(&next.handle) != nil {
-			why = Unfit // something has begun meanwhile
+		next := m.newHandle()
+		if err := c.Handoff(&next.handle); err != nil {
+			why = c.unfit(err)
+		} else {
+			last = next
+			m.handle.Store(next)
+			why = p.judge(next)
 		}
 	}
 	lease := m.lease
 	used := p.endLoan(m)
 	if why == kept {
-		p.keep(m, next, lease)
+		p.keep(m, last, lease)
 	} else {
 		m.evictAs(why)
 		_ = p.backend.Return(lease, backend.Discard) // stale if Close has lost patience
-		_ = c.Conn.Close()                           // beside the backend's own, so that c is of no more use at once
+		_ = last.Conn.Close()                        // beside the backend's own, so that c is of no more use at once
 	}
 	p.released(used, why)
 }
 
 // keep gives a healthy member back, its next handle in place.
 func (p *Pool) keep(m *Member, next *Conn, lease backend.Lease[*Member]) {
-	m.handle.Store(next)
 	if p.stamps {
 		m.rest(p.now())
 	}
@@ -152,22 +152,25 @@ func (p *Pool) keep(m *Member, next *Conn, lease backend.Lease[*Member]) {
 	}
 }
 
-// judge says why a connection that comes back cannot be kept, if so.
-func (p *Pool) judge(c *Conn) Reason {
-	if err := c.Conn.Reusable(); err != nil {
-		switch {
-		case errors.Is(err, conn.ErrUnread):
-			return Dirty
-		case c.Conn.Err() != nil:
-			return Broken
-		}
-		return Unfit
+// unfit makes the reason of what Reusable or Handoff has said.
+func (c *Conn) unfit(err error) Reason {
+	switch {
+	case errors.Is(err, conn.ErrUnread):
+		return Dirty
+	case c.Err() != nil:
+		return Broken
 	}
-	if c.life.expires <= p.sweeper.horizon.Load() {
+	return Unfit
+}
+
+// judge says why a connection that was fit to be handed on cannot be kept, if
+// so.
+func (p *Pool) judge(next *Conn) Reason {
+	if next.life.expires <= p.sweeper.horizon.Load() {
 		return Expired
 	}
 	if p.checkReturns {
-		return p.inspect(c)
+		return p.inspect(next)
 	}
 	return kept
 }

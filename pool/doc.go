@@ -29,7 +29,8 @@
 // or used after Close, it does nothing to the connection's next borrower.
 //
 // To take a connection out of the pool for good, hand it to a [conn.Conn] of
-// your own with its Handoff method, and then Close the loan.
+// your own with its Handoff method, and then Close the loan. Like Close, that
+// asks for a connection fit to be another's.
 //
 // # Time
 //

@@ -57,6 +57,7 @@ func TestCloseBetweenHandoffAndReturn(t *testing.T) {
 	cancel()
 	require.ErrorIs(t, p.Close(ctx), context.Canceled)
 	require.NoError(t, next.Err(), "the handle that Close knew was of no use to it")
+	m.handle.Store(next)
 	p.keep(m, next, m.lease)
 	require.ErrorIs(t, next.Err(), net.ErrClosed)
 }
