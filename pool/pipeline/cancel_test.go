@@ -28,6 +28,7 @@ func TestCancelledReplyIsDropped(t *testing.T) {
 		p.answer("to first", "to second", "to third")
 		second.replied("to second")
 		third.replied("to third")
+		require.Zero(b, b.Stat().Abandoned)
 		s := b.Stat()
 		require.Equal(b, uint64(1), s.Late)
 		require.Equal(b, uint64(1), s.Cancelled)
@@ -127,6 +128,28 @@ func TestCancelledBeforeWriting(t *testing.T) {
 	})
 }
 
+// The first of those that wait to be written is no exception.
+func TestCancelledBehindABlockedWrite(t *testing.T) {
+	inNarrowBubble(t, 64, func(b *bubble) {
+		first := b.call(bg, "first")
+		long := string(make([]byte, 100))
+		second := b.call(bg, long)
+		ctx, cancel := context.WithCancel(bg)
+		gone := b.call(ctx, "gone")
+		last := b.call(bg, "last")
+		cancel()
+		gone.failed(context.Canceled, false)
+		p := b.accept()
+		p.asked("first")
+		p.asked(long)
+		p.asked("last")
+		p.answer("1", "2", "3")
+		first.replied("1")
+		second.replied("2")
+		last.replied("3")
+	})
+}
+
 // A lone caller whose write blocks is let go, and what it has begun to write
 // is finished without it.
 func TestCancelledInTheMiddleOfAWrite(t *testing.T) {
@@ -136,7 +159,12 @@ func TestCancelledInTheMiddleOfAWrite(t *testing.T) {
 		cut.pending()
 		cancel()
 		cut.failed(context.Canceled, true)
+		synctest.Wait() // the rest is being written now
+		ctx, cancel = context.WithCancel(bg)
+		gone := b.call(ctx, "gone")
 		next := b.call(bg, "next")
+		cancel()
+		gone.failed(context.Canceled, false)
 		p := b.accept()
 		p.asked("more than eight bytes")
 		p.asked("next")
@@ -167,8 +195,13 @@ func TestStallEndsTheConnection(t *testing.T) {
 // Patience has no end while the oldest call is waited for, or bytes come.
 func TestNoStall(t *testing.T) {
 	inBubble(t, pipeline.Config{StallTimeout: 10 * time.Second}, func(b *bubble) {
-		patient := b.call(bg, "patient")
+		warm := b.call(bg, "warm")
 		p := b.accept()
+		p.asked("warm")
+		p.answer("warm")
+		warm.replied("warm")
+		quiet() // from now on it is the link that reads
+		patient := b.call(bg, "patient")
 		p.asked("patient")
 		ctx, cancel := context.WithTimeout(bg, time.Second)
 		defer cancel()

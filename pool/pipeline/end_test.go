@@ -136,6 +136,17 @@ func TestUnwrittenCallsAreSafe(t *testing.T) {
 	})
 }
 
+// That holds to the byte: here a write has begun, and none of it got out.
+func TestNotAByteWasWritten(t *testing.T) {
+	inNarrowBubble(t, len("..12345"), func(b *bubble) {
+		written := b.call(bg, "12345")
+		unwritten := b.call(bg, "x")
+		require.NoError(b, b.accept().Close())
+		written.failed(syscall.ECONNRESET, true)
+		unwritten.failed(syscall.ECONNRESET, false)
+	})
+}
+
 // A server that closes idle connections is not noticed.
 func TestIdleConnectionClosedByPeer(t *testing.T) {
 	inBubble(t, pipeline.Config{}, func(b *bubble) {
