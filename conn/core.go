@@ -25,6 +25,7 @@ type core struct {
 	gen     atomic.Uint64 // the live handle's; written with rmu, wmu and mu held, read under any of them
 	read    atomic.Uint64 // bytes, over the connection's life
 	written atomic.Uint64
+	torn    atomic.Uint32 // writes that failed and may have sent more than written says
 
 	rmu        sync.Mutex // one reader at a time; guards the fields below
 	buf        *buffer    // nil while no bytes are in it

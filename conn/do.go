@@ -25,7 +25,7 @@ type doState struct {
 // finds ctx.Err(), context.Cause(ctx) and the I/O error alike. If ctx has
 // ended before, f is not called. Any other error of f is returned as it is,
 // but for one that calls itself safe to retry after f has written other
-// bytes: that is returned inside an *Error that says no.
+// bytes, or may have: that is returned inside an *Error that says no.
 //
 // Only one Do can be in progress on a connection; a second fails with ErrBusy.
 // With a context that can never end, Do just calls f.
@@ -37,7 +37,7 @@ func (c *Conn) Do(ctx context.Context, f func() error) error {
 	if err := ctx.Err(); err != nil {
 		return &Error{Op: "do", Addr: k.nc.RemoteAddr(), Err: newInterruptError(ctx, err, nil), safe: true}
 	}
-	before := k.written.Load()
+	before := k.sent()
 	deadline, limited := ctx.Deadline()
 	if !limited && ctx.Done() == nil {
 		return k.doError(ctx, before, f())
@@ -106,12 +106,22 @@ func (k *core) interrupt() {
 	d.fired <- struct{}{}
 }
 
+// sent is what has left the process over the connection's life: bytes that
+// were counted, and writes of which nobody can know how much.
+type sent struct {
+	bytes uint64
+	torn  uint32
+}
+
+func (k *core) sent() sent { return sent{k.written.Load(), k.torn.Load()} }
+
 // doError makes the error of Do from the error of f.
-func (k *core) doError(ctx context.Context, before uint64, err error) error {
+func (k *core) doError(ctx context.Context, before sent, err error) error {
 	if err == nil {
 		return nil
 	}
-	sent := k.written.Load() - before
+	after := k.sent()
+	written := int64(after.bytes - before.bytes)
 	safe := isSafeToRetry(err)
 	if isTimeout(err) {
 		ended := ctx.Err()
@@ -121,11 +131,11 @@ func (k *core) doError(ctx context.Context, before uint64, err error) error {
 		}
 		if ended != nil {
 			cause := newInterruptError(ctx, ended, err)
-			return &Error{Op: "do", Addr: k.nc.RemoteAddr(), Written: int64(sent), Err: cause, safe: safe && sent == 0}
+			return &Error{Op: "do", Addr: k.nc.RemoteAddr(), Written: written, Err: cause, safe: safe && after == before}
 		}
 	}
-	if safe && sent > 0 {
-		return &Error{Op: "do", Addr: k.nc.RemoteAddr(), Written: int64(sent), Err: err}
+	if safe && after != before {
+		return &Error{Op: "do", Addr: k.nc.RemoteAddr(), Written: written, Err: err}
 	}
 	return err
 }

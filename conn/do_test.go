@@ -253,6 +253,28 @@ func TestDoWithTwoWrites(t *testing.T) {
 	}
 }
 
+// Over TLS a write that failed may have sent some without a byte counted. The
+// next one is refused, and safe by itself, but the Do that holds both is not.
+func TestDoWithAWriteAfterATornOne(t *testing.T) {
+	broken := errors.New("no more")
+	for _, ctx := range []context.Context{context.Background(), t.Context()} {
+		c := conn.New(wrapper{&stub{write: func([]byte) (int, error) { return 0, broken }}})
+		var second error
+		err := c.Do(ctx, func() error {
+			_, err := c.Write([]byte("torn"))
+			requireSafe(t, false, err)
+			_, second = c.Write([]byte("torn"))
+			return second
+		})
+		requireSafe(t, true, second)
+		requireSafe(t, false, err)
+		require.ErrorIs(t, err, broken)
+
+		err = c.Do(ctx, func() error { _, err := c.Write([]byte("refused")); return err })
+		requireSafe(t, true, err)
+	}
+}
+
 func TestDoWithAFailingDeadline(t *testing.T) {
 	c := conn.New(noDeadlines{&stub{}})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)

@@ -113,6 +113,9 @@ func (k *core) writeError(n int64, err error) error {
 	if fatal {
 		k.werr = e
 	}
+	if k.opaque {
+		k.torn.Add(1)
+	}
 	k.failed(e, fatal)
 	return e
 }
