@@ -80,7 +80,7 @@ fuzz: ## run each fuzz target for FUZZTIME
 		done; done
 
 .PHONY: bench
-bench: ## compare with peers, some ten minutes, and write docs/benchmarks.md
+bench: ## compare with peers, in less than ten minutes, and write docs/benchmarks.md
 	$(GO) -C internal/benchmarks run ./report $(BENCH)
 
 .PHONY: soak

@@ -33,7 +33,7 @@ type versus struct {
 
 func main() {
 	only := flag.String("case", "", "run the cases whose title contains this alone")
-	compare.Main(compare.Settings{Rounds: 31, Length: 30 * time.Millisecond}, func(p *compare.Program) error {
+	compare.Main(compare.Settings{Rounds: 41, Length: 30 * time.Millisecond}, func(p *compare.Program) error {
 		for _, v := range cases() {
 			if !strings.Contains(v.title, *only) {
 				continue

@@ -32,7 +32,7 @@ func (l load) String() string {
 }
 
 func main() {
-	compare.Main(compare.Settings{Rounds: 31, Length: 15 * time.Millisecond}, func(p *compare.Program) error {
+	compare.Main(compare.Settings{Rounds: 41, Length: 15 * time.Millisecond}, func(p *compare.Program) error {
 		ctx, cancel := context.WithCancel(context.Background()) // as real callers' are
 		defer cancel()
 		for _, l := range loads {

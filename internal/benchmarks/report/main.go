@@ -2,7 +2,7 @@
 // prints their tables, and writes docs/benchmarks.md. The text around the tables
 // is benchmarks.md.tmpl, beside this file.
 //
-//	go run ./report            # from internal/benchmarks: the whole, about ten minutes
+//	go run ./report            # from internal/benchmarks: the whole, less than ten minutes
 //	go run ./report -short     # to see that all works; writes nothing unless -o is given
 package main
 

@@ -22,7 +22,7 @@ func main() {
 	echo.BeServer()
 	bench := flag.String("bench", "", "echo or pipeline (default both)")
 	conns := flag.Int("conns", 64, "connections for echo")
-	compare.Main(compare.Settings{Rounds: 15, Length: 400 * time.Millisecond}, func(p *compare.Program) error {
+	compare.Main(compare.Settings{Rounds: 25, Length: 400 * time.Millisecond}, func(p *compare.Program) error {
 		switch *bench {
 		case "":
 			return errors.Join(unpipelined(p, *conns), pipelined(p))
