@@ -11,6 +11,7 @@
 package custompool
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
@@ -43,7 +44,7 @@ func (q *queue[T]) Claim() *engine.Entry[T] {
 	}
 	e := q.idle[0]
 	// Moving a few pointers is quicker than anything cleverer.
-	q.idle = append(q.idle[:0], q.idle[1:]...)
+	q.idle = slices.Delete(q.idle, 0, 1)
 	return e
 }
 
@@ -59,17 +60,27 @@ func (q *queue[T]) Put(e *engine.Entry[T]) {
 func (q *queue[T]) Sweep(visit func(*engine.Entry[T])) {
 	seen := make(map[*engine.Entry[T]]bool)
 	for range q.Idle() {
-		e := q.Claim()
-		switch {
-		case e == nil:
+		e := q.unseen(seen)
+		if e == nil {
 			return
-		case seen[e]: // others took what was before it and put it behind
-			q.Put(e)
-		default:
-			seen[e] = true
-			visit(e)
+		}
+		seen[e] = true
+		visit(e)
+	}
+}
+
+// unseen takes the first entry that is not in seen. What is in seen is passed
+// over where it is: a caller must find it meanwhile.
+func (q *queue[T]) unseen(seen map[*engine.Entry[T]]bool) *engine.Entry[T] {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, e := range q.idle {
+		if !seen[e] {
+			q.idle = slices.Delete(q.idle, i, i+1)
+			return e
 		}
 	}
+	return nil
 }
 
 // Idle is the number of idle entries.

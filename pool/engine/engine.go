@@ -43,7 +43,9 @@ type Store[T any] interface {
 	Put(e *Entry[T])
 	// Sweep claims the idle entries one after the other and calls visit
 	// with each, which puts it back or removes it before it returns or
-	// panics. An entry is visited at most once.
+	// panics. An entry is visited at most once. Those not visited are never
+	// out of Claim's sight: to claim one and put it back, without the engine
+	// behind it, would strand a caller that came between.
 	Sweep(visit func(e *Entry[T]))
 	// Idle is the number of idle entries.
 	Idle() int
