@@ -39,6 +39,25 @@ func TestDefect02UnreadBytesReachNobody(t *testing.T) {
 	}
 }
 
+func TestDefect02AnswerUnderWayReachesNobody(t *testing.T) {
+	proceed := make(chan struct{}, 1)
+	addr := rawServer(t, func(c *net.TCPConn, n int) {
+		if n == 0 {
+			<-proceed
+		}
+		echo(c, n)
+	})
+	c := borrow(t, addr)
+	require.NoError(t, c.SendPkg([]byte("first")))
+	require.NoError(t, c.Close())
+	c = borrow(t, addr)
+	proceed <- struct{}{} // only now is the first one answered
+	answer, err := c.SendRecvPkg([]byte("other"))
+	require.NoError(t, err)
+	require.Equal(t, "other", string(answer))
+	require.NoError(t, c.Close())
+}
+
 func TestDefect02LateBytesReachNobody(t *testing.T) {
 	now, sent := make(chan struct{}), make(chan struct{})
 	addr := rawServer(t, func(c *net.TCPConn, n int) {

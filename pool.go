@@ -46,8 +46,8 @@ func borrow(c *pool.Conn, dialTimeout time.Duration) *PoolConn {
 	}{}
 	all.lease.conn = c
 	all.lease.dialTimeout = dialTimeout
+	all.lease.received, all.lease.sent = c.BytesRead(), c.BytesWritten()
 	if c.Reused() {
-		all.lease.received = c.BytesRead()
 		all.lease.renewable.Store(true)
 	}
 	all.inner.init(c.Conn)
@@ -59,8 +59,10 @@ func borrow(c *pool.Conn, dialTimeout time.Duration) *PoolConn {
 
 // Close gives the connection back. It is kept for the next borrower if it is
 // healthy: no operation has failed or timed out, no byte is unread, no package
-// is half done and its lifetime is not over. Else it is closed. Deadlines are
-// the borrower's and go with it. A second Close does nothing.
+// is half done and its lifetime is not over. Else it is closed; so is one that
+// was sent to and brought nothing back, for its answer may be under way and
+// would reach the next borrower. Deadlines are the borrower's and go with it. A
+// second Close does nothing.
 //
 // (The embedded Conn's Close closes the connection whatever its health.)
 func (c *PoolConn) Close() error {
@@ -74,20 +76,21 @@ func (c *PoolConn) Close() error {
 // lease is the loan of a stream's connection.
 type lease struct {
 	dialTimeout time.Duration // for a connection in the place of the first
-	received    uint64        // bytes that had come before the loan
 
 	renewable atomic.Bool // the connection came from the pool and has not been written to
 
 	// Guarded by the stream's mu.
-	conn  *pool.Conn
-	ended bool
+	conn     *pool.Conn
+	received uint64 // bytes that had come over conn before the loan
+	sent     uint64 // and gone
+	ended    bool
 }
 
 // end ends the loan, to keep the connection if it is healthy or to close it.
 func (l *lease) end(s *stream, keep bool) error {
 	s.rest()
 	s.mu.Lock()
-	c, ended := l.conn, l.ended
+	c, ended, unanswered := l.conn, l.ended, l.unanswered()
 	l.ended = true
 	if keep && !ended && !(s.recv.own.IsZero() && s.send.own.IsZero()) {
 		s.recv.own, s.send.own = time.Time{}, time.Time{}
@@ -96,12 +99,19 @@ func (l *lease) end(s *stream, keep bool) error {
 	s.mu.Unlock()
 	switch {
 	case ended:
-	case keep:
+	case keep && !unanswered:
 		return c.Close()
 	default:
 		c.Evict()
 	}
 	return nil
+}
+
+// unanswered says whether the borrower has sent and then received nothing. The
+// answer may be under way, and nobody can tell it from the next borrower's. The
+// stream's mu is held.
+func (l *lease) unanswered() bool {
+	return l.conn.BytesWritten() > l.sent && l.conn.BytesRead() == l.received
 }
 
 // renew is told how each write went. When the first one on a connection that
@@ -113,12 +123,15 @@ func (s *stream) renew(c *conn.Conn, wrote bool, err error) (*conn.Conn, error) 
 	if l == nil || err == nil && !wrote || !l.renewable.CompareAndSwap(true, false) {
 		return nil, err
 	}
-	if err == nil || !diedIdle(err) || c.BytesRead() != l.received {
+	if err == nil || !diedIdle(err) {
 		return nil, err
 	}
 	s.mu.Lock()
-	old, by := l.conn, s.send.deadline()
+	old, by, received := l.conn, s.send.deadline(), l.received
 	s.mu.Unlock()
+	if c.BytesRead() != received {
+		return nil, err
+	}
 	ctx, cancel, _ := dialContext([]time.Duration{l.dialTimeout})
 	defer cancel()
 	if !by.IsZero() {
@@ -139,6 +152,7 @@ func (s *stream) adopt(next *pool.Conn) (*conn.Conn, error) {
 	var err error
 	if !ended {
 		s.lease.conn = next
+		s.lease.received, s.lease.sent = next.BytesRead(), next.BytesWritten()
 		s.conn.Store(next.Conn)
 		err = s.applyDeadlines()
 	}
