@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"runtime"
-	"sync"
 
 	"github.com/gogf/gf/v2/net/gtcp"
 
@@ -24,19 +23,28 @@ import (
 // caller makes the function by which one goroutine makes one call.
 type caller func() func() error
 
-// by is a candidate with k goroutines that call.
+// by is a candidate with k goroutines that call. Each has a call function to
+// itself, and with it a connection, where callers have connections.
 func by(k int, name string, make caller) compare.Candidate {
-	calls := sync.Pool{New: func() any { f := make(); return &f }}
+	free := newCalls(k, make)
 	return compare.Candidate{Name: name, Do: compare.Callers(k, func(n int) error {
-		f := calls.Get().(*func() error)
-		defer calls.Put(f)
+		f := <-free
+		defer func() { free <- f }()
 		for range n {
-			if err := (*f)(); err != nil {
+			if err := f(); err != nil {
 				return err
 			}
 		}
 		return nil
 	})}
+}
+
+func newCalls(k int, make1 caller) chan func() error {
+	free := make(chan func() error, k)
+	for range k {
+		free <- make1()
+	}
+	return free
 }
 
 // serve starts the server that all call.
