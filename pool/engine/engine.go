@@ -95,7 +95,7 @@ type engine[T any] struct {
 
 	// Written under mu, read without it on every Acquire and Return, so kept
 	// apart from what changes all the time.
-	waiting atomic.Int64  // queue.len
+	waiting atomic.Int64  // queue.all.len
 	gen     atomic.Uint64 // of the last Clear or Close
 	excess  atomic.Bool   // more are open than max: Resize made it smaller
 	_       [64]byte
@@ -140,6 +140,7 @@ func Open[T any](f backend.Factory[T], l backend.Limits, store Store[T]) (backen
 		store:   store,
 		max:     max(l.Max, 0),
 		entries: make(map[*Entry[T]]struct{}),
+		queue:   newQueue[T](),
 		born:    time.Now(),
 		drained: make(chan struct{}),
 	}

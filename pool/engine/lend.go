@@ -30,7 +30,7 @@ func (p *engine[T]) acquireSlow(ctx context.Context) (backend.Lease[T], error) {
 		p.mu.Unlock()
 		return backend.Lease[T]{}, backend.ErrClosed
 	}
-	if p.queue.len == 0 {
+	if p.queue.all.len == 0 {
 		if e := p.claimLocked(); e != nil {
 			p.mu.Unlock()
 			return e.lease(), nil
@@ -44,7 +44,7 @@ func (p *engine[T]) acquireSlow(ctx context.Context) (backend.Lease[T], error) {
 	w := p.waiters.Get().(*waiter[T])
 	w.ctx = ctx
 	p.queue.push(w)
-	p.waiting.Store(int64(p.queue.len))
+	p.waiting.Store(int64(p.queue.all.len))
 	p.settleLocked()
 	p.mu.Unlock()
 
@@ -66,7 +66,7 @@ func (p *engine[T]) admitLocked() bool {
 		return true
 	}
 	// Each dial in progress will serve a waiter; only the others count.
-	return p.queue.len-p.dialing < max(p.limits.MaxWaiters, 0)
+	return p.queue.all.len-p.dialing < max(p.limits.MaxWaiters, 0)
 }
 
 // wait blocks until w is served or failed or ctx ends. The waiter is then
@@ -149,7 +149,7 @@ func (p *engine[T]) placeLocked(e *Entry[T]) {
 // settleLocked serves the waiters with what is idle, and begins dials for
 // those left as far as there is room.
 func (p *engine[T]) settleLocked() {
-	for p.queue.len > 0 {
+	for p.queue.all.len > 0 {
 		e := p.claimLocked()
 		if e == nil {
 			break
@@ -157,7 +157,7 @@ func (p *engine[T]) settleLocked() {
 		p.placeLocked(e)
 	}
 	for !p.closed && p.roomLocked() {
-		w := p.queue.hungry()
+		w := p.queue.hungry.head
 		if w == nil {
 			return
 		}
@@ -181,7 +181,7 @@ func (p *engine[T]) claimLocked() *Entry[T] {
 // headLocked returns the first waiter that still wants something, having
 // told those before it whose contexts have ended.
 func (p *engine[T]) headLocked() *waiter[T] {
-	for w := p.queue.head; w != nil; w = p.queue.head {
+	for w := p.queue.all.head; w != nil; w = p.queue.all.head {
 		if w.ctx.Err() == nil {
 			return w
 		}
@@ -194,7 +194,7 @@ func (p *engine[T]) headLocked() *waiter[T] {
 // leaveLocked takes w out of the queue.
 func (p *engine[T]) leaveLocked(w *waiter[T]) {
 	p.queue.unlink(w)
-	p.waiting.Store(int64(p.queue.len))
+	p.waiting.Store(int64(p.queue.all.len))
 }
 
 // roomLocked reports whether a dial may begin.

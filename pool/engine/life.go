@@ -96,7 +96,7 @@ func (p *engine[T]) Warm(ctx context.Context, n int) error {
 		return backend.ErrClosed
 	}
 	// Dials that nobody waits for will be idle.
-	missing := max(n, 0) - p.store.Idle() - (p.dialing - p.queue.owned)
+	missing := max(n, 0) - p.store.Idle() - (p.dialing - (p.queue.all.len - p.queue.hungry.len))
 	if p.max != 0 {
 		missing = min(missing, p.max-len(p.entries)-p.dialing)
 	}
@@ -256,7 +256,7 @@ func (p *engine[T]) shut() {
 	p.closed = true
 	p.endLife()
 	p.gen.Add(1) // what comes back is too old
-	for w := p.queue.head; w != nil; w = p.queue.head {
+	for w := p.queue.all.head; w != nil; w = p.queue.all.head {
 		p.leaveLocked(w)
 		w.finish(nil, backend.ErrClosed)
 	}
@@ -288,7 +288,7 @@ func (p *engine[T]) Stat() backend.Stat {
 		Idle:     idle,
 		InUse:    open - idle,
 		Dialing:  p.dialing,
-		Waiting:  p.queue.len,
+		Waiting:  p.queue.all.len,
 		Waits:    p.waits.Load(),
 		WaitTime: time.Duration(p.waitTime.Load()),
 		Refused:  p.refused.Load(),

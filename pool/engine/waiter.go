@@ -3,7 +3,7 @@ package engine
 import "context"
 
 // A waiter is an Acquire call that is blocked. Its fields are guarded by
-// engine.mu until ready has been received from; lease and err are then the
+// engine.mu until ready has been received from; entry and err are then the
 // caller's alone.
 type waiter[T any] struct {
 	ctx   context.Context
@@ -12,8 +12,8 @@ type waiter[T any] struct {
 	err   error         // or why it was not
 	dial  *dial[T]      // the dial made for it, if one is in progress
 
-	queued     bool
-	prev, next *waiter[T]
+	queued bool
+	links  [2]link[T] // of the lists it may be in
 }
 
 // finish unblocks a waiter that has left the queue.
@@ -22,66 +22,86 @@ func (w *waiter[T]) finish(e *Entry[T], err error) {
 	w.ready <- struct{}{}
 }
 
-// queue holds the waiters in the order in which they came.
+// queue holds the waiters.
 type queue[T any] struct {
-	head, tail *waiter[T]
-	len        int
-	owned      int // waiters with a dial of their own
+	all    list[T] // in the order in which they came
+	hungry list[T] // those without a dial
 }
 
+func newQueue[T any]() queue[T] { return queue[T]{hungry: list[T]{link: 1}} }
+
 func (q *queue[T]) push(w *waiter[T]) {
-	w.queued, w.prev = true, q.tail
-	if q.tail == nil {
-		q.head = w
-	} else {
-		q.tail.next = w
-	}
-	q.tail = w
-	q.len++
+	w.queued = true
+	q.all.insert(w, q.all.tail)
+	q.hungry.insert(w, q.hungry.tail)
 }
 
 // unlink takes w out of the queue and away from its dial.
 func (q *queue[T]) unlink(w *waiter[T]) {
-	if w.prev == nil {
-		q.head = w.next
-	} else {
-		w.prev.next = w.next
-	}
-	if w.next == nil {
-		q.tail = w.prev
-	} else {
-		w.next.prev = w.prev
-	}
-	w.prev, w.next, w.queued = nil, nil, false
-	q.len--
 	if w.dial != nil {
 		q.disown(w.dial)
 	}
+	q.hungry.remove(w)
+	q.all.remove(w)
+	w.queued = false
 }
 
 // own makes d the dial of w, so that its failure is w's.
 func (q *queue[T]) own(d *dial[T], w *waiter[T]) {
 	d.owner, w.dial = w, d
-	q.owned++
+	q.hungry.remove(w)
 }
 
-// disown parts d from the waiter it was made for.
+// disown parts d from the waiter it was made for, which comes first when
+// there is room for another.
 func (q *queue[T]) disown(d *dial[T]) {
-	if d.owner == nil {
+	w := d.owner
+	if w == nil {
 		return
 	}
-	d.owner.dial, d.owner = nil, nil
-	q.owned--
+	d.owner, w.dial = nil, nil
+	q.hungry.insert(w, nil)
 }
 
-// hungry returns the first waiter without a dial, nil if each has one.
-func (q *queue[T]) hungry() *waiter[T] {
-	if q.owned == q.len {
-		return nil
+// list is a list of waiters, linked in both directions.
+type list[T any] struct {
+	head, tail *waiter[T]
+	len        int
+	link       int // which of the waiter's links is this list's
+}
+
+type link[T any] struct{ prev, next *waiter[T] }
+
+// insert puts w behind prev, or first if that is nil.
+func (l *list[T]) insert(w, prev *waiter[T]) {
+	next := l.head
+	if prev != nil {
+		next = prev.links[l.link].next
 	}
-	w := q.head
-	for w.dial != nil {
-		w = w.next
+	w.links[l.link] = link[T]{prev, next}
+	l.join(prev, w)
+	l.join(w, next)
+	l.len++
+}
+
+// remove takes out w, which must be in the list.
+func (l *list[T]) remove(w *waiter[T]) {
+	at := w.links[l.link]
+	w.links[l.link] = link[T]{}
+	l.join(at.prev, at.next)
+	l.len--
+}
+
+// join makes b follow a; nil stands for the ends.
+func (l *list[T]) join(a, b *waiter[T]) {
+	if a == nil {
+		l.head = b
+	} else {
+		a.links[l.link].next = b
 	}
-	return w
+	if b == nil {
+		l.tail = a
+	} else {
+		b.links[l.link].prev = a
+	}
 }
