@@ -212,6 +212,9 @@ func (k *core) readError(err error) error {
 	if k.rerr != nil {
 		return k.rerr.public()
 	}
+	if err == io.EOF && k.checker != nil && k.checker.lost != nil {
+		err = k.checker.lost
+	}
 	if err == io.EOF {
 		k.rerr = endOfStream
 		k.failed(k.rerr, true)

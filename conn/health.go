@@ -87,9 +87,10 @@ const checkWait = time.Millisecond
 // read is in progress it fails with ErrBusy.
 //
 // On Unix it is one system call and no allocation. Over TLS it asks the socket
-// below, and only the end of the stream or a socket error counts: readable
-// bytes may be no more than a session ticket. Where there is no socket to ask
-// it reads for up to a millisecond; a byte that comes stays buffered.
+// below. If that has bytes, they may be a session ticket, the peer's goodbye or
+// data, so they are read, and it waits for the rest of a record for up to a
+// millisecond. Where there is no socket to ask it always reads so. Data that
+// comes stays buffered. Where it reads, slices from Peek are no longer valid.
 func (c *Conn) Check() error {
 	k := c.core
 	if k == nil || !c.live(k) {
@@ -119,18 +120,30 @@ func (c *Conn) check(k *core) error {
 	case !k.empty():
 		return ErrUnread
 	case k.raw != nil:
-		return k.checkSocket()
+		readable, err := k.checkSocket()
+		switch {
+		case err != nil || !readable:
+			return err
+		case !k.opaque:
+			return ErrUnread
+		}
+		// A session ticket, the peer's goodbye or data: only a read tells.
 	}
+	return k.checkByReading()
+}
+
+func (k *core) checkByReading() error {
 	k.setWait(time.Now().Add(checkWait))
 	err := k.fill()
 	k.setWait(time.Time{})
 	switch {
 	case err == nil:
 		return ErrUnread
-	case err == io.EOF:
-		return ErrPeerClosed
 	case isTimeout(err):
 		return nil
+	}
+	if err = k.readError(err); err == io.EOF {
+		return ErrPeerClosed
 	}
 	return err
 }

@@ -24,12 +24,7 @@ func TestCheck(t *testing.T) {
 			require.NoError(t, c.Check())
 		}
 		send(t, peer, "unasked")
-		_, overTLS := c.NetConn().(interface{ NetConn() net.Conn })
-		if overTLS {
-			require.NoError(t, c.Check(), "readable is not unread")
-		} else {
-			eventually(t, conn.ErrUnread, c.Check)
-		}
+		eventually(t, conn.ErrUnread, c.Check)
 		p := make([]byte, 7)
 		_, err := c.ReadFull(p)
 		require.NoError(t, err)
@@ -38,11 +33,9 @@ func TestCheck(t *testing.T) {
 		require.NoError(t, c.Reusable())
 
 		require.NoError(t, peer.Close())
-		if !overTLS { // there a record says so first
-			eventually(t, conn.ErrPeerClosed, c.Check)
-			require.ErrorIs(t, c.Check(), io.EOF)
-			require.ErrorContains(t, c.Check(), "conn: check "+c.RemoteAddr().String()+": closed by the peer")
-		}
+		eventually(t, conn.ErrPeerClosed, c.Check)
+		require.ErrorIs(t, c.Check(), io.EOF)
+		require.ErrorContains(t, c.Check(), "conn: check "+c.RemoteAddr().String()+": closed by the peer")
 		require.True(t, readByte(c)() == io.EOF)
 		require.ErrorIs(t, c.Check(), conn.ErrPeerClosed)
 		require.True(t, errors.Is(c.Reusable(), io.EOF))
@@ -54,13 +47,9 @@ func TestCheck(t *testing.T) {
 
 func TestCheckSeesTheEndBelowTLS(t *testing.T) {
 	c, peer := tlsPair(t)
-	require.NoError(t, c.Check())
+	require.NoError(t, c.Check(), "session tickets are not unread bytes")
+	require.NoError(t, c.Reusable())
 	require.NoError(t, peer.NetConn().Close()) // without a TLS alert
-	// Session tickets may be in front of the end of the stream; they are for
-	// TLS to read. Then a Check sees it.
-	require.NoError(t, c.SetReadDeadline(soon()))
-	_, err := c.Peek(1)
-	require.Error(t, err)
 	eventually(t, io.EOF, c.Check)
 }
 
@@ -88,6 +77,10 @@ func TestCheckSeesAReset(t *testing.T) {
 				}
 				return nil
 			})
+			_, err := c.Read(make([]byte, 1))
+			require.Error(t, err)
+			require.NotEqual(t, io.EOF, err, "the socket told Check, but it is kept for the reader")
+			require.ErrorIs(t, c.Err(), syscall.ECONNRESET)
 		})
 	}
 }
@@ -124,7 +117,7 @@ func TestCheckDuringARead(t *testing.T) {
 }
 
 // A type that embeds a *net.TCPConn has its descriptor, but may read in its
-// own way; only the end counts there, and its Read is the one used.
+// own way; its Read is the one used, by Check too.
 func TestAWrapperIsNotReadAroundItsBack(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -137,7 +130,7 @@ func TestAWrapperIsNotReadAroundItsBack(t *testing.T) {
 	c := conn.New(shouting{nc.(*net.TCPConn)})
 	defer c.Close()
 	send(t, peer, "quiet")
-	require.NoError(t, c.Check())
+	eventually(t, conn.ErrUnread, c.Check)
 	p, err := c.Peek(5)
 	require.NoError(t, err)
 	require.Equal(t, "QUIET", string(p))

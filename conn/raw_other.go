@@ -3,10 +3,10 @@
 package conn
 
 // checker is not used where sockets cannot be peeked at.
-type checker struct{}
+type checker struct{ lost error }
 
 func (k *core) openRaw() {}
 
 func (k *core) fillRaw() (int, error) { return 0, nil }
 
-func (k *core) checkSocket() error { return nil }
+func (k *core) checkSocket() (readable bool, err error) { return false, nil }

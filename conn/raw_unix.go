@@ -124,22 +124,25 @@ func (k *core) readCallback() func(fd uintptr) bool {
 type checker struct {
 	peek  func(fd uintptr)
 	n     int
-	errno error
+	errno syscall.Errno
 	buf   [1]byte
+	lost  error // what the socket has told
 }
 
 func (ck *checker) run(fd uintptr) {
 	for {
-		ck.n, _, ck.errno = syscall.Recvfrom(int(fd), ck.buf[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		n, _, err := syscall.Recvfrom(int(fd), ck.buf[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		ck.n = n
+		ck.errno, _ = err.(syscall.Errno) // it is nothing else
 		if ck.errno != syscall.EINTR {
 			return
 		}
 	}
 }
 
-// checkSocket looks at the first byte in the socket. RawConn.Control is used
+// checkSocket looks for a first byte in the socket. RawConn.Control is used
 // because, unlike Read, it works after a deadline has passed.
-func (k *core) checkSocket() error {
+func (k *core) checkSocket() (readable bool, err error) {
 	ck := k.checker
 	if ck == nil {
 		ck = &checker{}
@@ -147,17 +150,25 @@ func (k *core) checkSocket() error {
 		k.checker = ck
 	}
 	if err := k.raw.Control(ck.peek); err != nil {
-		return err
+		return false, err
 	}
 	switch {
 	case ck.errno == syscall.EAGAIN:
-		return nil
-	case ck.errno != nil:
-		return os.NewSyscallError("recvfrom", ck.errno)
+		return false, nil
+	case ck.errno != 0:
+		return false, k.lostSocket(ck.errno)
 	case ck.n == 0:
-		return ErrPeerClosed
-	case k.opaque:
-		return nil
+		return false, ErrPeerClosed
 	}
-	return ErrUnread
+	return true, nil
+}
+
+// lostSocket keeps an error that the socket has told, for it tells it once: a
+// read after it finds a clean end of the stream.
+func (k *core) lostSocket(errno syscall.Errno) error {
+	k.gotErrno = errno
+	err := k.rawReadError(nil)
+	k.checker.lost = err
+	k.failed(k.error("check", err), true)
+	return err
 }
