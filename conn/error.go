@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"syscall"
 )
 
 // Errors that say why a connection is not fit for what was asked of it. They
@@ -81,8 +82,12 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // Timeout reports whether a deadline or a context's time limit ended the
-// operation; with Temporary it makes *Error a net.Error.
-func (e *Error) Timeout() bool { return isTimeout(e.Err) }
+// operation, or the system's own for connecting; with Temporary it makes *Error
+// a net.Error. It is false where the system has given up the connection
+// (ETIMEDOUT): waiting longer does not help then.
+func (e *Error) Timeout() bool {
+	return isTimeout(e.Err) || e.Op == "dial" && errors.Is(e.Err, syscall.ETIMEDOUT)
+}
 
 // Temporary reports whether the operation can be tried again on the same
 // connection, which is so for a timeout only. crypto/tls asks this of the
@@ -171,13 +176,16 @@ type brokenError struct{ cause error }
 func (e *brokenError) Error() string { return "broken by an earlier write: " + causeText(e.cause) }
 func (e *brokenError) Unwrap() error { return e.cause }
 
+// isTimeout reports whether err came of a deadline, after which the connection
+// is as it was. ETIMEDOUT calls itself a timeout, but is the end: keep-alive
+// probes or written data were not acknowledged.
 func isTimeout(err error) bool {
 	// The common case first, without the reflection in errors.As.
-	if t, ok := err.(interface{ Timeout() bool }); ok {
-		return t.Timeout()
+	t, ok := err.(interface{ Timeout() bool })
+	if !ok && !errors.As(err, &t) {
+		return errors.Is(err, os.ErrDeadlineExceeded)
 	}
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout() || errors.Is(err, os.ErrDeadlineExceeded)
+	return t.Timeout() && !errors.Is(err, syscall.ETIMEDOUT)
 }
 
 func isSafeToRetry(err error) bool {

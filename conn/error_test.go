@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"testing"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
@@ -40,6 +41,7 @@ func TestErrorIsANetError(t *testing.T) {
 		{context.DeadlineExceeded, true},
 		{fmt.Errorf("wrapped: %w", os.ErrDeadlineExceeded), true},
 		{io.ErrUnexpectedEOF, false},
+		{&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ETIMEDOUT)}, false},
 		{errors.New("other"), false},
 		{nil, false},
 	}
@@ -48,6 +50,40 @@ func TestErrorIsANetError(t *testing.T) {
 		require.Equal(t, test.timeout, e.Timeout(), "%v", test.cause)
 		require.Equal(t, test.timeout, e.Temporary(), "%v", test.cause)
 	}
+}
+
+// ETIMEDOUT says that it is a timeout, but the connection is gone.
+func TestATimeoutOfTheSystemsIsFatal(t *testing.T) {
+	gone := &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ETIMEDOUT)}
+	require.True(t, gone.Timeout())
+	reads := 0
+	dead := &stub{
+		read: func([]byte) (int, error) {
+			if reads++; reads > 1 {
+				return 0, io.EOF
+			}
+			return 0, gone
+		},
+		write: func([]byte) (int, error) { return 0, gone },
+	}
+	for _, use := range []func(*conn.Conn) error{
+		func(c *conn.Conn) error { return readByte(c)() },
+		func(c *conn.Conn) error { _, err := c.Write([]byte("x")); return err },
+		func(c *conn.Conn) error {
+			reads = 0
+			return c.Check()
+		},
+	} {
+		c := conn.New(dead)
+		err := use(c)
+		require.ErrorIs(t, err, syscall.ETIMEDOUT)
+		var ne net.Error
+		require.ErrorAs(t, err, &ne)
+		require.False(t, ne.Timeout())
+		require.ErrorIs(t, c.Err(), syscall.ETIMEDOUT)
+		require.ErrorIs(t, use(c), syscall.ETIMEDOUT, "it is no clean end")
+	}
+	require.True(t, (&conn.Error{Op: "dial", Err: gone}).Timeout(), "but a dial did time out")
 }
 
 func TestErrorMadeElsewhere(t *testing.T) {
