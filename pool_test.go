@@ -48,69 +48,73 @@ func TestConnectionsAreReused(t *testing.T) {
 	require.Zero(t, gtcp.PoolStat("unknown:1"))
 }
 
+// loans are what a borrower may do before Close, and whether the connection is
+// kept after it.
+var loans = map[string]struct {
+	do   func(c *gtcp.PoolConn) error
+	kept bool
+}{
+	"Close":                    {func(c *gtcp.PoolConn) error { return nil }, true},
+	"Close of the Conn inside": {func(c *gtcp.PoolConn) error { return c.Conn.Close() }, false},
+	"timeout": {func(c *gtcp.PoolConn) error {
+		_, err := c.RecvWithTimeout(1, time.Millisecond)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return errors.New("no timeout")
+		}
+		return nil
+	}, false},
+	"package half read": {func(c *gtcp.PoolConn) error {
+		if err := c.Send([]byte{0, 9, 'x'}); err != nil {
+			return err
+		}
+		_, err := c.RecvPkgWithTimeout(10 * time.Millisecond)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return errors.New("no timeout")
+		}
+		return nil
+	}, false},
+	"package buffered": {func(c *gtcp.PoolConn) error {
+		if err := c.Send([]byte{0, 1, 'x', 0, 1, 'y', 0, 1, 'z'}); err != nil {
+			return err
+		}
+		for range 2 {
+			if _, err := c.RecvPkg(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, false},
+	"packages read": {func(c *gtcp.PoolConn) error {
+		if err := c.Send([]byte{0, 1, 'x', 0, 1, 'y', 0, 1, 'z'}); err != nil {
+			return err
+		}
+		for range 3 {
+			if _, err := c.RecvPkg(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, true},
+	"option out of range": {func(c *gtcp.PoolConn) error {
+		if err := c.SendPkg(nil, gtcp.PkgOption{HeaderSize: 9}); err == nil {
+			return errors.New("no error")
+		}
+		return nil
+	}, true},
+	"read in progress": {func(c *gtcp.PoolConn) error {
+		reading := make(chan struct{})
+		go func() {
+			close(reading)
+			_, _ = c.Read(make([]byte, 1))
+		}()
+		<-reading
+		time.Sleep(10 * time.Millisecond) // lets the read begin; if it has not, it fails
+		return nil
+	}, false},
+}
+
 func TestEveryWayToEndALoan(t *testing.T) {
-	for name, test := range map[string]struct {
-		do   func(c *gtcp.PoolConn) error
-		kept bool
-	}{
-		"Close":                    {func(c *gtcp.PoolConn) error { return nil }, true},
-		"Close of the Conn inside": {func(c *gtcp.PoolConn) error { return c.Conn.Close() }, false},
-		"timeout": {func(c *gtcp.PoolConn) error {
-			_, err := c.RecvWithTimeout(1, time.Millisecond)
-			if !errors.Is(err, os.ErrDeadlineExceeded) {
-				return errors.New("no timeout")
-			}
-			return nil
-		}, false},
-		"package half read": {func(c *gtcp.PoolConn) error {
-			if err := c.Send([]byte{0, 9, 'x'}); err != nil {
-				return err
-			}
-			_, err := c.RecvPkgWithTimeout(10 * time.Millisecond)
-			if !errors.Is(err, os.ErrDeadlineExceeded) {
-				return errors.New("no timeout")
-			}
-			return nil
-		}, false},
-		"package buffered": {func(c *gtcp.PoolConn) error {
-			if err := c.Send([]byte{0, 1, 'x', 0, 1, 'y', 0, 1, 'z'}); err != nil {
-				return err
-			}
-			for range 2 {
-				if _, err := c.RecvPkg(); err != nil {
-					return err
-				}
-			}
-			return nil
-		}, false},
-		"packages read": {func(c *gtcp.PoolConn) error {
-			if err := c.Send([]byte{0, 1, 'x', 0, 1, 'y', 0, 1, 'z'}); err != nil {
-				return err
-			}
-			for range 3 {
-				if _, err := c.RecvPkg(); err != nil {
-					return err
-				}
-			}
-			return nil
-		}, true},
-		"option out of range": {func(c *gtcp.PoolConn) error {
-			if err := c.SendPkg(nil, gtcp.PkgOption{HeaderSize: 9}); err == nil {
-				return errors.New("no error")
-			}
-			return nil
-		}, true},
-		"read in progress": {func(c *gtcp.PoolConn) error {
-			reading := make(chan struct{})
-			go func() {
-				close(reading)
-				_, _ = c.Read(make([]byte, 1))
-			}()
-			<-reading
-			time.Sleep(10 * time.Millisecond) // lets the read begin; if it has not, it fails
-			return nil
-		}, false},
-	} {
+	for name, test := range loans {
 		t.Run(name, func(t *testing.T) {
 			addr := rawServer(t, echo)
 			port := use(t, addr)
