@@ -46,5 +46,5 @@
 // logged and waited out. A panic in a handler is logged with its stack and the
 // peer's address and ends one connection. MaxConns and MaxConnsPerIP refuse at
 // once. TLS handshakes run apart from the accept loop, under a timeout. Figures
-// are in [Server.Stats]; the log is a slog.Logger.
+// are in [Server.Stat]; the log is a slog.Logger.
 package server

@@ -71,7 +71,7 @@ func TestFaultsThatEnd(t *testing.T) {
 				}
 				_ = c.Close()
 			}
-			require.Eventually(t, func() bool { return s.Stats().Handlers == 0 }, patience, time.Millisecond)
+			require.Eventually(t, func() bool { return s.Stat().Handlers == 0 }, patience, time.Millisecond)
 			p.SetPlan(func(int) faultproxy.Plan { return faultproxy.Plan{} })
 			c := dial(t, p.Addr())
 			c.send("still there")
@@ -121,7 +121,7 @@ func TestFaultsAtRandom(t *testing.T) {
 		_ = c.Close()
 	}
 	require.NotZero(t, p.Counts().Faults())
-	require.Eventually(t, func() bool { return s.Stats().Handlers == 0 }, patience, time.Millisecond)
-	require.Zero(t, s.Stats().Panics)
+	require.Eventually(t, func() bool { return s.Stat().Handlers == 0 }, patience, time.Millisecond)
+	require.Zero(t, s.Stat().Panics)
 	shutdown(t, s)
 }

@@ -102,7 +102,7 @@ func TestOversizeRequest(t *testing.T) {
 		c.expect("> a")
 		c.expectEnd()
 		log.requireOne(t, "request too large", "size=2000", "limit=10", c.LocalAddr().String())
-		require.EqualValues(t, 1, s.Stats().Oversize)
+		require.EqualValues(t, 1, s.Stat().Oversize)
 
 		other.send("z")
 		other.expect("> z")
@@ -221,8 +221,8 @@ func TestConcurrentAnswersKeepTheirOrder(t *testing.T) {
 	close(gates[0])
 	c.expect(want...)
 	c.expect("\x00")
-	require.Eventually(t, func() bool { return s.Stats().Idle == 1 }, patience, time.Millisecond)
-	require.EqualValues(t, n+1, s.Stats().Requests)
+	require.Eventually(t, func() bool { return s.Stat().Idle == 1 }, patience, time.Millisecond)
+	require.EqualValues(t, n+1, s.Stat().Requests)
 }
 
 func TestConcurrentAnswersAreNotHeldBack(t *testing.T) {

@@ -26,15 +26,15 @@ func TestMaxConnsRefusesAtOnceAndCounts(t *testing.T) {
 	_, err := dial(t, addr).Read(make([]byte, 1))
 	require.Error(t, err)
 	require.False(t, errors.Is(err, context.DeadlineExceeded))
-	require.EqualValues(t, 1, s.Stats().RefusedMaxConns)
-	require.Equal(t, 2, s.Stats().Open)
+	require.EqualValues(t, 1, s.Stat().RefusedMaxConns)
+	require.Equal(t, 2, s.Stat().Open)
 
 	require.NoError(t, a.Close())
-	require.Eventually(t, func() bool { return s.Stats().Open == 1 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return s.Stat().Open == 1 }, patience, time.Millisecond)
 	c := dial(t, addr)
 	c.send("c")
 	c.expect("c")
-	require.EqualValues(t, 4, s.Stats().Accepted)
+	require.EqualValues(t, 4, s.Stat().Accepted)
 }
 
 func TestMaxConnsPerIP(t *testing.T) {
@@ -60,11 +60,11 @@ func TestMaxConnsPerIP(t *testing.T) {
 				requireServed(held[len(held)-1])
 			}
 			requireRefused(t, dialFrom(t, l, tcpAddr(tc.refused)))
-			require.EqualValues(t, 1, s.Stats().RefusedPerIP)
+			require.EqualValues(t, 1, s.Stat().RefusedPerIP)
 			requireServed(dialFrom(t, l, tcpAddr(tc.allowed)))
 
 			require.NoError(t, held[0].Close())
-			require.Eventually(t, func() bool { return s.Stats().Open == 2 }, patience, time.Millisecond)
+			require.Eventually(t, func() bool { return s.Stat().Open == 2 }, patience, time.Millisecond)
 			requireServed(dialFrom(t, l, tcpAddr(tc.refused)))
 		})
 	}

@@ -32,7 +32,7 @@ func TestPanicLeavesTheOthersUntouched(t *testing.T) {
 			o.expect("> after")
 		}
 		log.requireOne(t, "panic in a handler", "at the disco", "frames_test.go", c.LocalAddr().String())
-		require.EqualValues(t, 1, s.Stats().Panics)
+		require.EqualValues(t, 1, s.Stat().Panics)
 	})
 }
 
@@ -48,5 +48,5 @@ func TestPanicOfARawHandler(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "x", string(got))
 	log.requireOne(t, "panic in a handler", "panic=raw", "panic_test.go", c.LocalAddr().String())
-	require.Zero(t, s.Stats().Open)
+	require.Zero(t, s.Stat().Open)
 }

@@ -57,11 +57,11 @@ func TestSeveralListeners(t *testing.T) {
 	b.send("b")
 	a.expect("a")
 	b.expect("b")
-	require.Equal(t, 2, s.Stats().Listeners)
+	require.Equal(t, 2, s.Stat().Listeners)
 	shutdown(t, s)
 	a.expectEnd()
 	b.expectEnd()
-	require.Zero(t, s.Stats().Listeners)
+	require.Zero(t, s.Stat().Listeners)
 }
 
 func TestServeAfterTheEnd(t *testing.T) {
@@ -102,7 +102,7 @@ func TestKeepOpen(t *testing.T) {
 	})}
 	c := dial(t, start(t, s))
 	kept, ctx := <-handed, <-ended
-	require.Eventually(t, func() bool { return s.Stats().Idle == 1 }, patience, 1e6)
+	require.Eventually(t, func() bool { return s.Stat().Idle == 1 }, patience, 1e6)
 	require.NoError(t, ctx.Err(), "the handler has returned, the connection is open")
 
 	_, err := kept.Write([]byte("still here"))

@@ -76,7 +76,7 @@ func TestShutdownWaitsForARequestHalfReceived(t *testing.T) {
 	c := dial(t, start(t, s))
 	_, err := c.Write([]byte("\x00\x05he"))
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return s.Stats().Active == 1 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return s.Stat().Active == 1 }, patience, time.Millisecond)
 	result := begin(t, s, context.Background())
 	_, err = c.Write([]byte("llo"))
 	require.NoError(t, err)
@@ -111,7 +111,7 @@ func TestShutdownServesTheBacklog(t *testing.T) {
 		asked = append(asked, c)
 	}
 	silent := dial(t, l.Addr().String())
-	require.Eventually(t, func() bool { return s.Stats().Listeners == 1 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return s.Stat().Listeners == 1 }, patience, time.Millisecond)
 	result := begin(t, s, context.Background())
 	close(late.let)
 	for _, c := range asked {
@@ -137,10 +137,10 @@ func TestShutdownGivesUpWhenItsContextEnds(t *testing.T) {
 	require.ErrorIs(t, <-result, context.Canceled)
 	_, err := c.Read(make([]byte, 1))
 	require.Error(t, err, "the connection was closed")
-	require.Equal(t, 1, s.Stats().Handlers)
+	require.Equal(t, 1, s.Stat().Handlers)
 	close(let)
 	shutdown(t, s) // waits for the handler
-	require.Zero(t, s.Stats().Handlers)
+	require.Zero(t, s.Stat().Handlers)
 }
 
 func TestShutdownTwiceAndCloseMeanwhile(t *testing.T) {
@@ -192,7 +192,7 @@ func TestShutdownEndsTheStreamOfARawHandler(t *testing.T) {
 	_, err := busy.Write([]byte("a\nb\n"))
 	require.NoError(t, err)
 	require.Equal(t, "a\n", <-requests)
-	require.Eventually(t, func() bool { return s.Stats().Active == 2 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return s.Stat().Active == 2 }, patience, time.Millisecond)
 	result := begin(t, s, context.Background())
 	silent.expectEnd()
 	require.Equal(t, "EOF", <-requests)
@@ -231,10 +231,10 @@ func TestShutdownWithoutHalfClose(t *testing.T) {
 	nc, err := l.Dial(context.Background())
 	require.NoError(t, err)
 	defer nc.Close()
-	require.Eventually(t, func() bool { return s.Stats().Active == 1 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return s.Stat().Active == 1 }, patience, time.Millisecond)
 	ctx, cancel := context.WithCancel(context.Background())
 	result := begin(t, s, ctx)
-	require.Equal(t, 1, s.Stats().Open)
+	require.Equal(t, 1, s.Stat().Open)
 	cancel()
 	require.ErrorIs(t, <-result, context.Canceled)
 }

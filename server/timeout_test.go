@@ -66,7 +66,7 @@ func TestIdleTimeout(t *testing.T) {
 					exchangeOne(t, nc)
 				}
 				requireEndsAfter(t, nc, d)
-				require.EqualValues(t, 1, s.Stats().IdleTimeouts)
+				require.EqualValues(t, 1, s.Stat().IdleTimeouts)
 			})
 		})
 	}
@@ -90,7 +90,7 @@ func TestIdleTimeoutWaitsForRequestsInProgress(t *testing.T) {
 		got, err := io.ReadAll(nc)
 		require.NoError(t, err)
 		require.Empty(t, got)
-		require.EqualValues(t, 1, s.Stats().IdleTimeouts)
+		require.EqualValues(t, 1, s.Stat().IdleTimeouts)
 	})
 }
 
@@ -120,8 +120,8 @@ func TestReadTimeoutEndsASlowLoris(t *testing.T) {
 				_, err := io.ReadAll(nc)
 				require.NoError(t, err)
 				require.LessOrEqual(t, time.Since(began), h.ReadTimeout*3/2)
-				require.EqualValues(t, 1, s.Stats().ReadTimeouts)
-				require.Zero(t, s.Stats().Requests)
+				require.EqualValues(t, 1, s.Stat().ReadTimeouts)
+				require.Zero(t, s.Stat().Requests)
 			})
 		})
 	}
@@ -140,7 +140,7 @@ func TestReadTimeoutIsForEachRequest(t *testing.T) {
 			_, err := io.ReadFull(nc, make([]byte, 4))
 			require.NoError(t, err)
 		}
-		require.Zero(t, s.Stats().ReadTimeouts)
+		require.Zero(t, s.Stat().ReadTimeouts)
 	})
 }
 
@@ -173,8 +173,8 @@ func TestWriteTimeoutEndsAPeerThatDoesNotRead(t *testing.T) {
 				break
 			}
 		}
-		require.Eventually(t, func() bool { return s.Stats().Handlers == 0 }, patience, time.Millisecond)
-		require.EqualValues(t, 1, s.Stats().WriteTimeouts)
+		require.Eventually(t, func() bool { return s.Stat().Handlers == 0 }, patience, time.Millisecond)
+		require.EqualValues(t, 1, s.Stat().WriteTimeouts)
 		log.requireOne(t, "peer does not read", c.LocalAddr().String())
 	})
 }
@@ -192,6 +192,6 @@ func TestWriteTimeoutSparesASlowReader(t *testing.T) {
 			_, err := io.ReadFull(nc, make([]byte, 60002))
 			require.NoError(t, err)
 		}
-		require.Zero(t, s.Stats().WriteTimeouts)
+		require.Zero(t, s.Stat().WriteTimeouts)
 	})
 }

@@ -55,7 +55,7 @@ func TestTLS(t *testing.T) {
 			require.Error(t, err)
 			plain := dial(t, addr)
 			plain.send("no handshake")
-			require.Eventually(t, func() bool { return s.Stats().HandshakeFailures == 2 }, patience, time.Millisecond)
+			require.Eventually(t, func() bool { return s.Stat().HandshakeFailures == 2 }, patience, time.Millisecond)
 
 			c.send("last")
 			result := begin(t, s, t.Context())

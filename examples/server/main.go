@@ -58,7 +58,7 @@ func run(ctx context.Context, addr string, work, drain time.Duration, out io.Wri
 		return errors.Join(err, srv.Close())
 	case <-ctx.Done():
 	}
-	st := srv.Stats()
+	st := srv.Stat()
 	fmt.Fprintf(out, "draining %d connections, %d of them busy\n", st.Open, st.Active)
 	limit, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
@@ -66,7 +66,7 @@ func run(ctx context.Context, addr string, work, drain time.Duration, out io.Wri
 		return fmt.Errorf("cut off after %v: %w", drain, err)
 	}
 	<-served
-	fmt.Fprintf(out, "served %d requests, lost none\n", srv.Stats().Requests)
+	fmt.Fprintf(out, "served %d requests, lost none\n", srv.Stat().Requests)
 	return nil
 }
 

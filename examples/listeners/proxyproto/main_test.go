@@ -45,5 +45,5 @@ func TestClientAddress(t *testing.T) {
 	}
 	_, err = ask(2, "192.0.2.1") // its second connection
 	require.Error(t, err)
-	require.EqualValues(t, 1, s.Stats().RefusedPerIP)
+	require.EqualValues(t, 1, s.Stat().RefusedPerIP)
 }

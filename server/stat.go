@@ -33,10 +33,10 @@ func (s State) String() string {
 	return "unknown"
 }
 
-// Stats are a server's figures at one moment. Counts are since the Server was
+// Stat is a snapshot of a server. Counts are since the Server was
 // made; they are read one after another, so they may disagree by what happened
 // meanwhile.
-type Stats struct {
+type Stat struct {
 	Listeners int // listeners being served
 	Open      int // open connections
 	Active    int // open connections with a request in progress, or whose handler runs
@@ -57,18 +57,18 @@ type Stats struct {
 	IdleTimeouts  uint64 // connections closed because no request came
 }
 
-// counters are the figures of Stats that only grow.
+// counters are the figures of Stat that only grow.
 type counters struct {
 	accepted, refusedMaxConns, refusedPerIP, acceptErrors    atomic.Uint64
 	handshakeFailures, panics                                atomic.Uint64
 	requests, oversize, readTimeouts, writeTimeouts, idleOut atomic.Uint64
 }
 
-// Stats returns the server's figures. It looks at each connection, so its cost
+// Stat returns the server's figures. It looks at each connection, so its cost
 // grows with their number: made for a scrape every few seconds.
-func (s *Server) Stats() Stats {
+func (s *Server) Stat() Stat {
 	c := &s.stats
-	st := Stats{
+	st := Stat{
 		Accepted:          c.accepted.Load(),
 		RefusedMaxConns:   c.refusedMaxConns.Load(),
 		RefusedPerIP:      c.refusedPerIP.Load(),
