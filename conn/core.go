@@ -165,7 +165,7 @@ func (k *core) fill() error {
 		n, err = k.fillRaw()
 	} else {
 		room := k.room()
-		n, err = k.nc.Read(room)
+		n, err = k.readTransport(room)
 		// A reader parked here holds its buffer, so a large one is worth
 		// having only while reads fill what they are given.
 		k.big = n == len(room)
@@ -185,9 +185,23 @@ func (k *core) readDirect(p []byte) (int, error) {
 	}
 	k.releaseBuffer()
 	k.rbusy.Store(true)
-	n, err := k.nc.Read(p)
+	n, err := k.readTransport(p)
 	k.rbusy.Store(false)
 	return n, k.received(n, err)
+}
+
+// maxIdleReads is how many reads in a row may bring nothing.
+const maxIdleReads = 100
+
+// readTransport reads once from nc. One that brings neither bytes nor an error
+// means nothing, as io.Reader says: the end of an empty message, for instance.
+func (k *core) readTransport(p []byte) (n int, err error) {
+	for range maxIdleReads {
+		if n, err = k.nc.Read(p); n != 0 || err != nil {
+			return n, err
+		}
+	}
+	return 0, io.ErrNoProgress
 }
 
 // received accounts for a read. Bytes that came with a permanent error are
@@ -199,9 +213,6 @@ func (k *core) received(n int, err error) error {
 			_ = k.readError(err)
 		}
 		return nil
-	}
-	if err == nil {
-		return io.ErrNoProgress
 	}
 	return err
 }

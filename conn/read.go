@@ -73,7 +73,9 @@ func (c *Conn) ReadFull(p []byte) (n int, err error) {
 
 // ReadUntil appends to dst everything up to and including delim and returns
 // the extended slice. Bytes behind delim stay for the next read. With an
-// error, io.EOF and timeouts included, it returns what came before it.
+// error, io.EOF and timeouts included, it returns what came before it; but for
+// the first bytes of a delimiter that a timeout cut: they stay buffered, so
+// that the next call finds all of it.
 //
 // max bounds what is appended, delimiter included, in bytes; zero and negative
 // mean DefaultMaxLine. Where delim does not come within it, the error is an
@@ -95,7 +97,11 @@ func (c *Conn) ReadUntil(dst, delim []byte, max int) ([]byte, error) {
 	for {
 		if k.empty() {
 			if err := k.fill(); err != nil {
-				return dst, k.readError(err)
+				err = k.readError(err)
+				if k.rerr == nil {
+					dst = dst[:len(dst)-k.putBack(dst[start:], delim)]
+				}
+				return dst, err
 			}
 		}
 		data := k.unread()
@@ -117,6 +123,19 @@ func (c *Conn) ReadUntil(dst, delim []byte, max int) ([]byte, error) {
 			return dst, err
 		}
 	}
+}
+
+// putBack buffers the end of seen again if delim can begin there, and returns
+// its length. The buffer is empty.
+func (k *core) putBack(seen, delim []byte) int {
+	for n := min(len(delim)-1, len(seen), smallBuffer); n > 0; n-- {
+		if bytes.HasSuffix(seen, delim[:n]) {
+			copied := copy(k.room(), seen[len(seen)-n:])
+			k.buf.w += copied
+			return n
+		}
+	}
+	return 0
 }
 
 // delimEnd returns the index in data behind the first delim in seen+data, or

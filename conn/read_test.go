@@ -255,6 +255,23 @@ func TestReadThatBringsNothing(t *testing.T) {
 	require.ErrorIs(t, err, io.ErrNoProgress)
 }
 
+// io.Reader lets a read bring nothing now and then; the stream goes on.
+func TestReadThatBringsNothingAtFirst(t *testing.T) {
+	reads := 0
+	c := conn.New(&stub{read: func(p []byte) (int, error) {
+		if reads++; reads%3 != 0 {
+			return 0, nil
+		}
+		return copy(p, "x"), nil
+	}})
+	for _, size := range []int{1, 8 << 10} {
+		n, err := c.Read(make([]byte, size))
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+	}
+	require.NoError(t, c.Reusable())
+}
+
 func TestLargeReadTakesTheDirectWay(t *testing.T) {
 	eachTransport(t, func(t *testing.T, c *conn.Conn, peer net.Conn) {
 		want := strings.Repeat("large ", 50_000)

@@ -2,6 +2,7 @@ package conn_test
 
 import (
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +97,57 @@ func btoi(b bool) int {
 		return 1
 	}
 	return 0
+}
+
+// Wherever a timeout cuts the stream, the same lines come out of it.
+func TestReadUntilGoesOnAfterATimeout(t *testing.T) {
+	const stream = "a--b--=cd-==--=--="
+	delim := []byte("--=")
+	eachTransport(t, func(t *testing.T, c *conn.Conn, peer net.Conn) {
+		for cut := 1; cut < len(stream); cut++ {
+			var lines []string
+			var line []byte
+			next := func() (err error) {
+				if line, err = c.ReadUntil(line, delim, 0); err == nil {
+					lines, line = append(lines, string(line)), nil
+				}
+				return err
+			}
+			send(t, peer, stream[:cut])
+			require.NoError(t, c.SetReadDeadline(soon()))
+			err := next()
+			for err == nil {
+				err = next()
+			}
+			requireTimeout(t, err)
+			require.NoError(t, c.SetReadDeadline(time.Time{}))
+			send(t, peer, stream[cut:])
+			for len(lines) < 3 {
+				require.NoError(t, next())
+			}
+			require.Equal(t, []string{"a--b--=", "cd-==--=", "--="}, lines, "cut at %d", cut)
+		}
+	})
+}
+
+// Of what a timeout cut, only what may begin a delimiter stays.
+func TestReadUntilKeepsTheBeginningOfADelimiter(t *testing.T) {
+	arrived := []byte("abc--")
+	c := conn.New(&stub{read: func(p []byte) (n int, err error) {
+		if n, arrived = copy(p, arrived), nil; n == 0 {
+			err = os.ErrDeadlineExceeded
+		}
+		return n, err
+	}})
+	for _, want := range []string{"kept abc", "kept "} {
+		got, err := c.ReadUntil([]byte("kept "), []byte("--="), 0)
+		requireTimeout(t, err)
+		require.Equal(t, want, string(got))
+		require.Equal(t, 2, c.Buffered())
+	}
+	got, err := c.ReadUntil(nil, []byte("+"), 0)
+	requireTimeout(t, err)
+	require.Equal(t, "--", string(got))
 }
 
 func TestReadUntilWithoutADelimiter(t *testing.T) {
