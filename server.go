@@ -164,7 +164,7 @@ func (s *Server) begin() (*server.Server, string, error) {
 	defer s.mu.Unlock()
 	switch {
 	case s.handler == nil:
-		return nil, "", errNoHandler
+		return nil, "", fmt.Errorf("%w for address %q", errNoHandler, s.address)
 	case s.stopped:
 		return nil, "", describe(server.ErrServerClosed, "start running failed")
 	case s.serving != nil:

@@ -24,7 +24,7 @@ import (
 
 func TestServerWithoutHandler(t *testing.T) {
 	s := gtcp.NewServer("127.0.0.1:0", nil)
-	require.EqualError(t, s.Run(), "start running failed: socket handler not defined")
+	require.EqualError(t, s.Run(), `start running failed: socket handler not defined for address "127.0.0.1:0"`)
 	s.SetHandler(serveEcho)
 	use(t, run(t, s))
 }
