@@ -48,16 +48,15 @@ func (c *Conn) WriteBuffers(bufs [][]byte) (int64, error) {
 	if err := k.writeRefused(); err != nil {
 		return 0, err
 	}
-	total := 0
+	var n, total int64 // the same bytes may be in bufs more often than an int can count
 	for _, b := range bufs {
-		total += len(b)
+		total += int64(len(b))
 	}
-	var n int64
 	switch {
 	case total == 0:
 		return 0, nil
 	case total < vectorFrom:
-		n, err = k.writeJoined(bufs, total)
+		n, err = k.writeJoined(bufs, int(total))
 	default:
 		n, err = k.writeVector(bufs)
 	}
@@ -102,6 +101,7 @@ func (k *core) writeVector(bufs [][]byte) (int64, error) {
 //
 //go:noinline
 func (k *core) writeError(n int64, err error) error {
+	err = k.interrupted(err)
 	fatal := k.opaque || !isTimeout(err)
 	e := &Error{
 		Op:      "write",

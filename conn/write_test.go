@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -210,6 +211,23 @@ func TestFailedWriteBelowTLSIsNeverSafe(t *testing.T) {
 type wrapper struct{ net.Conn }
 
 func (w wrapper) NetConn() net.Conn { return w.Conn }
+
+// The same bytes over and over can be more than an int of 32 bits says; still
+// all of them are written, or an error comes.
+func TestWriteBuffersOfMoreThanAnInt(t *testing.T) {
+	const enough = 4 << 20
+	written := 0
+	broken := errors.New("enough")
+	c := conn.New(&stub{write: func(p []byte) (int, error) {
+		if written += len(p); written > enough {
+			return 0, broken
+		}
+		return len(p), nil
+	}})
+	n, err := c.WriteBuffers(slices.Repeat([][]byte{make([]byte, 1<<20)}, 1<<11+1)) // 2 GiB and 1 MiB
+	require.ErrorIs(t, err, broken)
+	require.EqualValues(t, enough, n)
+}
 
 func TestWriteToAPeerThatIsGone(t *testing.T) {
 	c, peer := tcpPair(t)
