@@ -62,6 +62,23 @@ func TestCloseLosesWhatIsBuffered(t *testing.T) {
 	})
 }
 
+// A transport that has its own word for it: net.Pipe says io.ErrClosedPipe.
+func TestCloseOfAnyTransportIsErrClosed(t *testing.T) {
+	for _, call := range []func(c *conn.Conn) error{
+		func(c *conn.Conn) error { return readByte(c)() },
+		func(c *conn.Conn) error { _, err := c.Write([]byte("x")); return err },
+	} {
+		a, b := net.Pipe()
+		defer b.Close()
+		c := conn.New(a)
+		done := make(chan error, 1)
+		go func() { done <- call(c) }()
+		eventually(t, conn.ErrBusy, c.Reusable)
+		require.NoError(t, c.Close())
+		require.ErrorIs(t, <-done, net.ErrClosed)
+	}
+}
+
 func TestCloseReportsTheTransportsError(t *testing.T) {
 	failing := errors.New("will not close")
 	calls := 0

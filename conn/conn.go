@@ -27,7 +27,8 @@ var _ net.Conn = (*Conn)(nil)
 // descriptor, and while it is idle it holds no buffer. Any other connection
 // holds 4 KiB while a read waits. A connection that has a NetConn method, as
 // *tls.Conn does, is taken to transform bytes: what can be learned from the
-// connection under it is only whether the peer is there.
+// connection under it is only whether the peer is there, and no failed write
+// is safe to repeat. One without is believed where it says how much it wrote.
 func New(nc net.Conn) *Conn {
 	c := &struct { // one allocation for both
 		handle Conn
@@ -96,7 +97,8 @@ var errHandleInUse = errors.New("the receiving handle is in use")
 
 // Close closes the connection at once: operations in progress fail with
 // net.ErrClosed, buffered bytes are gone. A second Close fails with
-// net.ErrClosed and does nothing.
+// net.ErrClosed and does nothing. Over TLS, crypto/tls says goodbye first, for
+// which it waits up to five seconds where the peer does not read.
 func (c *Conn) Close() error {
 	k := c.core
 	if k == nil {
@@ -133,7 +135,8 @@ func (c *Conn) Close() error {
 
 // OnClose sets the one function that is called after the first Close, once,
 // on the goroutine that closed. It is called at once if the connection is
-// closed already. It belongs to the connection: Handoff leaves it in place.
+// closed already. Nil takes it away. It belongs to the connection: Handoff
+// leaves it in place.
 func (c *Conn) OnClose(f func()) {
 	k := c.core
 	if k == nil {
@@ -150,7 +153,9 @@ func (c *Conn) OnClose(f func()) {
 		return
 	}
 	k.mu.Unlock()
-	f()
+	if f != nil {
+		f()
+	}
 }
 
 // CloseWrite ends the writing side, after a write in progress: the peer reads

@@ -1,6 +1,8 @@
 package conn
 
 import (
+	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"runtime"
@@ -223,6 +225,7 @@ func (k *core) readError(err error) error {
 	if k.rerr != nil {
 		return k.rerr.public()
 	}
+	err = k.interrupted(err)
 	if err == io.EOF && k.checker != nil && k.checker.lost != nil {
 		err = k.checker.lost
 	}
@@ -232,12 +235,30 @@ func (k *core) readError(err error) error {
 		return err
 	}
 	e := k.error("read", err)
-	fatal := !e.Timeout()
+	fatal := !e.Timeout() || k.handshakeCut()
 	if fatal {
 		k.rerr = e
 	}
 	k.failed(e, fatal)
 	return e
+}
+
+// handshakeCut reports whether TLS has not shaken hands, after a read that
+// failed: then it never will, and gives every read and write the same error.
+//
+//go:noinline
+func (k *core) handshakeCut() bool {
+	tc, ok := k.nc.(*tls.Conn)
+	return ok && !tc.ConnectionState().HandshakeComplete
+}
+
+// interrupted returns the error of an operation that Close cut short as
+// net.ErrClosed, also where the transport has its own word for it.
+func (k *core) interrupted(err error) error {
+	if k.closed.Load() && !errors.Is(err, net.ErrClosed) && !isTimeout(err) {
+		return net.ErrClosed
+	}
+	return err
 }
 
 // failed notes that an operation failed; fatal says that the connection is

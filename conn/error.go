@@ -97,7 +97,9 @@ func (e *Error) Temporary() bool { return e.Timeout() }
 // SafeToRetry reports whether the operation can be repeated on another
 // connection without the peer seeing anything twice: it is true only where
 // not one byte left the process. A failed dial is always safe, a failed read
-// never, since what was asked before it may have been done.
+// never, since what was asked before it may have been done. A write speaks for
+// itself alone: where a request takes several, put them into one Do, which
+// speaks for all of them.
 func (e *Error) SafeToRetry() bool { return e.safe || e.Op == "dial" }
 
 // LineTooLongError is the cause of a ReadUntil that met no delimiter within

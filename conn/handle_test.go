@@ -205,4 +205,10 @@ func TestOnClose(t *testing.T) {
 	require.Equal(t, 1, calls)
 	c.OnClose(func() { calls++ })
 	require.Equal(t, 2, calls, "too late is at once")
+	c.OnClose(nil)
+
+	c, _ = tcpPair(t)
+	c.OnClose(func() { t.Error("taken away") })
+	c.OnClose(nil)
+	require.NoError(t, c.Close())
 }

@@ -87,8 +87,12 @@ func (k *core) rawReadError(err error) error {
 	default:
 		return io.EOF
 	}
-	addr := k.nc.RemoteAddr()
-	return &net.OpError{Op: "read", Net: addr.Network(), Source: k.nc.LocalAddr(), Addr: addr, Err: err}
+	network := "unix"
+	if _, ok := k.nc.(*net.TCPConn); ok {
+		network = "tcp"
+	}
+	// The remote address can be nil: net.FileConn of a socket that was reset.
+	return &net.OpError{Op: "read", Net: network, Source: k.nc.LocalAddr(), Addr: k.nc.RemoteAddr(), Err: err}
 }
 
 // readCallback makes onReadable: one attempt to read, on the goroutine of the

@@ -13,7 +13,8 @@ const DefaultMaxLine = 1 << 20
 // Read reads what is there, waiting for the first byte, as io.Reader says.
 // Buffered bytes come first. An error at the end of the stream is a bare
 // io.EOF; every other is an *Error. After a timeout reading can go on, and
-// nothing is lost.
+// nothing is lost, except that a TLS handshake which it cut is not resumed:
+// that connection is broken.
 func (c *Conn) Read(p []byte) (int, error) {
 	k, err := c.beginRead()
 	if err != nil {

@@ -293,6 +293,19 @@ func TestLargeReadTakesTheDirectWay(t *testing.T) {
 	})
 }
 
+// crypto/tls does not resume a handshake that a timeout cut, so the connection
+// is lost with it, and Err says so to those who would read on.
+func TestTimeoutInTheHandshakeIsFatal(t *testing.T) {
+	below, _ := tcpPair(t) // its peer is silent
+	c := conn.New(tls.Client(below.NetConn(), &tls.Config{ServerName: "silent"}))
+	require.NoError(t, c.SetReadDeadline(soon()))
+	err := readByte(c)()
+	requireTimeout(t, err)
+	require.Equal(t, err, c.Err())
+	require.NoError(t, c.SetReadDeadline(time.Time{}))
+	require.Equal(t, err, readByte(c)())
+}
+
 func TestResetIsAnError(t *testing.T) {
 	c, peer := tcpPair(t)
 	require.NoError(t, peer.SetLinger(0))

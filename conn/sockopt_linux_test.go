@@ -56,3 +56,21 @@ func TestUserTimeoutOnAUnixSocket(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, c.Close())
 }
+
+// A socket that was reset before this process got it has no remote address.
+func TestTimeoutWithoutARemoteAddress(t *testing.T) {
+	below, peer := tcpPair(t)
+	file, err := below.NetConn().(*net.TCPConn).File()
+	require.NoError(t, err)
+	defer file.Close()
+	require.NoError(t, peer.SetLinger(0))
+	require.NoError(t, peer.Close())
+	require.Eventually(t, func() bool { return below.Check() != nil }, 5*time.Second, time.Millisecond)
+	nc, err := net.FileConn(file)
+	require.NoError(t, err)
+	require.Nil(t, nc.RemoteAddr())
+	c := conn.New(nc)
+	defer c.Close()
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(-time.Second)))
+	requireTimeout(t, readByte(c)())
+}
