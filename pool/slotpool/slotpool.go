@@ -8,9 +8,10 @@
 // handed what is returned directly. Every dial is late bound: a caller whose
 // dial is slow takes what is returned meanwhile, and the dial's result becomes
 // idle. The maximum can be changed with Resize; without one, slots are added
-// as they are needed, 64 at a time. Acquire reads one word for each 64 lower
-// slots that are lent, so it is at its best below about two thousand
-// connections; with ten thousand nearly all lent, puddlepool is quicker.
+// as they are needed, 64 at a time. Up to 512 slots Acquire reads a word for
+// each 64 lower slots that are lent; beyond, a second level of bits leads it to
+// the words worth reading, so that ten thousand connections nearly all lent
+// cost it little more than ten.
 package slotpool
 
 import (

@@ -2,6 +2,7 @@ package slotpool_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -19,22 +20,26 @@ func TestConformance(t *testing.T) {
 }
 
 func TestAllocations(t *testing.T) {
-	b, err := slotpool.Open(backend.Factory[*int]{
-		New:   func(context.Context) (*int, error) { return new(int), nil },
-		Close: func(*int) {},
-	}, backend.Limits{Max: 4})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, b.Close(context.Background())) }()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	require.NoError(t, b.Warm(ctx, 4))
-	allocs := testing.AllocsPerRun(1000, func() {
-		l, err := b.Acquire(ctx)
-		if err != nil || b.Return(l, backend.Keep) != nil {
-			t.Fatal("cannot acquire or return")
-		}
-	})
-	require.Zero(t, allocs)
+	for _, n := range []int{4, 600} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			b, err := slotpool.Open(backend.Factory[*int]{
+				New:   func(context.Context) (*int, error) { return new(int), nil },
+				Close: func(*int) {},
+			}, backend.Limits{Max: n})
+			require.NoError(t, err)
+			defer func() { require.NoError(t, b.Close(context.Background())) }()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			require.NoError(t, b.Warm(ctx, n))
+			allocs := testing.AllocsPerRun(1000, func() {
+				l, err := b.Acquire(ctx)
+				if err != nil || b.Return(l, backend.Keep) != nil {
+					t.Fatal("cannot acquire or return")
+				}
+			})
+			require.Zero(t, allocs)
+		})
+	}
 }
 
 func TestOpenRefuses(t *testing.T) {

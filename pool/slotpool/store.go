@@ -1,6 +1,7 @@
 package slotpool
 
 import (
+	"iter"
 	"math/bits"
 	"slices"
 	"sync"
@@ -12,19 +13,30 @@ import (
 // chunkSize is the number of slots that share a word.
 const chunkSize = 64
 
+// scanned is the most chunks that are looked at one by one. Where there are
+// more, their marks say which are worth a look.
+const scanned = 8
+
 // store keeps idle entries as bits.
+//
+// A chunk is marked by whoever finds it unmarked after setting a bit in it. It
+// is unmarked only with mu held, and marked again if a bit is set then. So with
+// mu held, each chunk with an entry whose Put has returned is marked; without
+// it, a mark may be missing for a moment, or be there in vain.
 type store[T any] struct {
 	// chunks is replaced, with mu held, when it grows. It never shrinks, so
 	// whoever has an older copy misses only what came later.
 	chunks atomic.Pointer[[]*chunk[T]]
 
-	mu sync.Mutex // guards the free bits and the growth
+	mu sync.Mutex // guards the free bits, the growth and the unmarking
 }
 
 // chunk is 64 slots.
 type chunk[T any] struct {
-	idle  atomic.Uint64 // bit i: slot i has an idle entry
-	_     [56]byte      // the word changes all the time, the slots hardly
+	idle  atomic.Uint64  // bit i: slot i has an idle entry
+	marks *atomic.Uint64 // shared by 64 chunks
+	mark  uint64         // the bit in marks that is this chunk's
+	_     [40]byte       // idle changes all the time, the slots hardly
 	slots [chunkSize]atomic.Pointer[engine.Entry[T]]
 	free  uint64 // bit i: slot i has no entry; guarded by store.mu
 }
@@ -52,7 +64,11 @@ func (s *store[T]) Add(e *engine.Entry[T]) {
 			return
 		}
 	}
-	c := &chunk[T]{free: ^uint64(0)}
+	n := len(chunks)
+	c := &chunk[T]{free: ^uint64(0), marks: new(atomic.Uint64), mark: 1 << (n % chunkSize)}
+	if n%chunkSize != 0 {
+		c.marks = chunks[n-1].marks
+	}
 	c.take(e)
 	grown := append(slices.Clip(chunks), c)
 	s.chunks.Store(&grown)
@@ -78,17 +94,74 @@ func (s *store[T]) Remove(e *engine.Entry[T]) {
 // Put implements engine.Store.
 func (s *store[T]) Put(e *engine.Entry[T]) {
 	at := e.Ref.(*slot[T])
-	at.chunk.idle.Or(1 << at.bit)
+	c := at.chunk
+	c.idle.Or(1 << at.bit)
+	if c.marks.Load()&c.mark == 0 {
+		c.marks.Or(c.mark)
+	}
 }
 
 // Claim implements engine.Store: the lowest idle slot is lent first.
 func (s *store[T]) Claim() *engine.Entry[T] {
-	for _, c := range *s.chunks.Load() {
+	chunks := *s.chunks.Load()
+	if len(chunks) > scanned {
+		return s.claimMarked(chunks)
+	}
+	for _, c := range chunks {
 		if e := c.claim(^uint64(0)); e != nil {
 			return e
 		}
 	}
 	return nil
+}
+
+// claimMarked is Claim where the marks save looking at most chunks. What it
+// finds nothing in it unmarks, unless another is at it.
+func (s *store[T]) claimMarked(chunks []*chunk[T]) *engine.Entry[T] {
+	for c := range marked(chunks) {
+		if e := c.claim(^uint64(0)); e != nil {
+			return e
+		}
+		if s.mu.TryLock() {
+			c.unmark()
+			s.mu.Unlock()
+		}
+	}
+	// To say that there is nothing, look while no mark can be missing.
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range marked(chunks) {
+		if e := c.claim(^uint64(0)); e != nil {
+			return e
+		}
+		c.unmark()
+	}
+	return nil
+}
+
+// marked yields the marked chunks, the lowest first.
+func marked[T any](chunks []*chunk[T]) iter.Seq[*chunk[T]] {
+	return func(yield func(*chunk[T]) bool) {
+		for ; len(chunks) > 0; chunks = chunks[min(chunkSize, len(chunks)):] {
+			for m := chunks[0].marks.Load(); m != 0; m &= m - 1 {
+				i := bits.TrailingZeros64(m)
+				if i >= len(chunks) {
+					break // newer than this copy of chunks
+				}
+				if !yield(chunks[i]) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// unmark says that nothing is idle in c, if that is so. store.mu is held.
+func (c *chunk[T]) unmark() {
+	c.marks.And(^c.mark)
+	if c.idle.Load() != 0 {
+		c.marks.Or(c.mark)
+	}
 }
 
 // claim takes the lowest idle entry among those in mask. Its bit cleared, the
