@@ -1,7 +1,6 @@
 package slotpool
 
 import (
-	"iter"
 	"math/bits"
 	"slices"
 	"sync"
@@ -118,42 +117,37 @@ func (s *store[T]) Claim() *engine.Entry[T] {
 // claimMarked is Claim where the marks save looking at most chunks. What it
 // finds nothing in it unmarks, unless another is at it.
 func (s *store[T]) claimMarked(chunks []*chunk[T]) *engine.Entry[T] {
-	for c := range marked(chunks) {
-		if e := c.claim(^uint64(0)); e != nil {
+	for i := marked(chunks, 0); i < len(chunks); i = marked(chunks, i+1) {
+		if e := chunks[i].claim(^uint64(0)); e != nil {
 			return e
 		}
 		if s.mu.TryLock() {
-			c.unmark()
+			chunks[i].unmark()
 			s.mu.Unlock()
 		}
 	}
 	// To say that there is nothing, look while no mark can be missing.
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range marked(chunks) {
-		if e := c.claim(^uint64(0)); e != nil {
+	for i := marked(chunks, 0); i < len(chunks); i = marked(chunks, i+1) {
+		if e := chunks[i].claim(^uint64(0)); e != nil {
 			return e
 		}
-		c.unmark()
+		chunks[i].unmark()
 	}
 	return nil
 }
 
-// marked yields the marked chunks, the lowest first.
-func marked[T any](chunks []*chunk[T]) iter.Seq[*chunk[T]] {
-	return func(yield func(*chunk[T]) bool) {
-		for ; len(chunks) > 0; chunks = chunks[min(chunkSize, len(chunks)):] {
-			for m := chunks[0].marks.Load(); m != 0; m &= m - 1 {
-				i := bits.TrailingZeros64(m)
-				if i >= len(chunks) {
-					break // newer than this copy of chunks
-				}
-				if !yield(chunks[i]) {
-					return
-				}
-			}
+// marked returns the first of chunks from i on that is marked, or, if none is,
+// a number beyond them.
+func marked[T any](chunks []*chunk[T], i int) int {
+	for i < len(chunks) {
+		if m := chunks[i].marks.Load() >> (i % chunkSize); m != 0 {
+			return i + bits.TrailingZeros64(m)
 		}
+		i += chunkSize - i%chunkSize
 	}
+	return i
 }
 
 // unmark says that nothing is idle in c, if that is so. store.mu is held.
