@@ -68,7 +68,7 @@ func TestSlotsAreUsedAgain(t *testing.T) {
 }
 
 // Nobody is left waiting for what is idle, however callers meet, and however
-// many slots are looked at to find it.
+// many slots there are to look at.
 func TestNobodyIsStranded(t *testing.T) {
 	for _, n := range []int{64, 600, 5000} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) { strand(t, n) })
@@ -78,7 +78,7 @@ func TestNobodyIsStranded(t *testing.T) {
 // strand lends all of n but a few, which many callers borrow once a round.
 // Were one left waiting at its end, nobody would come to wake it.
 func strand(t *testing.T, n int) {
-	const few, callers, rounds = 3, 8, 1500
+	const few, callers, rounds = 3, 8, 3000
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	p, err := Open(backend.Factory[int]{
@@ -86,12 +86,20 @@ func strand(t *testing.T, n int) {
 		Close: func(int) {},
 	}, backend.Limits{Max: n})
 	require.NoError(t, err)
-	var held []backend.Lease[int]
-	for range n {
-		l, err := p.Acquire(ctx)
-		require.NoError(t, err)
-		held = append(held, l)
+	take := func(n int) (all []backend.Lease[int]) {
+		for range n {
+			l, err := p.Acquire(ctx)
+			require.NoError(t, err, "%+v", p.Stat())
+			all = append(all, l)
+		}
+		return all
 	}
+	put := func(all []backend.Lease[int]) {
+		for _, l := range all {
+			require.NoError(t, p.Return(l, backend.Keep))
+		}
+	}
+	held := take(n)
 	for i := range few { // each in another chunk, if there are as many
 		at := i * (len(held) - 1) / few
 		require.NoError(t, p.Return(held[at], backend.Keep))
@@ -115,10 +123,9 @@ func strand(t *testing.T, n int) {
 		if t.Failed() {
 			break
 		}
+		put(take(few)) // all can be found
 	}
-	for _, l := range held {
-		require.NoError(t, p.Return(l, backend.Keep))
-	}
+	put(held)
 	require.NoError(t, p.Close(ctx))
 }
 
