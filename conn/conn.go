@@ -14,8 +14,8 @@ import (
 // zero Conn is a handle that has ended. Every method of an ended handle fails
 // with an error that is net.ErrClosed and touches nothing.
 type Conn struct {
-	core *core // nil: never began; immutable once set
-	gen  uint64
+	core *core  // nil: never began; immutable once set
+	gen  uint64 // in the place it has in core.state
 }
 
 var _ net.Conn = (*Conn)(nil)
@@ -41,8 +41,8 @@ func New(nc net.Conn) *Conn {
 		k.opaque = !plain
 	}
 	k.openRaw()
-	k.gen.Store(1)
-	c.handle = Conn{core: k, gen: 1}
+	k.state.Store(generation)
+	c.handle = Conn{core: k, gen: generation}
 	return &c.handle
 }
 
@@ -72,23 +72,19 @@ func (c *Conn) Handoff(to *Conn) error {
 // pass does the work of Handoff, or of Reusable where to is nil. It has no
 // defer, for a pool calls it at the end of every loan.
 func (c *Conn) pass(k *core, to *Conn) error {
-	if !lockIdle(&k.rmu, &k.rbusy) {
+	if !k.lockIdle() {
 		return ErrBusy
 	}
-	if !lockIdle(&k.wmu, &k.wbusy) {
-		k.rmu.Unlock()
-		return ErrBusy
-	}
-	k.mu.Lock()
 	err := c.unfitness(k)
-	if err == nil && to != nil {
-		k.peeked = false
-		k.releaseBuffer()
-		to.core, to.gen = k, c.gen+1
-		k.gen.Store(c.gen + 1)
+	for err == nil && to != nil {
+		if k.state.CompareAndSwap(c.gen, c.gen+generation) {
+			k.peeked = false
+			k.releaseBuffer()
+			to.core, to.gen = k, c.gen+generation
+			break
+		}
+		err = c.unfitness(k) // something has begun since
 	}
-	k.mu.Unlock()
-	k.wmu.Unlock()
 	k.rmu.Unlock()
 	return err
 }
@@ -105,11 +101,10 @@ func (c *Conn) Close() error {
 		return handleError("close", k)
 	}
 	k.mu.Lock()
-	if !c.live(k) {
+	if !c.mark(k, markClosed) {
 		k.mu.Unlock()
 		return handleError("close", k)
 	}
-	k.closed.Store(true)
 	k.err.CompareAndSwap(nil, handleError("close", k))
 	hook := k.onClose
 	k.onClose = nil
@@ -143,17 +138,15 @@ func (c *Conn) OnClose(f func()) {
 		return
 	}
 	k.mu.Lock()
-	if k.gen.Load() != c.gen {
-		k.mu.Unlock()
-		return
-	}
-	if !k.closed.Load() {
+	if c.mark(k, markHooking) {
 		k.onClose = f
+		k.unmark(markHooking)
 		k.mu.Unlock()
 		return
 	}
+	tooLate := c.latest(k.state.Load())
 	k.mu.Unlock()
-	if f != nil {
+	if tooLate && f != nil {
 		f()
 	}
 }
@@ -183,7 +176,7 @@ func (c *Conn) CloseWrite() error {
 // ended. Reading or writing it passes this package's buffer and accounts by;
 // socket options are what it is for.
 func (c *Conn) NetConn() net.Conn {
-	if c.core == nil || c.core.gen.Load() != c.gen {
+	if c.core == nil || !c.latest(c.core.state.Load()) {
 		return nil
 	}
 	return c.core.nc

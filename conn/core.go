@@ -17,14 +17,14 @@ import (
 // system call keeps its stack frames small (no defer, errors made elsewhere):
 // a goroutine that waits for a frame must fit the 2 KiB it started with.
 //
-// Three locks, taken in this order: rmu, wmu, mu. rmu and wmu are the I/O
+// Three locks, taken in this order: rmu or wmu, mu. rmu and wmu are the I/O
 // locks: they are held across a read or a write, that is their purpose. mu is
 // never held across either. Close takes mu alone, so it can interrupt both.
 type core struct {
 	nc  net.Conn
 	raw syscall.RawConn // of nc, or of what nc wraps; nil if there is none
 
-	gen     atomic.Uint64 // the live handle's; written with rmu, wmu and mu held, read under any of them
+	state   atomic.Uint64 // the live handle's generation, and the marks: see state.go
 	read    atomic.Uint64 // bytes, over the connection's life
 	written atomic.Uint64
 	torn    atomic.Uint32 // writes that failed and may have sent more than written says
@@ -45,16 +45,12 @@ type core struct {
 	limits  *limits               // deadlines; made by the first
 	onClose func()
 
-	avail  atomic.Int32 // bytes buffered as of the last unlock of rmu, for Buffered
-	rbusy  atomic.Bool  // a reader is at the transport; written with rmu held
-	wbusy  atomic.Bool  // a write is in progress; written with wmu held
-	closed atomic.Bool  // written with mu held
+	avail atomic.Int32 // bytes buffered as of the last unlock of rmu, for Buffered
+	rbusy atomic.Bool  // a reader is at the transport; written with rmu held
 
 	opaque bool // never changes: nc transforms bytes (TLS), so counts and readiness below it are not those above
 	big    bool // rmu: the next buffer borrowed is a large one
 	peeked bool // rmu: a slice from Peek may be in use
-	unfit  bool // mu: an operation failed or timed out
-	mid    bool // mu: a message is half read or half written
 }
 
 // endOfStream stands for io.EOF where a permanent error is kept.
@@ -87,10 +83,6 @@ func (k *core) error(op string, err error) *Error {
 	return &Error{Op: op, Addr: k.nc.RemoteAddr(), Err: err}
 }
 
-// live reports whether c is the handle of an open connection. The answer can
-// only be relied on under one of the locks.
-func (c *Conn) live(k *core) bool { return k.gen.Load() == c.gen && !k.closed.Load() }
-
 // beginRead takes the read lock. A handle that has ended does not touch even
 // that.
 func (c *Conn) beginRead() (*core, error) {
@@ -107,7 +99,7 @@ func (c *Conn) beginRead() (*core, error) {
 }
 
 func (k *core) endRead() {
-	if k.closed.Load() {
+	if k.closed() {
 		k.consume(len(k.unread()))
 	}
 	if !k.peeked {
@@ -126,25 +118,24 @@ func (c *Conn) beginWrite(op string) (*core, error) {
 		return nil, handleError(op, k)
 	}
 	k.wmu.Lock()
-	if !c.live(k) {
+	if !c.mark(k, markWriting) {
 		k.wmu.Unlock()
 		return nil, handleError(op, k)
 	}
-	k.wbusy.Store(true)
 	return k, nil
 }
 
 func (k *core) endWrite() {
-	k.wbusy.Store(false)
+	k.unmark(markWriting)
 	k.wmu.Unlock()
 }
 
-// lockIdle takes an I/O lock unless an operation is at the transport. A lock
+// lockIdle takes the read lock unless a reader is at the transport. A lock
 // that is held without one is about to be released: it is a quick operation
 // on the buffer, or a handle that finds that it has ended.
-func lockIdle(mu *sync.Mutex, busy *atomic.Bool) bool {
-	for !mu.TryLock() {
-		if busy.Load() {
+func (k *core) lockIdle() bool {
+	for !k.rmu.TryLock() {
+		if k.rbusy.Load() {
 			return false
 		}
 		runtime.Gosched()
@@ -255,7 +246,7 @@ func (k *core) handshakeCut() bool {
 // interrupted returns the error of an operation that Close cut short as
 // net.ErrClosed, also where the transport has its own word for it.
 func (k *core) interrupted(err error) error {
-	if k.closed.Load() && !errors.Is(err, net.ErrClosed) && !isTimeout(err) {
+	if k.closed() && !errors.Is(err, net.ErrClosed) && !isTimeout(err) {
 		return net.ErrClosed
 	}
 	return err
@@ -265,7 +256,7 @@ func (k *core) interrupted(err error) error {
 // lost with it.
 func (k *core) failed(err *Error, fatal bool) {
 	k.mu.Lock()
-	k.unfit = true
+	k.state.Or(markUnfit)
 	if fatal {
 		k.err.CompareAndSwap(nil, err)
 	}

@@ -33,7 +33,7 @@ func (c *Conn) setDeadline(t time.Time, read, write bool) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !c.live(k) {
+	if !c.mark(k, markDeadline) {
 		return handleError("deadline", k)
 	}
 	l := k.makeLimits()
@@ -53,6 +53,9 @@ func (c *Conn) setDeadline(t time.Time, read, write bool) error {
 		err = k.nc.SetWriteDeadline(t)
 	default:
 		err = k.nc.SetDeadline(t)
+	}
+	if l.read.IsZero() && l.write.IsZero() {
+		k.unmark(markDeadline)
 	}
 	if err != nil {
 		return k.error("deadline", err)

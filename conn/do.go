@@ -52,7 +52,7 @@ func (c *Conn) beginDo(deadline time.Time) error {
 	k := c.core
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !c.live(k) {
+	if !c.mark(k, markDoing) {
 		return handleError("do", k)
 	}
 	l := k.makeLimits()
@@ -69,6 +69,7 @@ func (c *Conn) beginDo(deadline time.Time) error {
 	}
 	if err := k.applyLimits(true, true); err != nil {
 		d.active = false
+		k.unmark(markDoing)
 		return &Error{Op: "do", Addr: k.nc.RemoteAddr(), Err: err, safe: true}
 	}
 	return nil
@@ -94,6 +95,7 @@ func (k *core) endDo(stop func() bool) {
 	if restore {
 		_ = k.applyLimits(true, true) // it fails on a closed connection only
 	}
+	k.unmark(markDoing)
 }
 
 // interrupt makes the I/O in progress, and any that f still begins, time out.

@@ -1,9 +1,12 @@
 package conn_test
 
 import (
+	"context"
 	"io"
 	"net"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -211,4 +214,54 @@ func TestOnClose(t *testing.T) {
 	c.OnClose(func() { t.Error("taken away") })
 	c.OnClose(nil)
 	require.NoError(t, c.Close())
+}
+
+// Nothing that was begun through a handle comes through to the next one: others
+// set marks, deadlines and hooks, write and Do through whatever handle is to be
+// had, while its owner hands it on again and again. Each next handle, until
+// they are told of it, must be fit and stay so.
+func TestNothingComesThroughAHandoff(t *testing.T) {
+	eachTransport(t, func(t *testing.T, c *conn.Conn, peer net.Conn) {
+		go func() { _, _ = io.Copy(io.Discard, peer) }()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var live atomic.Pointer[conn.Conn]
+		live.Store(c)
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		var done atomic.Bool
+		defer done.Store(true)
+		for _, meddle := range []func(c *conn.Conn){
+			func(c *conn.Conn) { c.SetMidMessage(true); c.SetMidMessage(false) },
+			func(c *conn.Conn) { _ = c.SetDeadline(time.Now().Add(time.Hour)); _ = c.SetDeadline(time.Time{}) },
+			func(c *conn.Conn) { _, _ = c.Write([]byte("x")) },
+			func(c *conn.Conn) { _ = c.Do(ctx, func() error { return nil }) },
+			func(c *conn.Conn) { c.OnClose(func() {}) },
+		} {
+			wg.Go(func() {
+				var last *conn.Conn
+				for !done.Load() {
+					if c := live.Load(); c != last { // once with each, or it is never idle
+						meddle(c)
+						last = c
+					}
+					runtime.Gosched()
+				}
+			})
+		}
+		for passed := 0; passed < 200; {
+			next := new(conn.Conn)
+			if err := live.Load().Handoff(next); err != nil {
+				require.NotErrorIs(t, err, net.ErrClosed)
+				runtime.Gosched()
+				continue
+			}
+			passed++
+			for range 20 {
+				require.NoError(t, next.Reusable())
+				runtime.Gosched()
+			}
+			live.Store(next)
+		}
+	})
 }

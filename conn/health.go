@@ -18,7 +18,7 @@ func (c *Conn) Err() error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.gen.Load() != c.gen {
+	if !c.latest(k.state.Load()) {
 		return handleError("read", k)
 	}
 	return k.err.Load().public()
@@ -32,11 +32,16 @@ func (c *Conn) SetMidMessage(mid bool) {
 	if k == nil {
 		return
 	}
-	k.mu.Lock()
-	if k.gen.Load() == c.gen {
-		k.mid = mid
+	if mid {
+		c.mark(k, markMid)
+		return
 	}
-	k.mu.Unlock()
+	for {
+		state := k.state.Load()
+		if !c.latest(state) || state&markMid == 0 || k.state.CompareAndSwap(state, state&^markMid) {
+			return
+		}
+	}
 }
 
 // Reusable returns nil if somebody else can use the connection from here on as
@@ -46,7 +51,7 @@ func (c *Conn) SetMidMessage(mid bool) {
 // call, and allocates only for an error.
 func (c *Conn) Reusable() error {
 	k := c.core
-	if k == nil || k.gen.Load() != c.gen {
+	if k == nil || !c.latest(k.state.Load()) {
 		return handleError("reuse", k)
 	}
 	if err := c.pass(k, nil); err != nil {
@@ -56,26 +61,26 @@ func (c *Conn) Reusable() error {
 }
 
 // unfitness says why the connection cannot be another's, if so. The caller
-// holds all three locks.
+// holds rmu.
 func (c *Conn) unfitness(k *core) error {
+	state := k.state.Load()
 	switch {
-	case k.gen.Load() != c.gen:
+	case state == c.gen && k.empty():
+		return nil
+	case !c.live(k):
 		return net.ErrClosed
 	case k.err.Load() != nil:
 		return k.err.Load().public()
-	case k.limits.underDo():
+	case state&(markWriting|markDoing|markHooking) != 0:
 		return ErrBusy
 	case !k.empty():
 		return ErrUnread
-	case k.mid:
+	case state&markMid != 0:
 		return ErrMidMessage
-	case k.unfit:
+	case state&markUnfit != 0:
 		return ErrUnfit
 	}
-	if l := k.limits; l != nil && !(l.read.IsZero() && l.write.IsZero()) {
-		return ErrDeadlineSet
-	}
-	return nil
+	return ErrDeadlineSet
 }
 
 // checkWait is how long Check listens where the socket cannot be asked.
@@ -96,7 +101,7 @@ func (c *Conn) Check() error {
 	if k == nil || !c.live(k) {
 		return handleError("check", k)
 	}
-	if !lockIdle(&k.rmu, &k.rbusy) {
+	if !k.lockIdle() {
 		return k.error("check", ErrBusy)
 	}
 	err := c.check(k)
