@@ -1,7 +1,7 @@
 // Package engine makes a pool backend out of a [Store]: a place for what is
 // idle, and the choice of what is lent first. Everything that is hard about a
 // backend is in the engine: permits, waiters, dials, generations, closing.
-// puddlepool and slotpool are stores of a hundred lines; examples/custompool
+// puddlepool and slotpool are stores of one or two hundred lines; examples/custompool
 // is a shorter one.
 //
 // The fast path takes no lock of the engine's: Acquire claims an idle entry

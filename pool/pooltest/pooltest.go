@@ -37,6 +37,7 @@ func Run(t *testing.T, open backend.Open[*Resource]) {
 	}
 	t.Run("model", func(t *testing.T) { testModel(t, open) })
 	t.Run("stress", func(t *testing.T) { testStress(t, open) })
+	t.Run("force", func(t *testing.T) { testForce(t, open) })
 }
 
 // bubble runs the case where time is fake.

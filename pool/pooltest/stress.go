@@ -25,15 +25,20 @@ func testStress(t *testing.T, open backend.Open[*Resource]) {
 		name         string
 		max, callers int
 		clears       bool
+		resizes      bool
 	}{
-		{"few for many", 4, 64, false},
-		{"few for many, cleared", 3, 32, true},
-		{"one for many", 1, 16, false},
-		{"enough, cleared", 64, 16, true},
+		{"few for many", 4, 64, false, false},
+		{"few for many, cleared", 3, 32, true, false},
+		{"one for many", 1, 16, false, false},
+		{"enough, cleared", 64, 16, true, false},
+		{"few for many, cleared and resized", 4, 16, true, true},
 	} {
 		t.Run(shape.name, func(t *testing.T) {
 			w := newWorld(t, open, backend.Limits{Max: shape.max})
-			s := &stress{world: w, end: time.Now().Add(length / 4), clears: shape.clears}
+			s := &stress{world: w, end: time.Now().Add(length / 5), clears: shape.clears}
+			if shape.resizes {
+				s.resizer = w.resizer()
+			}
 			// A dial that a Clear made useless cannot be told from one begun
 			// after it, so Max is checked where there is none.
 			w.loose.Store(shape.clears)
@@ -52,6 +57,8 @@ type stress struct {
 	end    time.Time
 	clears bool
 	calm   atomic.Bool // dials fail no more
+
+	resizer backend.Resizer // nil: the maximum stays
 
 	mu        sync.Mutex
 	served    int
@@ -90,6 +97,9 @@ func (s *stress) run(callers int) {
 		s.t.Errorf("nobody has or wants anything: %v", s.stat())
 	}
 	s.calm.Store(true)
+	if s.resizer != nil {
+		s.resize(s.resizer, s.limits.Max)
+	}
 	if s.limits.Max > 0 {
 		ls := s.fill(s.limits.Max) // no room was lost
 		s.putAll(ls)
@@ -149,9 +159,12 @@ func (s *stress) refused(ctx context.Context, err error) {
 	}
 }
 
-// disturb sweeps, clears, warms and looks, all the time.
+// disturb sweeps, clears, resizes, warms and looks, all the time.
 func (s *stress) disturb() {
 	for time.Now().Before(s.end) {
+		if s.resizer != nil {
+			s.resize(s.resizer, rand.IntN(2*s.limits.Max))
+		}
 		switch rand.IntN(8) {
 		case 0:
 			if s.clears {
@@ -173,5 +186,50 @@ func (s *stress) disturb() {
 			}
 		}
 		time.Sleep(100 * time.Microsecond)
+	}
+}
+
+// testForce closes without patience, again and again, while callers come and
+// go: each resource must be closed once, and nothing may hang or panic.
+func testForce(t *testing.T, open backend.Open[*Resource]) {
+	end := time.Now().Add(durationOf(t, "POOLTEST_STRESS", stressTime) / 4)
+	stuck := time.AfterFunc(time.Until(end)+patience(t), func() {
+		panic("pooltest: stuck at a Close whose context had ended")
+	})
+	defer stuck.Stop()
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	for time.Now().Before(end) && !t.Failed() {
+		w := newWorld(t, open, backend.Limits{Max: 3})
+		w.forced.Store(true)
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() { w.untilClosed() })
+		}
+		for range rand.IntN(100) {
+			runtime.Gosched()
+		}
+		if err := w.b.Close(ended); err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("Close: %v", err)
+		}
+		wg.Wait()
+		w.finish()
+	}
+}
+
+// untilClosed borrows and returns until it is told ErrClosed.
+func (w *world) untilClosed() {
+	for {
+		l, err := w.acquire(w.ctx)
+		if err != nil {
+			if !errors.Is(err, backend.ErrClosed) {
+				w.t.Errorf("Acquire while Close goes on: %v", err)
+			}
+			return
+		}
+		w.forget(l)
+		if err := w.b.Return(l, backend.Keep); err != nil && !errors.Is(err, backend.ErrStale) {
+			w.t.Errorf("Return while Close goes on: %v", err)
+		}
 	}
 }
