@@ -69,10 +69,6 @@ func TestATimeoutOfTheSystemsIsFatal(t *testing.T) {
 	for _, use := range []func(*conn.Conn) error{
 		func(c *conn.Conn) error { return readByte(c)() },
 		func(c *conn.Conn) error { _, err := c.Write([]byte("x")); return err },
-		func(c *conn.Conn) error {
-			reads = 0
-			return c.Check()
-		},
 	} {
 		c := conn.New(dead)
 		err := use(c)
@@ -83,6 +79,8 @@ func TestATimeoutOfTheSystemsIsFatal(t *testing.T) {
 		require.ErrorIs(t, c.Err(), syscall.ETIMEDOUT)
 		require.ErrorIs(t, use(c), syscall.ETIMEDOUT, "it is no clean end")
 	}
+	reads = 0
+	require.ErrorIs(t, conn.New(dead).Check(), syscall.ETIMEDOUT)
 	require.True(t, (&conn.Error{Op: "dial", Err: gone}).Timeout(), "but a dial did time out")
 }
 

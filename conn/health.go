@@ -88,7 +88,7 @@ const checkWait = time.Millisecond
 
 // Check asks whether the connection is alive and silent, without consuming a
 // byte: nil if so, else an *Error with ErrPeerClosed, ErrUnread or the
-// socket's own error in it. It suits a connection that has been idle: while a
+// socket's own error in it. It leaves Err and Reusable as they are. It suits a connection that has been idle: while a
 // read is in progress it fails with ErrBusy.
 //
 // On Unix it is one system call and no allocation. Over TLS it asks the socket
@@ -144,11 +144,10 @@ func (k *core) checkByReading() error {
 	switch {
 	case err == nil:
 		return ErrUnread
+	case err == io.EOF:
+		return ErrPeerClosed
 	case isTimeout(err):
 		return nil
-	}
-	if err = k.readError(err); err == io.EOF {
-		return ErrPeerClosed
 	}
 	return err
 }

@@ -130,7 +130,7 @@ type checker struct {
 	n     int
 	errno syscall.Errno
 	buf   [1]byte
-	lost  error // what the socket has told
+	lost  error // what the socket has told; the reader gets it for io.EOF
 }
 
 func (ck *checker) run(fd uintptr) {
@@ -156,23 +156,19 @@ func (k *core) checkSocket() (readable bool, err error) {
 	if err := k.raw.Control(ck.peek); err != nil {
 		return false, err
 	}
+	if ck.errno != 0 && ck.errno != syscall.EAGAIN {
+		// The socket tells its error once; a read after this finds a clean end
+		// of the stream.
+		k.gotErrno = ck.errno
+		ck.lost = k.rawReadError(nil)
+	}
 	switch {
+	case ck.lost != nil:
+		return false, ck.lost
 	case ck.errno == syscall.EAGAIN:
 		return false, nil
-	case ck.errno != 0:
-		return false, k.lostSocket(ck.errno)
 	case ck.n == 0:
 		return false, ErrPeerClosed
 	}
 	return true, nil
-}
-
-// lostSocket keeps an error that the socket has told, for it tells it once: a
-// read after it finds a clean end of the stream.
-func (k *core) lostSocket(errno syscall.Errno) error {
-	k.gotErrno = errno
-	err := k.rawReadError(nil)
-	k.checker.lost = err
-	k.failed(k.error("check", err), true)
-	return err
 }
