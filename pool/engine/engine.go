@@ -1,8 +1,8 @@
 // Package engine makes a pool backend out of a [Store]: a place for what is
 // idle, and the choice of what is lent first. Everything that is hard about a
 // backend is in the engine: permits, waiters, dials, generations, closing.
-// puddlepool and slotpool are stores of one or two hundred lines; examples/custompool
-// is a shorter one.
+// puddlepool and slotpool are stores of one or two hundred lines;
+// examples/custompool is a shorter one.
 //
 // The fast path takes no lock of the engine's: Acquire claims an idle entry
 // from the store, Return puts it back. Everything else happens under one
