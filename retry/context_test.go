@@ -192,3 +192,42 @@ func TestValuePerAttemptTimeout(t *testing.T) {
 		require.Equal(t, "partial", v)
 	})
 }
+
+// What ctx ended is safe to repeat only if no attempt can have had an effect.
+// An attempt that reports its end alone may have sent its request; that the
+// one before it had not must not answer for it.
+func TestEndedCallIsSafeOnlyIfEachAttemptWas(t *testing.T) {
+	at := retry.Policy{Backoff: retry.Constant(0)}
+	idempotent := retry.Policy{Backoff: retry.Constant(0), Idempotent: true}
+	for _, test := range []struct {
+		name   string
+		policy retry.Policy
+		errs   []error // of the attempts; ctx ends during the last
+		want   bool
+	}{
+		{"no attempt", at, nil, true},
+		{"one that says so", at, []error{errSafe}, true},
+		{"two that say so", at, []error{errSafe, errSafe}, true},
+		{"one that says nothing", at, []error{context.Canceled}, false},
+		{"the last says nothing", at, []error{errSafe, context.Canceled}, false},
+		{"the first may have had one", idempotent, []error{io.EOF, errSafe}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if len(test.errs) == 0 {
+				cancel()
+			}
+			n := 0
+			err := retry.Do(ctx, test.policy, func(context.Context) error {
+				if n++; n == len(test.errs) {
+					cancel()
+				}
+				return test.errs[n-1]
+			})
+			require.Equal(t, len(test.errs), n)
+			require.ErrorIs(t, err, context.Canceled)
+			require.Equal(t, test.want, retry.SafeToRetry(err))
+		})
+	}
+}

@@ -18,6 +18,8 @@ type Error struct {
 	// Last is the last error that says why an attempt failed; nil if no
 	// attempt did.
 	Last error
+
+	safe bool // no attempt can have had an effect
 }
 
 var errNoTime = fmt.Errorf("deadline passes before the next attempt: %w", context.DeadlineExceeded)
@@ -42,6 +44,11 @@ func (e *Error) Timeout() bool { return errors.Is(e.Context, context.DeadlineExc
 
 // Temporary is there to make Error a net.Error; it is the same as Timeout.
 func (e *Error) Temporary() bool { return e.Timeout() }
+
+// SafeToRetry reports whether each attempt has said of itself that it had no
+// effect, as is so where there was none. One that ctx ended, and that says only
+// that, may have had one, whatever Last says.
+func (e *Error) SafeToRetry() bool { return e.safe }
 
 // ConfigError names the field that a Validate method refused, and why. Field
 // has no leading type name: it is "Base" from Exponential.Validate and

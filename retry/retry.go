@@ -16,7 +16,7 @@ import (
 // ctx that has ended already fn is not called.
 func Do(ctx context.Context, p Policy, fn func(ctx context.Context) error) error {
 	if ctx.Err() != nil {
-		return stopped(ctx, 0, nil, nil)
+		return new(call).stopped(ctx, nil)
 	}
 	p.Budget.deposit()
 	c := call{start: p.start()}
@@ -40,7 +40,7 @@ func Do(ctx context.Context, p Policy, fn func(ctx context.Context) error) error
 // attempt, also beside an error, and the zero T where there was none.
 func Value[T any](ctx context.Context, p Policy, fn func(ctx context.Context) (T, error)) (v T, err error) {
 	if ctx.Err() != nil {
-		return v, stopped(ctx, 0, nil, nil)
+		return v, new(call).stopped(ctx, nil)
 	}
 	p.Budget.deposit()
 	c := call{start: p.start()}
@@ -65,14 +65,16 @@ type call struct {
 	attempts int       // that failed
 	delay    time.Duration
 	last     error // of the latest attempt that ctx did not end
+	effects  bool  // an attempt did not say that it had none
 }
 
 // next is told of an attempt's failure. It returns nil when the next attempt is
 // due, having waited for it, or what the call ends with.
 func (c *call) next(ctx context.Context, p *Policy, err error) error {
 	c.attempts++
+	c.effects = c.effects || !SafeToRetry(err)
 	if ctx.Err() != nil {
-		return stopped(ctx, c.attempts, c.last, err)
+		return c.stopped(ctx, err)
 	}
 	if bare, ok := permanent(err); ok {
 		return bare
@@ -86,13 +88,13 @@ func (c *call) next(ctx context.Context, p *Policy, err error) error {
 		return err
 	}
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= c.delay {
-		return &Error{Attempts: c.attempts, Context: errNoTime, Last: err}
+		return &Error{Attempts: c.attempts, Context: errNoTime, Last: err, safe: !c.effects}
 	}
 	if !p.Budget.withdraw() {
 		return err
 	}
 	if !wait(ctx, c.delay) {
-		return stopped(ctx, c.attempts, err, nil)
+		return c.stopped(ctx, nil)
 	}
 	if p.OnRetry != nil {
 		p.OnRetry(Attempt{Number: c.attempts, Err: err, Delay: c.delay})
@@ -127,15 +129,15 @@ func wait(ctx context.Context, d time.Duration) bool {
 }
 
 // stopped is the error of a call whose context has ended. err is what the
-// attempt under way returned, last the error of the attempt before it.
-func stopped(ctx context.Context, n int, last, err error) error {
+// attempt under way returned, nil if there was none.
+func (c *call) stopped(ctx context.Context, err error) error {
 	if bare, ok := permanent(err); ok {
 		err = bare
 	}
-	e := &Error{Attempts: n, Context: ctx.Err(), Last: last}
+	e := &Error{Attempts: c.attempts, Context: ctx.Err(), Last: c.last, safe: !c.effects}
 	switch {
 	case err == nil:
-	case last == nil || !errors.Is(err, ctx.Err()):
+	case c.last == nil || !errors.Is(err, ctx.Err()):
 		e.Last = err
 	default: // err tells how the context ended the attempt; last tells why there was one
 		e.Context = err
