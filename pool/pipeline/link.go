@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -38,7 +37,7 @@ type link struct {
 	addr   string
 	load   atomic.Int32 // calls in the queue
 	born   time.Time
-	opaque bool // a failed Write counts less than what left
+	opaque bool // a failed Write may count less than what left, and is not resumed
 	socket bool // Check asks the kernel, and does not wait
 	ended  chan struct{}
 	reads  chan struct{} // capacity 1: wakes run
@@ -59,7 +58,7 @@ type link struct {
 	reading   turn
 	writing   bool   // the write turn is taken
 	direct    bool   // by a lone caller
-	cut       bool   // whose context has ended: the write deadline has passed
+	cut       bool   // whose context has ended: the write deadline is set
 	dozing    bool   // run waits for reads alone, without looking by itself
 	pending   []byte // frames nobody has begun to write, the stream's [handed, accepted)
 	spare     []byte // the other buffer, while nobody writes it
@@ -84,7 +83,7 @@ func newLink(p *Pipeline, nc *conn.Conn) *link {
 		frames:      framing.NewReader(nc, p.cfg.Format),
 		encode:      encoder{format: p.cfg.Format},
 		interrupted: make(chan struct{}, 1),
-		opaque:      opaque(nc),
+		opaque:      opaque(nc.NetConn()),
 		socket:      onSocket(nc.NetConn()),
 	}
 	if addr := nc.RemoteAddr(); addr != nil {
@@ -141,7 +140,7 @@ func (l *link) submit(dst, request []byte) (c *call, lead bool, write []byte, er
 		wake(l.reads)
 	default:
 		l.reading, l.writing, lead = aCaller, true, true
-		if c.size <= directMax {
+		if c.size <= directMax && (l.socket || !l.opaque) {
 			l.direct = true
 			write = l.take()
 		}
@@ -275,11 +274,17 @@ func onSocket(nc net.Conn) bool {
 	return false
 }
 
-// opaque tells whether c is a TLS connection, whose failed Writes count whole
-// records only.
-func opaque(c *conn.Conn) bool {
-	_, ok := c.NetConn().(*tls.Conn)
-	return ok
+// opaque tells whether nc may have sent more than its failed Write counts, and
+// cannot go on after one: TLS, and whatever else there may be above a socket or
+// another connection. It is package conn's rule too.
+func opaque(nc net.Conn) bool {
+	switch nc.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return false
+	}
+	_, layer := nc.(interface{ NetConn() net.Conn })
+	_, socket := nc.(syscall.Conn)
+	return layer || socket
 }
 
 // past is a deadline that ends I/O at once.

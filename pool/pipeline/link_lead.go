@@ -10,7 +10,14 @@ import (
 // directMax is the most bytes a lone caller writes itself. With nothing in
 // flight the send buffer is empty, and no system has one so small that this
 // would block, so a call that is cancelled has hardly ever to cut its write.
+// Where there is no socket, and a write that was cut could not be resumed,
+// writeLoop writes instead.
 const directMax = 4 << 10
+
+// cutGrace is how long a lone caller's write over TLS may go on when its
+// context has ended. Cutting it ends the connection, and only a peer that
+// answered without reading can have made it block.
+const cutGrace = time.Second
 
 // lead carries a call that is alone on the link through on its caller's
 // goroutine: it holds both turns, and gives both up. write is what to write,
@@ -83,7 +90,7 @@ func (l *link) writeDirect(b []byte) {
 		_ = l.nc.SetWriteDeadline(time.Time{})
 	}
 	l.wrote(b, n)
-	if cut && errors.Is(err, os.ErrDeadlineExceeded) {
+	if cut && !l.opaque && errors.Is(err, os.ErrDeadlineExceeded) {
 		err = nil
 		l.handed -= uint64(len(b) - n)
 		l.pending = append(b[n:len(b):len(b)], l.pending...)
@@ -130,14 +137,17 @@ func (l *link) leave(c *call) bool {
 }
 
 // onCancel ends the read, and the write if that is not over, of the lone
-// caller whose context has ended. Over TLS a write that has been cut cannot be
-// resumed, so there it is left to end by itself: see directMax.
+// caller whose context has ended.
 func (l *link) onCancel() {
 	l.mu.Lock()
 	_ = l.nc.SetReadDeadline(past)
-	if l.direct && !l.opaque {
+	if l.direct {
 		l.cut = true
-		_ = l.nc.SetWriteDeadline(past)
+		at := past
+		if l.opaque {
+			at = time.Now().Add(cutGrace)
+		}
+		_ = l.nc.SetWriteDeadline(at)
 	}
 	l.mu.Unlock()
 	l.interrupted <- struct{}{}
