@@ -58,6 +58,29 @@ func TestDefect02AnswerUnderWayReachesNobody(t *testing.T) {
 	require.NoError(t, c.Close())
 }
 
+// The answer under way may be that to the last of several messages.
+func TestDefect02LastAnswerUnderWayReachesNobody(t *testing.T) {
+	proceed := make(chan struct{}, 1)
+	addr := rawServer(t, func(c *net.TCPConn, n int) {
+		if n == 0 {
+			_, _ = io.CopyN(c, c, int64(len("..first")))
+			<-proceed
+		}
+		echo(c, n)
+	})
+	c := borrow(t, addr)
+	_, err := c.SendRecvPkg([]byte("first"))
+	require.NoError(t, err)
+	require.NoError(t, c.SendPkg([]byte("second")))
+	require.NoError(t, c.Close())
+	c = borrow(t, addr)
+	proceed <- struct{}{} // only now is the second one answered
+	answer, err := c.SendRecvPkg([]byte("other"))
+	require.NoError(t, err)
+	require.Equal(t, "other", string(answer))
+	require.NoError(t, c.Close())
+}
+
 func TestDefect02LateBytesReachNobody(t *testing.T) {
 	now, sent := make(chan struct{}), make(chan struct{})
 	addr := rawServer(t, func(c *net.TCPConn, n int) {

@@ -29,15 +29,15 @@ type PoolConn struct {
 // sets one. The optional timeout bounds the dial, and with a bound the wait: 30
 // seconds by default, zero for none.
 func NewPoolConn(addr string, timeout ...time.Duration) (*PoolConn, error) {
-	c, limit, err := pools.get(addr, timeout)
+	c, terms, err := pools.get(addr, timeout)
 	if err != nil {
 		return nil, err
 	}
-	return borrow(c, limit), nil
+	return borrow(c, terms), nil
 }
 
 // borrow makes the PoolConn of a loan, with one allocation.
-func borrow(c *pool.Conn, dialTimeout time.Duration) *PoolConn {
+func borrow(c *pool.Conn, t terms) *PoolConn {
 	all := &struct {
 		borrowed PoolConn
 		outer    Conn
@@ -45,8 +45,8 @@ func borrow(c *pool.Conn, dialTimeout time.Duration) *PoolConn {
 		lease    lease
 	}{}
 	all.lease.conn = c
-	all.lease.dialTimeout = dialTimeout
-	all.lease.received, all.lease.sent = c.BytesRead(), c.BytesWritten()
+	all.lease.terms = t
+	all.lease.received = c.BytesRead()
 	if c.Reused() {
 		all.lease.renewable.Store(true)
 	}
@@ -60,8 +60,9 @@ func borrow(c *pool.Conn, dialTimeout time.Duration) *PoolConn {
 // Close gives the connection back. It is kept for the next borrower if it is
 // healthy: no operation has failed or timed out, no byte is unread, no package
 // is half done and its lifetime is not over. Else it is closed; so is one that
-// was sent to and brought nothing back, for its answer may be under way and
-// would reach the next borrower. Deadlines are the borrower's and go with it. A
+// has brought nothing since it was last sent to, for the answer may be under
+// way and would reach the next borrower (PoolOptions.KeepUnanswered is for
+// peers that do not answer). Deadlines are the borrower's and go with it. A
 // second Close does nothing.
 //
 // (The embedded Conn's Close closes the connection whatever its health.)
@@ -73,16 +74,22 @@ func (c *PoolConn) Close() error {
 	return s.lease.end(s, true)
 }
 
+// terms are what a loan is made on.
+type terms struct {
+	dialTimeout    time.Duration // for a connection in the place of the first
+	keepUnanswered bool
+}
+
 // lease is the loan of a stream's connection.
 type lease struct {
-	dialTimeout time.Duration // for a connection in the place of the first
+	terms
 
-	renewable atomic.Bool // the connection came from the pool and has not been written to
+	renewable atomic.Bool   // the connection came from the pool and has not been written to
+	asked     atomic.Uint64 // bytes that had come over it before the last write, plus one; 0: none
 
 	// Guarded by the stream's mu.
 	conn     *pool.Conn
 	received uint64 // bytes that had come over conn before the loan
-	sent     uint64 // and gone
 	ended    bool
 }
 
@@ -90,7 +97,7 @@ type lease struct {
 func (l *lease) end(s *stream, keep bool) error {
 	s.rest()
 	s.mu.Lock()
-	c, ended, unanswered := l.conn, l.ended, l.unanswered()
+	c, ended, unanswered := l.conn, l.ended, l.unanswered() && !l.keepUnanswered
 	l.ended = true
 	if keep && !ended && !(s.recv.own.IsZero() && s.send.own.IsZero()) {
 		s.recv.own, s.send.own = time.Time{}, time.Time{}
@@ -111,7 +118,14 @@ func (l *lease) end(s *stream, keep bool) error {
 // answer may be under way, and nobody can tell it from the next borrower's. The
 // stream's mu is held.
 func (l *lease) unanswered() bool {
-	return l.conn.BytesWritten() > l.sent && l.conn.BytesRead() == l.received
+	return l.asked.Load() == l.conn.BytesRead()+1
+}
+
+// asks notes that c is about to be written to.
+func (s *stream) asks(c *conn.Conn) {
+	if s.lease != nil {
+		s.lease.asked.Store(c.BytesRead() + 1)
+	}
 }
 
 // renew is told how each write went. When the first one on a connection that
@@ -152,7 +166,8 @@ func (s *stream) adopt(next *pool.Conn) (*conn.Conn, error) {
 	var err error
 	if !ended {
 		s.lease.conn = next
-		s.lease.received, s.lease.sent = next.BytesRead(), next.BytesWritten()
+		s.lease.received = next.BytesRead()
+		s.asks(next.Conn)
 		s.conn.Store(next.Conn)
 		err = s.applyDeadlines()
 	}

@@ -43,6 +43,13 @@ type PoolOptions struct {
 	// not notice. Without it one that its peer has closed is lent, as gtcp
 	// does, and reads io.EOF. The system call is the same with and without.
 	Probe bool
+
+	// KeepUnanswered keeps a connection that has brought nothing since it was
+	// last sent to. It is for peers that do not answer, or not to what comes
+	// last: a program that borrows, sends and closes then uses its connections
+	// again. Without it such a connection is closed, as gtcp's are not, for
+	// the next borrower would take an answer under way for his own.
+	KeepUnanswered bool
 }
 
 // ConfigurePools sets how the pools of the given addresses work, or, without
@@ -114,13 +121,14 @@ func unread(_ context.Context, c *conn.Conn) error {
 type addressPool struct {
 	pool     *pool.Pool
 	bounded  bool
+	keep     bool         // what is unanswered
 	patience atomic.Int64 // the longest dial timeout asked for so far
 	callers  atomic.Int32 // NewPoolConn calls in progress
 	used     atomic.Bool  // since the registry last looked
 }
 
 func newAddressPool(addr string, o PoolOptions) (*addressPool, error) {
-	p := &addressPool{bounded: o.MaxOpen > 0}
+	p := &addressPool{bounded: o.MaxOpen > 0, keep: o.KeepUnanswered}
 	p.patience.Store(int64(defaultDialTimeout))
 	var err error
 	p.pool, err = pool.New(o.config(addr, func(ctx context.Context) (net.Conn, error) {
@@ -137,13 +145,13 @@ func newAddressPool(addr string, o PoolOptions) (*addressPool, error) {
 	return p, err
 }
 
-// get lends a connection within the caller's dial timeout, which it returns.
-func (p *addressPool) get(timeout []time.Duration) (*pool.Conn, time.Duration, error) {
+// get lends a connection within the caller's dial timeout.
+func (p *addressPool) get(timeout []time.Duration) (*pool.Conn, terms, error) {
 	patience := time.Duration(p.patience.Load())
 	if len(timeout) == 0 && !p.bounded && patience == defaultDialTimeout {
 		// The dial bounds itself and nothing else is waited for.
 		c, err := p.pool.Get(context.Background())
-		return c, defaultDialTimeout, err
+		return c, terms{defaultDialTimeout, p.keep}, err
 	}
 	ctx, cancel, limit := dialContext(timeout)
 	defer cancel()
@@ -151,7 +159,7 @@ func (p *addressPool) get(timeout []time.Duration) (*pool.Conn, time.Duration, e
 		p.patience.CompareAndSwap(int64(patience), int64(want))
 	}
 	c, err := p.pool.Get(ctx)
-	return c, limit, err
+	return c, terms{limit, p.keep}, err
 }
 
 // asked is the dial timeout that a limit asks for: zero asks for the longest.
@@ -179,11 +187,11 @@ type registry struct {
 
 var pools registry
 
-// get lends a connection to addr within the dial timeout, which it returns.
-func (r *registry) get(addr string, timeout []time.Duration) (*pool.Conn, time.Duration, error) {
+// get lends a connection to addr within the dial timeout.
+func (r *registry) get(addr string, timeout []time.Duration) (*pool.Conn, terms, error) {
 	p, err := r.use(addr)
 	if err != nil {
-		return nil, 0, err
+		return nil, terms{}, err
 	}
 	defer p.callers.Add(-1)
 	return p.get(timeout)

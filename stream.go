@@ -80,6 +80,9 @@ func (s *stream) Read(p []byte) (int, error) {
 // move to a new one, see renew.
 func (s *stream) Write(p []byte) (int, error) {
 	c := s.current()
+	if len(p) > 0 {
+		s.asks(c)
+	}
 	n, err := c.Write(p)
 	if c, err = s.renew(c, n > 0, err); c != nil {
 		return c.Write(p)
@@ -87,9 +90,10 @@ func (s *stream) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteBuffers is Write of the concatenation of bufs.
+// WriteBuffers is Write of the concatenation of bufs, which is not empty.
 func (s *stream) WriteBuffers(bufs [][]byte) (int64, error) {
 	c := s.current()
+	s.asks(c)
 	n, err := c.WriteBuffers(bufs)
 	if c, err = s.renew(c, n > 0, err); c != nil {
 		return c.WriteBuffers(bufs)
