@@ -26,8 +26,8 @@ type Member struct {
 	// the pool's clock.
 	lease     backend.Lease[*Member]
 	life      *life
-	handles   []Conn // to be lent next; see newHandle
-	chunk     int    // how many handles were allocated last
+	handles   []Conn // allocated last; see newHandle
+	made      int    // how many of them are in use, or were
 	loans     uint64 // how many handles were made before the live one
 	idleSince int64  // when it was dialed or last came back; if Pool.stamps
 	deadline  int64  // until when it may be idle
@@ -69,12 +69,12 @@ const maxChunk = 64
 // each twice as large as the one before, and are never used again: whoever
 // keeps one after Close holds something that will never be anybody's.
 func (m *Member) newHandle() *Conn {
-	if len(m.handles) == 0 {
-		m.chunk = min(max(2*m.chunk, 1), maxChunk)
-		m.handles = make([]Conn, m.chunk)
+	if m.made == len(m.handles) {
+		m.handles = make([]Conn, min(max(2*m.made, 1), maxChunk))
+		m.made = 0
 	}
-	h := &m.handles[0]
-	m.handles = m.handles[1:]
+	h := &m.handles[m.made]
+	m.made++
 	h.Conn, h.life, h.loans = &h.handle, m.life, m.loans
 	m.loans++
 	return h
