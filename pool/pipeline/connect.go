@@ -149,26 +149,28 @@ func (p *Pipeline) remove(l *link) {
 	p.live.Store(&rest)
 }
 
-// linkEnded accounts for a link whose calls are settled. A connection that was
-// asked and never answered counts as a failed dial: a peer that accepts and
-// closes must not be dialed in a tight loop.
-func (p *Pipeline) linkEnded(l *link, unanswering bool) {
-	l.mu.Lock()
-	count, cause := l.count, l.err
-	l.mu.Unlock()
+// answered notes the first reply on a connection: failures before it are over.
+func (p *Pipeline) answered() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failures, p.lastErr = 0, nil
+}
+
+// linkEnded accounts for a link that has ended, before its calls are settled. A
+// connection that was asked and never answered counts as a failed dial: a peer
+// that accepts and closes must not be dialed in a tight loop. One that answered
+// is replaced at once, though dials for a second have failed meanwhile.
+func (p *Pipeline) linkEnded(l *link, cause error, count counters, unanswering bool) {
 	why := reason(cause)
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.total.add(count)
 	p.ends.count(why)
 	delete(p.links, l)
 	switch {
 	case unanswering && why != Closed:
 		p.failed(cause)
-	case count.replies+count.late > 0:
+	case count.answered():
 		p.failures, p.lastErr = 0, nil
-	}
-	p.mu.Unlock()
-	if p.hooks.end != nil {
-		p.hooks.end.AfterEnd(EndEvent{l.addr, why, cause, count.replies})
 	}
 }

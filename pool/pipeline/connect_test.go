@@ -205,3 +205,74 @@ func TestGrowthFails(t *testing.T) {
 		require.Equal(b, 2, dials)
 	})
 }
+
+// That a connection never answered is known before its call is told: the next
+// call does not dial once more.
+func TestUnansweringConnectionIsCountedFirst(t *testing.T) {
+	for range 500 {
+		var l *memnet.Listener
+		dials := 0
+		inBubble(t, pipeline.Config{
+			Dial: func(ctx context.Context) (net.Conn, error) {
+				dials++
+				return l.Dial(ctx)
+			},
+			DialBackoff: pipeline.DialBackoff{Min: time.Hour, Max: time.Hour},
+		}, func(b *bubble) {
+			l = b.net
+			go func() {
+				p := b.accept()
+				p.asked("request")
+				_ = p.Close()
+			}()
+			_, err := b.Call(bg, []byte("request"))
+			require.Error(b, err)
+			require.Equal(b, pipeline.Ends{PeerClosed: 1}, b.Stat().Ends)
+			_, err = b.Call(bg, []byte("request"))
+			require.ErrorContains(b, err, "dial")
+			require.Equal(b, 1, dials)
+		})
+	}
+}
+
+// A dial that fails is no longer why calls fail once a connection answers, and
+// failures with successes between are not in a row.
+func TestAnswerEndsTheFailures(t *testing.T) {
+	var l *memnet.Listener
+	down := false
+	inBubble(t, pipeline.Config{
+		Conns: 2,
+		Dial: func(ctx context.Context) (net.Conn, error) {
+			if down {
+				return nil, errDown
+			}
+			return l.Dial(ctx)
+		},
+		DialBackoff: pipeline.DialBackoff{Min: time.Second, Max: time.Hour},
+	}, func(b *bubble) {
+		l = b.net
+		for range 10 {
+			down = true
+			b.call(bg, "request").failed(errDown, false)
+			require.ErrorIs(b, b.Stat().LastDialErr, errDown)
+			down = false
+			time.Sleep(time.Second + 1)
+			o := b.call(bg, "request")
+			p := b.accept()
+			p.asked("request")
+			p.answer("reply")
+			o.replied("reply")
+			require.NoError(b, b.Stat().LastDialErr)
+			down = true
+			first, second := b.call(bg, "first"), b.call(bg, "second") // the second wants another connection
+			require.ErrorIs(b, b.Stat().LastDialErr, errDown)
+			p.asked("first")
+			p.asked("second")
+			p.answer("1", "2")
+			first.replied("1")
+			second.replied("2")
+			p.Close()
+			quiet()
+		}
+	})
+}

@@ -218,11 +218,11 @@ func (l *link) fail(cause error) {
 	wake(l.reads)
 }
 
-// settle ends every queued call. Nobody reads or writes the connection, so
-// what was sent is known. Where the peer closed a connection on which nothing
-// was in flight, as servers do with idle ones, the calls that came too late
-// for it are moved to another.
-func (l *link) settle() (unanswering bool) {
+// settle ends the link's account and then every queued call. Nobody reads or
+// writes the connection, so what was sent is known. Where the peer closed a
+// connection on which nothing was in flight, as servers do with idle ones, the
+// calls that came too late for it are moved to another.
+func (l *link) settle() {
 	l.mu.Lock()
 	var all []*call
 	for l.queue.len() > 0 {
@@ -231,10 +231,12 @@ func (l *link) settle() (unanswering bool) {
 		all = append(all, c)
 	}
 	l.load.Store(0)
-	cause, sent := l.err, l.sent
-	unanswering = len(all) > 0 && l.count.replies+l.count.late == 0
+	l.left = 0
+	cause, sent, count := l.err, l.sent, l.count
 	l.mu.Unlock()
 
+	// Before the calls hear of it: the next call must not dial in vain.
+	l.p.linkEnded(l, cause, count, len(all) > 0 && !count.answered())
 	move := len(all) > 0 && all[0].start >= sent && peerLeft(cause)
 	unwritten := &Error{Op: "call", Addr: l.addr, Err: cause}
 	written := &Error{Op: "call", Addr: l.addr, Err: cause, Written: true}
@@ -250,7 +252,9 @@ func (l *link) settle() (unanswering bool) {
 		}
 		c.finish()
 	}
-	return unanswering
+	if h := l.p.hooks.end; h != nil {
+		h.AfterEnd(EndEvent{l.addr, reason(cause), cause, count.replies})
+	}
 }
 
 // peerLeft tells whether a connection ended because the peer closed it.

@@ -120,6 +120,7 @@ func (l *link) leave(c *call) bool {
 		c.queued, c.dst = false, nil
 		l.spareCall = c
 	}
+	first := ours && l.count.replies+l.count.late == 1
 	more := l.queue.len() > 0
 	unsolicited := !ours || !more && l.nc.Buffered() > 0
 	awaited := more || l.dozing || l.err != nil
@@ -128,6 +129,9 @@ func (l *link) leave(c *call) bool {
 		l.reading = theLink
 	}
 	l.mu.Unlock()
+	if first {
+		l.p.answered()
+	}
 	if unsolicited {
 		l.fail(ErrUnsolicited)
 	} else if awaited {

@@ -27,7 +27,7 @@ func (l *link) run() {
 	for l.led() {
 		<-l.reads
 	}
-	l.p.linkEnded(l, l.settle())
+	l.settle()
 }
 
 // awaitTurn waits until the link's goroutine has the read turn: passed on by a
@@ -133,8 +133,12 @@ func (l *link) deliver(frame []byte) (done bool) {
 	} else {
 		l.count.replies++
 	}
+	first := l.count.replies+l.count.late == 1
 	last := l.queue.len() == 0
 	l.mu.Unlock()
+	if first {
+		l.p.answered()
+	}
 	if c.abandoned {
 		l.p.gate.release()
 		l.p.calls.put(c)

@@ -28,7 +28,7 @@ type Pipeline struct {
 	dialing  *dial // the one under way, or nil
 	failures int   // in a row
 	retryAt  time.Time
-	lastErr  error              // of the last failure, nil after a success
+	lastErr  error              // of the last failure, nil once a link has been answered
 	links    map[*link]struct{} // live, or ended and not yet accounted for
 	total    counters           // of the links accounted for
 	ends     Ends

@@ -26,7 +26,7 @@ type Stat struct {
 	Dials       uint64
 	DialErrors  uint64
 	DialTime    time.Duration // sum over all dials
-	LastDialErr error         // why calls fail at once; nil when they do not
+	LastDialErr error         // of the last dial if it failed; nil once a connection answers
 
 	// Ends counts the connections that have ended, by reason.
 	Ends Ends
@@ -75,6 +75,9 @@ func (c *counters) add(d counters) {
 	c.late += d.late
 	c.flushes += d.flushes
 }
+
+// answered tells whether the peer has ever replied.
+func (c *counters) answered() bool { return c.replies+c.late > 0 }
 
 // Stat returns a snapshot. It is cheap, but takes each connection's lock.
 func (p *Pipeline) Stat() Stat {
