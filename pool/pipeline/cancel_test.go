@@ -31,7 +31,7 @@ func TestCancelledReplyIsDropped(t *testing.T) {
 		require.Zero(b, b.Stat().Abandoned)
 		s := b.Stat()
 		require.Equal(b, uint64(1), s.Late)
-		require.Equal(b, uint64(1), s.Cancelled)
+		require.Equal(b, uint64(1), s.Canceled)
 		require.Equal(b, uint64(2), s.Replies)
 		require.Equal(b, uint64(1), s.Dials)
 	})
@@ -222,6 +222,6 @@ func TestNoStall(t *testing.T) {
 		p.answer("to later")
 		later.replied("to later")
 		time.Sleep(time.Hour)
-		require.Equal(b, 1, b.Stat().Conns, "a stall's deadline does not outlive it")
+		require.Equal(b, 1, b.Stat().Open, "a stall's deadline does not outlive it")
 	})
 }

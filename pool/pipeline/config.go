@@ -32,9 +32,10 @@ type Config struct {
 	// Dialer dials Network and Address. Nil is a zero [conn.Dialer].
 	Dialer *conn.Dialer
 
-	// Dial, when set, makes the connections instead. Its context ends after
-	// DialTimeout and when the pipeline is closed, and it must return then:
-	// Close waits for it. It is called by one goroutine at a time.
+	// Dial, when set, makes the connections instead. Its context has the
+	// values of the call that asked for it, and ends after DialTimeout and
+	// when the pipeline is closed; it must return then, for Close waits for
+	// it. It is called by one goroutine at a time.
 	Dial func(ctx context.Context) (net.Conn, error)
 
 	// Format is the wire format of requests and replies. The zero value is

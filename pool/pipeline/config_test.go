@@ -67,7 +67,10 @@ type recorder struct {
 	calls []pipeline.CallEvent
 	dials []pipeline.DialEvent
 	ends  []pipeline.EndEvent
+	asker string // of the last dial
 }
+
+type askerKey struct{}
 
 func (r *recorder) AfterCall(_ context.Context, e pipeline.CallEvent) {
 	r.mu.Lock()
@@ -75,10 +78,11 @@ func (r *recorder) AfterCall(_ context.Context, e pipeline.CallEvent) {
 	r.calls = append(r.calls, e)
 }
 
-func (r *recorder) AfterDial(e pipeline.DialEvent) {
+func (r *recorder) AfterDial(ctx context.Context, e pipeline.DialEvent) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.dials = append(r.dials, e)
+	r.asker, _ = ctx.Value(askerKey{}).(string)
 }
 
 func (r *recorder) AfterEnd(e pipeline.EndEvent) {
@@ -91,9 +95,11 @@ func TestHook(t *testing.T) {
 	r := &recorder{}
 	inBubble(t, pipeline.Config{Address: "name", Hook: r}, func(b *bubble) {
 		start := time.Now()
-		o := b.call(bg, "request")
+		ctx := context.WithValue(bg, askerKey{}, "the first call")
+		o := b.call(ctx, "request")
 		p := b.accept()
 		p.asked("request")
+		require.Equal(b, "the first call", r.asker)
 		time.Sleep(time.Second)
 		p.answer("reply")
 		o.replied("reply")

@@ -4,10 +4,13 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
 )
 
 // dial is one attempt to connect, shared by all callers who need it.
 type dial struct {
+	ctx  context.Context // with the values of who asked first; nil once it is over
 	done chan struct{}
 	err  error // valid once done is closed
 }
@@ -20,7 +23,7 @@ func (p *Pipeline) link(ctx context.Context) (*link, error) {
 		if best != nil && (load == 0 || n >= p.cfg.Conns) {
 			return best, nil
 		}
-		d, err := p.connect()
+		d, err := p.connect(ctx)
 		if best != nil {
 			return best, nil
 		}
@@ -54,7 +57,7 @@ func (p *Pipeline) leastLoaded() (best *link, load int32, n int) {
 
 // connect returns the dial under way, after starting one if there is none. It
 // fails during the pause after a failure.
-func (p *Pipeline) connect() (*dial, error) {
+func (p *Pipeline) connect(ctx context.Context) (*dial, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -69,7 +72,7 @@ func (p *Pipeline) connect() (*dial, error) {
 	if p.lastErr != nil && time.Now().Before(p.retryAt) {
 		return nil, &Error{Op: "dial", Addr: p.cfg.Address, Err: p.lastErr}
 	}
-	d := &dial{done: make(chan struct{})}
+	d := &dial{ctx: context.WithoutCancel(ctx), done: make(chan struct{})}
 	p.dialing = d
 	p.done.Go(func() { p.runDial(d) })
 	return d, nil
@@ -82,15 +85,24 @@ var closedDial = func() *dial {
 	return d
 }()
 
+// dial makes one connection, and tells the hook.
+func (p *Pipeline) dial(ctx context.Context) (nc *conn.Conn, took time.Duration, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(p.ctx, cancel)()
+	start := time.Now()
+	nc, err = p.cfg.dial(ctx)
+	took = time.Since(start)
+	if p.hooks.dial != nil {
+		p.hooks.dial.AfterDial(ctx, DialEvent{p.cfg.Address, start, took, err})
+	}
+	return nc, took, err
+}
+
 // runDial makes one connection and then is its link's goroutine.
 func (p *Pipeline) runDial(d *dial) {
-	start := time.Now()
-	nc, err := p.cfg.dial(p.ctx)
-	took := time.Since(start)
-
-	if p.hooks.dial != nil {
-		p.hooks.dial.AfterDial(DialEvent{p.cfg.Address, start, took, err})
-	}
+	nc, took, err := p.dial(d.ctx)
+	d.ctx = nil // a link outlives what its first caller's context holds
 	var l *link
 	if err == nil {
 		l = newLink(p, nc)

@@ -63,7 +63,7 @@ func TestRecoveryResetsTheBackoff(t *testing.T) {
 		o.replied("reply")
 		p.Close()
 		quiet()
-		require.Zero(b, b.Stat().Conns)
+		require.Zero(b, b.Stat().Open)
 		require.NoError(b, b.Stat().LastDialErr)
 		down = true
 		b.call(bg, "request").failed(errDown, false)
@@ -156,7 +156,7 @@ func TestSeveralConnections(t *testing.T) {
 		for i := range 9 {
 			calls = append(calls, b.call(bg, string(rune('a'+i))))
 		}
-		require.Equal(b, 3, b.Stat().Conns)
+		require.Equal(b, 3, b.Stat().Open)
 		total := 0
 		for range 3 {
 			p := b.accept()
@@ -173,7 +173,7 @@ func TestSeveralConnections(t *testing.T) {
 			o.replied(string(rune('a' + i)))
 		}
 		require.Equal(b, 9, total)
-		require.Equal(b, 3, b.Stat().Conns)
+		require.Equal(b, 3, b.Stat().Open)
 	})
 }
 

@@ -173,7 +173,7 @@ func TestIdleConnectionClosedByPeer(t *testing.T) {
 			quiet()
 			p.Close()
 			synctest.Wait()
-			require.Zero(b, b.Stat().Conns)
+			require.Zero(b, b.Stat().Open)
 		}
 	})
 }

@@ -59,7 +59,7 @@ func (b *bubble) run(cfg pipeline.Config, f func(b *bubble)) {
 	b.Pipeline = p
 	f(b)
 	require.NoError(b, p.Close(bg))
-	require.Zero(b, p.Stat().Conns)
+	require.Zero(b, p.Stat().Open)
 	require.Zero(b, p.Stat().InFlight)
 }
 

@@ -14,9 +14,10 @@ type CallHook interface {
 	AfterCall(ctx context.Context, e CallEvent)
 }
 
-// DialHook is told of every dial, before a call is made on its connection.
+// DialHook is told of every dial, before a call is made on its connection. ctx
+// is the dial's and has the values of the call that asked for it.
 type DialHook interface {
-	AfterDial(e DialEvent)
+	AfterDial(ctx context.Context, e DialEvent)
 }
 
 // EndHook is told of every connection that has ended, after its calls.

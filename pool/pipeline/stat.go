@@ -11,17 +11,17 @@ import (
 // Stat is a snapshot of a pipeline: what is now, and what has been since it
 // was made.
 type Stat struct {
-	Conns     int // connections open
+	Open      int // connections
 	Dialing   bool
 	InFlight  int // requests accepted and not answered, abandoned ones included
 	Abandoned int // of those, the ones whose callers have given up
 	Waiting   int // callers that wait because MaxInFlight is reached
 
-	Calls     uint64 // requests accepted by a connection
-	Replies   uint64 // replies handed to their callers
-	Cancelled uint64 // calls whose callers gave up
-	Late      uint64 // replies dropped because their callers had given up
-	Writes    uint64 // system calls, about: Calls/Writes requests went in one
+	Calls    uint64 // requests accepted by a connection
+	Replies  uint64 // replies handed to their callers
+	Canceled uint64 // of Calls, those whose callers gave up
+	Late     uint64 // replies dropped because their callers had given up
+	Writes   uint64 // system calls, about: Calls/Writes requests went in one
 
 	Dials       uint64
 	DialErrors  uint64
@@ -92,12 +92,12 @@ func (p *Pipeline) Stat() Stat {
 		s.Abandoned += l.left
 		l.mu.Unlock()
 	}
-	s.Conns = len(*p.live.Load())
+	s.Open = len(*p.live.Load())
 	p.mu.Unlock()
 
 	s.InFlight = int(p.gate.permits())
 	s.Waiting = int(p.gate.waiting.Load())
-	s.Calls, s.Replies, s.Cancelled = sum.calls, sum.replies, sum.cancelled
+	s.Calls, s.Replies, s.Canceled = sum.calls, sum.replies, sum.cancelled
 	s.Late, s.Writes = sum.late, sum.flushes
 	return s
 }
