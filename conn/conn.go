@@ -69,21 +69,20 @@ func (c *Conn) Handoff(to *Conn) error {
 	return nil
 }
 
-// pass does the work of Handoff, or of Reusable where to is nil. It has no
-// defer, for a pool calls it at the end of every loan.
+// pass does the work of Handoff. It has no defer, for a pool calls it at the
+// end of every loan.
 func (c *Conn) pass(k *core, to *Conn) error {
-	if !k.lockIdle() {
+	if !k.rmu.TryLock() && !k.lockIdle() {
 		return ErrBusy
 	}
-	err := c.unfitness(k)
-	for err == nil && to != nil {
-		if k.state.CompareAndSwap(c.gen, c.gen+generation) {
-			k.peeked = false
-			k.releaseBuffer()
-			to.core, to.gen = k, c.gen+generation
-			break
-		}
-		err = c.unfitness(k) // something has begun since
+	var err error
+	for err == nil && !(k.empty() && k.state.CompareAndSwap(c.gen, c.gen+generation)) {
+		err = c.unfitness(k) // nil if it is over since
+	}
+	if err == nil {
+		k.peeked = false
+		k.releaseBuffer()
+		to.core, to.gen = k, c.gen+generation
 	}
 	k.rmu.Unlock()
 	return err

@@ -54,7 +54,12 @@ func (c *Conn) Reusable() error {
 	if k == nil || !c.latest(k.state.Load()) {
 		return handleError("reuse", k)
 	}
-	if err := c.pass(k, nil); err != nil {
+	if !k.lockIdle() {
+		return k.error("reuse", ErrBusy)
+	}
+	err := c.unfitness(k)
+	k.rmu.Unlock()
+	if err != nil {
 		return k.error("reuse", err)
 	}
 	return nil
