@@ -16,7 +16,7 @@ import (
 // on it. It unwraps to the connection's error: io.EOF if the server closed it
 // without an answer, a *framing.SizeError for a reply over the limit.
 type CallError struct {
-	// Addr is the server's address.
+	// Addr is the server's address, empty if its connection does not know it.
 	Addr string
 	// Written tells whether any byte of the request may have left the
 	// process.
@@ -111,9 +111,12 @@ func (c *Client) exclusive(ctx context.Context, dst, request []byte) ([]byte, er
 	before := lease.BytesWritten()
 	if err := lease.Do(ctx, x.perform); err != nil {
 		written := lease.BytesWritten() > before || !retry.SafeToRetry(err)
-		addr := lease.RemoteAddr().String()
+		e := &CallError{Written: written, Err: err}
+		if addr := lease.RemoteAddr(); addr != nil {
+			e.Addr = addr.String()
+		}
 		lease.Evict()
-		return dst, &CallError{Addr: addr, Written: written, Err: err}
+		return dst, e
 	}
 	return x.reply, nil
 }

@@ -38,7 +38,7 @@ type link struct {
 	load   atomic.Int32 // calls in the queue
 	born   time.Time
 	opaque bool // a failed Write may count less than what left, and is not resumed
-	socket bool // Check asks the kernel, and does not wait
+	socket bool // Check asks the kernel; on Unix it does not wait
 	ended  chan struct{}
 	reads  chan struct{} // capacity 1: wakes run
 	writes chan struct{} // capacity 1: wakes writeLoop

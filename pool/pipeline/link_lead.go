@@ -67,7 +67,8 @@ func (l *link) lead(ctx context.Context, c *call, write []byte) (reply []byte, s
 const probeAfter = time.Millisecond
 
 // probe tells why the link can no longer be used, as far as can be told
-// without waiting. While nobody reads, nobody else would notice.
+// without waiting (for more than a millisecond, where the system has no way to
+// peek). While nobody reads, nobody else would notice.
 func (l *link) probe() error {
 	now := time.Since(l.born)
 	recent := now-l.ledAt < probeAfter
