@@ -21,6 +21,7 @@ import (
 // A call is repeated by itself only where no byte of it has left the process,
 // or where it is declared idempotent.
 type Client struct {
+	addr     string
 	config   ClientConfig
 	pool     *pool.Pool
 	pipeline *pipeline.Pipeline
@@ -44,7 +45,7 @@ type CallOptions struct {
 // An address or configuration that cannot be used is the error of every call
 // and of Close; ask for it early with [ClientConfig.Validate].
 func NewClient(addr string, config ClientConfig) *Client {
-	c := &Client{config: config}
+	c := &Client{addr: addr, config: config}
 	if c.err = config.validate(addr); c.err != nil {
 		return c
 	}
@@ -63,7 +64,8 @@ func NewClient(addr string, config ClientConfig) *Client {
 // The error is that of the last attempt. It is ctx's error too if ctx ended
 // the call, an [*pool.Error] where there was no connection to be had, and then
 // a [*CallError] or, of a shared client, a [*pipeline.Error]. Ask
-// [retry.SafeToRetry] whether the server may have seen the request. A request
+// [retry.SafeToRetry] whether the server may have seen the request: if it may
+// only in an earlier attempt, the error is in a [*CallError] that says so. A request
 // that the format cannot express fails with the error of [framing.Format].Append.
 func (c *Client) Call(ctx context.Context, request []byte) ([]byte, error) {
 	return c.CallWith(ctx, nil, request, CallOptions{})
@@ -88,19 +90,23 @@ func (c *Client) CallWith(ctx context.Context, dst, request []byte, options Call
 		policy = *options.Retry
 	}
 	policy.Idempotent = policy.Idempotent || options.Idempotent
-	reply := dst
+	reply, seen := dst, false
 	err := retry.Do(ctx, policy, func(ctx context.Context) (err error) {
 		if c.pipeline != nil {
 			reply, err = c.pipeline.AppendCall(ctx, dst, request)
 		} else {
 			reply, err = c.exclusive(ctx, dst, request)
 		}
+		seen = seen || err != nil && !retry.SafeToRetry(err)
 		return err
 	})
-	if err != nil {
-		return dst, err
+	switch {
+	case err == nil:
+		return reply, nil
+	case seen && retry.SafeToRetry(err): // the last attempt alone is
+		err = &CallError{Addr: c.addr, Written: true, Err: err}
 	}
-	return reply, nil
+	return dst, err
 }
 
 // Close refuses new calls, waits until ctx ends for those in progress, and

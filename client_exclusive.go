@@ -14,7 +14,9 @@ import (
 
 // CallError is the error of a call that had a connection to itself and failed
 // on it. It unwraps to the connection's error: io.EOF if the server closed it
-// without an answer, a *framing.SizeError for a reply over the limit.
+// without an answer, a *framing.SizeError for a reply over the limit. It also
+// marks the error of a call whose request was sent by an earlier attempt than
+// the last, which it then unwraps to.
 type CallError struct {
 	// Addr is the server's address, empty if its connection does not know it.
 	Addr string
@@ -27,7 +29,10 @@ type CallError struct {
 
 // Error returns a line with all of it.
 func (e *CallError) Error() string {
-	s := "gtcp: call " + e.Addr
+	s := "gtcp: call"
+	if e.Addr != "" {
+		s += " " + e.Addr
+	}
 	if e.Written {
 		s += " (request written)"
 	}

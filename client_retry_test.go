@@ -195,3 +195,32 @@ func TestClientHostileServer(t *testing.T) {
 		})
 	}
 }
+
+// A request that an earlier attempt has sent is not safe to repeat because the
+// last attempt did not get as far.
+func TestClientRemembersEarlierAttempts(t *testing.T) {
+	eachMode(t, func(t *testing.T, shared bool) {
+		addr, executed := flakyServer(t, 1)
+		down := errors.New("down")
+		var dials atomic.Int32
+		c := client(t, addr, gtcp.ClientConfig{
+			Shared: shared,
+			Retry:  retry.Policy{MaxAttempts: 3, Backoff: retry.Constant(0), Idempotent: true},
+			Dial: func(ctx context.Context) (net.Conn, error) {
+				if dials.Add(1) > 1 {
+					return nil, down
+				}
+				return (&conn.Dialer{}).Dial(ctx, "tcp", addr)
+			},
+			Pool:     pool.Config{DialBackoff: pool.DialBackoff{After: -1}},
+			Pipeline: pipeline.Config{DialBackoff: pipeline.DialBackoff{Min: -1}},
+		})
+		_, err := c.Call(t.Context(), []byte("x"))
+		require.ErrorIs(t, err, down)
+		require.EqualValues(t, 1, executed.Load())
+		require.False(t, retry.SafeToRetry(err))
+		_, err = c.Call(t.Context(), []byte("y"))
+		require.ErrorIs(t, err, down)
+		require.True(t, retry.SafeToRetry(err), "of this one nothing was sent")
+	})
+}
