@@ -126,3 +126,34 @@ func TestDefaultLogger(t *testing.T) {
 	shutdown(t, s)
 	require.ErrorIs(t, <-served, server.ErrServerClosed)
 }
+
+// lateParent is a handler's context as a derived one sees it that asked just
+// before its end whether it had ended, and hangs itself on it just after.
+type lateParent struct{ context.Context }
+
+func (lateParent) Done() <-chan struct{} { return make(chan struct{}) }
+
+func (p lateParent) AfterFunc(f func()) func() bool {
+	return p.Context.(interface{ AfterFunc(func()) func() bool }).AfterFunc(f)
+}
+
+func TestContextDerivedAsTheConnectionEnds(t *testing.T) {
+	kept := make(chan context.Context, 1)
+	s := &server.Server{Handler: server.HandlerFunc(func(ctx context.Context, _ *conn.Conn) { kept <- ctx })}
+	dial(t, start(t, s))
+	ctx := <-kept
+	<-ctx.Done()
+	derived := make(chan context.Context, 1)
+	go func() {
+		child, cancel := context.WithCancel(lateParent{ctx})
+		defer cancel()
+		<-child.Done()
+		derived <- child
+	}()
+	select {
+	case child := <-derived:
+		require.ErrorIs(t, child.Err(), context.Canceled)
+	case <-time.After(patience):
+		t.Fatal("deriving a context did not return")
+	}
+}

@@ -67,12 +67,11 @@ func (l *lifetime) Err() error {
 // context looks for this method and gives it functions that do not block.
 func (l *lifetime) AfterFunc(f func()) (stop func() bool) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.over {
-		l.mu.Unlock()
-		f()
+		go f() // not here: context holds a lock that f takes
 		return func() bool { return false }
 	}
-	defer l.mu.Unlock()
 	if l.after == nil {
 		l.after = make(map[*func()]struct{})
 	}
