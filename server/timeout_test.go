@@ -4,12 +4,14 @@ import (
 	"context"
 	"io"
 	"net"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/internal/memnet"
 	"github.com/seed-99d6a01a/gtcp/server"
@@ -193,5 +195,46 @@ func TestWriteTimeoutSparesASlowReader(t *testing.T) {
 			require.NoError(t, err)
 		}
 		require.Zero(t, s.Stat().WriteTimeouts)
+	})
+}
+
+// TestTimeoutIsNeverEarly holds up the goroutine that keeps the timeouts for an
+// hour, in a hook: that hour is not held against a request that began in it.
+func TestTimeoutIsNeverEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := echo()
+		h.ReadTimeout, h.WriteTimeout = 5*time.Second, 5*time.Second
+		s := &server.Server{Handler: h}
+		var once sync.Once
+		s.ConnState = func(c *conn.Conn, state server.State) {
+			if state == server.StateClosed {
+				once.Do(func() { time.Sleep(time.Hour) })
+			}
+		}
+		l := memnet.Listen("server")
+		startOn(t, s, l)
+		deaf, err := l.Dial(context.Background())
+		require.NoError(t, err)
+		go func() {
+			for {
+				if _, err := deaf.Write(make([]byte, 2048)); err != nil {
+					return
+				}
+			}
+		}()
+		time.Sleep(time.Hour + 3*time.Second)
+		nc, err := l.Dial(context.Background())
+		require.NoError(t, err)
+		_, err = nc.Write([]byte("\x00\x02h"))
+		require.NoError(t, err)
+		time.Sleep(4 * time.Second)
+		_, err = nc.Write([]byte("i"))
+		require.NoError(t, err)
+		got := make([]byte, 4)
+		_, err = io.ReadFull(nc, got)
+		require.NoError(t, err)
+		require.Equal(t, "\x00\x02hi", string(got))
+		_ = deaf.Close()
+		_ = nc.Close()
 	})
 }

@@ -11,13 +11,16 @@ import (
 // double the stack, so the memory, of each idle connection.
 //
 // A connection says until when something must have happened on a coarse clock
-// (due), and the watch looks at all of them every tick. A timeout is therefore
-// late by up to two ticks, never early.
+// (due), and the watch looks at all of them every tick. A look puts the clock on by
+// the time since the last, but never by more than maxStep ticks: a connection that
+// read the clock in between is not charged for a watch that was held up. A timeout
+// is therefore late by up to maxStep+1 ticks, and by the hold-up, but never early.
 const (
 	maxTick = time.Second
 	minTick = time.Millisecond
 	// A tick is this part of the shortest timeout.
-	ticksPerTimeout = 16
+	ticksPerTimeout = 32
+	maxStep         = 2
 )
 
 // due is a time on the watch's clock in nanoseconds, or one of:
@@ -29,7 +32,7 @@ const (
 // watchClock is the part of the watch that connections read without a lock.
 type watchClock struct {
 	running atomic.Bool  // written with mu held; stays true while a session is live
-	now     atomic.Int64 // nanoseconds since epoch, as of the last tick; never 0
+	now     atomic.Int64 // nanoseconds, as of the last look
 	tick    atomic.Int64 // nanoseconds between looks
 }
 
@@ -51,9 +54,7 @@ func (s *Server) watchFor(d time.Duration) {
 	}
 	if s.wake == nil {
 		s.wake = make(chan struct{}, 1)
-		s.epoch = time.Now().Add(-1)
 	}
-	s.clock.now.Store(int64(time.Since(s.epoch)))
 	s.clock.running.Store(true)
 	go s.watch()
 }
@@ -70,14 +71,16 @@ func (s *Server) wakeWatch() {
 func (s *Server) watch() {
 	timer := time.NewTimer(time.Duration(s.clock.tick.Load()))
 	defer timer.Stop()
+	last := time.Now()
 	var all []*session
 	for {
 		select {
 		case <-timer.C:
 		case <-s.wake:
 		}
-		now := int64(time.Since(s.epoch))
-		s.clock.now.Store(now)
+		look := time.Now()
+		now := s.clock.now.Add(min(int64(look.Sub(last)), maxStep*s.clock.tick.Load()))
+		last = look
 		s.mu.Lock()
 		if s.live == 0 {
 			s.clock.running.Store(false)
@@ -103,8 +106,8 @@ func (c *watchClock) after(d time.Duration) int64 {
 	if d <= 0 {
 		return notDue
 	}
-	// The clock may be a tick behind.
-	return c.now.Load() + c.tick.Load() + int64(d)
+	// The next look may be about to put the clock on.
+	return c.now.Load() + maxStep*c.tick.Load() + int64(d)
 }
 
 // expire acts on what is overdue. A read is only interrupted, its goroutine
