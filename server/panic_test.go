@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -48,5 +49,5 @@ func TestPanicOfARawHandler(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "x", string(got))
 	log.requireOne(t, "panic in a handler", "panic=raw", "panic_test.go", c.LocalAddr().String())
-	require.Zero(t, s.Stat().Open)
+	require.Eventually(t, func() bool { return s.Stat().Open == 0 }, patience, time.Millisecond)
 }
