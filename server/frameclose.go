@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"net"
+	"syscall"
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
@@ -44,6 +45,9 @@ func (f *frameConn) lastRequests() bool {
 // about to be closed, and leaves it without a deadline if so.
 func (f *frameConn) arrived() bool {
 	f.sess.readDue.Store(notDue)
+	if f.conn.SetReadDeadline(time.Time{}) != nil { // Check may have to read
+		return false
+	}
 	wait := wrapperWait
 	switch err := f.conn.Check(); {
 	case errors.Is(err, conn.ErrUnread):
@@ -51,20 +55,34 @@ func (f *frameConn) arrived() bool {
 	case err != nil || !f.wrapped():
 		return false
 	}
-	if f.conn.SetReadDeadline(time.Now().Add(wait)) != nil {
-		return false
-	}
-	if _, err := f.conn.Peek(1); err != nil {
-		return false
-	}
-	return f.conn.SetReadDeadline(time.Time{}) == nil
+	return f.byteBefore(time.Now().Add(wait)) && f.conn.SetReadDeadline(time.Time{}) == nil
 }
 
-// wrapped reports whether the connection transforms bytes, as TLS does, so that
-// its socket does not tell whether it has any.
+// byteBefore waits until then for a byte. It is not cut short by another deadline,
+// that of a server which begins to drain.
+func (f *frameConn) byteBefore(then time.Time) bool {
+	for f.conn.SetReadDeadline(then) == nil {
+		_, err := f.conn.Peek(1)
+		if err == nil {
+			return true
+		}
+		if !timedOut(err) || !time.Now().Before(then) {
+			return false
+		}
+	}
+	return false
+}
+
+// wrapped reports whether the connection is around a socket, as that of TLS is, and
+// may hold bytes that the socket does not tell of.
 func (f *frameConn) wrapped() bool {
-	_, ok := f.conn.NetConn().(interface{ NetConn() net.Conn })
-	return ok
+	switch nc := f.conn.NetConn().(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return false
+	case interface{ NetConn() net.Conn }, syscall.Conn:
+		return nc != nil
+	}
+	return false
 }
 
 // close ends the connection, however its serving ended: by a return or a panic.
@@ -90,17 +108,8 @@ func (f *frameConn) close() {
 // readOff reads and drops what the peer still sends, until it has seen the end of
 // our side and closed, or for lingerTime.
 func (f *frameConn) readOff() {
-	until := time.Now().Add(lingerTime)
-	for f.conn.SetReadDeadline(until) == nil {
-		_, err := f.conn.Peek(1)
-		for err == nil {
-			_, _ = f.conn.Discard(f.conn.Buffered())
-			_, err = f.conn.Peek(1)
-		}
-		// A timeout before its time is the server beginning to drain.
-		if !timedOut(err) || !time.Now().Before(until) {
-			return
-		}
+	for until := time.Now().Add(lingerTime); f.byteBefore(until); {
+		_, _ = f.conn.Discard(f.conn.Buffered())
 	}
 }
 

@@ -59,13 +59,15 @@ type FrameHandler struct {
 	Handle func(ctx context.Context, req []byte) (resp []byte, err error)
 
 	// Append is Handle for responses built without allocation: it appends the
-	// response to dst, a buffer that is used again, and returns the extended
-	// slice. If it is set, Handle must not be.
+	// response to dst, an empty buffer that is used again, and returns the
+	// extended slice. It may also return another slice, as Handle does. If it
+	// is set, Handle must not be.
 	Append func(ctx context.Context, dst, req []byte) (resp []byte, err error)
 
 	// ErrorResponse, if not nil, gives the response to a request whose
 	// handler returned err. Where the field or its result is nil, the error is
 	// logged and ends the connection, after the answers to earlier requests.
+	// It is called where Handle is: with Concurrency, for several at once.
 	ErrorResponse func(ctx context.Context, err error) []byte
 
 	// Concurrency is how many requests of one connection may be in progress at
@@ -115,6 +117,7 @@ func (h *FrameHandler) ServeConn(ctx context.Context, c *conn.Conn) {
 		h.serveAlone(ctx, c)
 		return
 	}
+	f.sess.enter(inFrames)
 	if d := h.shortest(); d > 0 {
 		f.sess.srv.watchFor(d)
 	}

@@ -50,7 +50,8 @@ type Server struct {
 	// KeepOpen leaves a connection open when its handler returns, for handlers
 	// that give their connection to another goroutine. The server tracks the
 	// connection until somebody closes it, so Shutdown and Close still reach
-	// it. A handler that panics has its connection closed either way.
+	// it (but not once it is another handle's, see conn.Conn.Handoff). A
+	// handler that panics has its connection closed either way.
 	KeepOpen bool
 
 	// TLSConfig, if not nil, puts TLS on every connection of every listener.
@@ -87,8 +88,10 @@ type Server struct {
 	ConnContext func(ctx context.Context, c *conn.Conn) context.Context
 
 	// ConnState, if not nil, is called when a connection changes its state.
-	// It runs on the goroutine that caused the change and delays it. For one
-	// connection StateNew is the first call and StateClosed the last.
+	// For one connection StateNew is the first call and StateClosed the last,
+	// and one call returns before the next begins. It runs on the goroutine
+	// that caused the change, or on one that is in a call for the same
+	// connection already, and delays it.
 	ConnState func(c *conn.Conn, state State)
 
 	// Logger takes the server's log. Nil means slog.Default.
@@ -107,7 +110,6 @@ type Server struct {
 	peers     map[netip.Prefix]*peer
 	stopping  chan struct{} // made on demand, closed when draining begins
 	drained   chan struct{} // made by Shutdown, closed when nothing is left
-	epoch     time.Time     // where the watch's clock began; set once
 	wake      chan struct{} // wakes the watch; set once
 	stats     counters
 }
@@ -158,14 +160,16 @@ func (s *Server) ListenAndServe(network, address string) error {
 // A listener that is closed by someone else ends Serve with an error that is
 // net.ErrClosed and leaves the connections alone.
 func (s *Server) Serve(l net.Listener) error {
-	defer l.Close()
 	if err := s.Validate(); err != nil {
+		_ = l.Close()
 		return err
 	}
 	if !s.trackListener(&l) {
+		_ = l.Close()
 		return ErrServerClosed
 	}
-	defer s.untrackListener(&l)
+	defer s.untrackListener(&l) // not before l is closed: Shutdown waits for it
+	defer l.Close()
 	return s.accept(l)
 }
 

@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 )
@@ -18,8 +20,12 @@ type session struct {
 	srv  *Server
 	conn *conn.Conn
 	lifetime
-	state atomic.Uint32 // State
-	raw   atomic.Bool   // its handler reads by itself, see drain
+	state   atomic.Uint32 // State
+	changes changes
+	kept    bool // the handler has returned and KeepOpen is set; its goroutine's
+
+	drainMu sync.Mutex // guards phase, and keeps what drain does to one phase out of the next
+	phase   phase
 
 	// Until when a read or a write must have moved on; see watch.
 	readDue, writeDue atomic.Int64
@@ -36,7 +42,6 @@ func (s *session) serve() {
 	defer s.handlerDone()
 	ctx := s.begin()
 	if ctx == nil {
-		_ = s.conn.Close()
 		return
 	}
 	s.srv.Handler.ServeConn(ctx, s.conn)
@@ -47,6 +52,9 @@ func (s *session) serve() {
 // the handler's context, or nil if there is nothing to serve.
 func (s *session) begin() context.Context {
 	s.setState(StateNew)
+	if s.srv.draining.Load() {
+		s.drain()
+	}
 	if !s.srv.admitPeer(s) || !s.handshake() {
 		return nil
 	}
@@ -58,10 +66,7 @@ func (s *session) begin() context.Context {
 	}
 	if _, ok := s.srv.Handler.(*FrameHandler); !ok {
 		s.setState(StateActive)
-		s.raw.Store(true)
-		if s.srv.draining.Load() {
-			s.drain()
-		}
+		s.enter(inHandler)
 	}
 	return ctx
 }
@@ -91,22 +96,26 @@ func (s *session) handshake() bool {
 	return false
 }
 
-// handlerReturned settles the connection of a handler that returned normally.
+// handlerReturned is called when a handler returned normally.
 func (s *session) handlerReturned() {
 	if s.srv.KeepOpen {
+		s.kept = true
 		s.setState(StateIdle)
-		return
 	}
-	_ = s.conn.Close()
 }
 
-// handlerDone ends the goroutine's part of the session, a panic included.
+// handlerDone ends the goroutine's part of the session, a panic or runtime.Goexit
+// included.
 func (s *session) handlerDone() {
-	if v := recover(); v != nil {
+	v := recover()
+	if v != nil {
 		s.srv.stats.panics.Add(1)
 		logPanic(s.srv.logger(), s.conn, v)
+	}
+	if v != nil || !s.kept {
 		_ = s.conn.Close()
 	}
+	s.tell() // what a panic of the hook left
 	s.srv.mu.Lock()
 	s.srv.part(s)
 	s.srv.mu.Unlock()
@@ -137,34 +146,52 @@ func (s *session) connClosed() {
 	s.setState(StateClosed)
 }
 
-// setState records the state and tells the hook. A closed session stays closed.
-func (s *session) setState(state State) {
-	for {
-		old := s.state.Load()
-		if State(old) == StateClosed {
-			return
-		}
-		if s.state.CompareAndSwap(old, uint32(state)) {
-			break
-		}
-	}
-	if s.srv.ConnState != nil {
-		s.srv.ConnState(s.conn, state)
+// phase says how a session is asked to end.
+type phase uint8
+
+const (
+	beginning phase = iota // before the handler
+	inFrames               // a FrameHandler serves it
+	inHandler              // any other handler does
+)
+
+// beginTime is how long a draining server waits for what comes before the handler,
+// a handshake above all: a client may have sent a request right behind it.
+const beginTime = 500 * time.Millisecond
+
+// enter begins a phase.
+func (s *session) enter(p phase) {
+	s.drainMu.Lock()
+	defer s.drainMu.Unlock()
+	s.phase = p
+	if s.srv.draining.Load() {
+		_ = s.conn.SetReadDeadline(time.Time{}) // the phase before may have had one
+		s.ask()
 	}
 }
 
-// drain asks the session to end once it has answered what has arrived. Who serves
-// frames is woken by a deadline and decides (see FrameHandler); a raw handler
-// meets the end of the stream; a handshake goes on and the session drains after.
-// The server's draining flag is set before and read again after each change that
-// could undo this, so a session in between is not missed.
+// drain asks the session to end once it has answered what has arrived. The server's
+// draining flag is set before and read again when a phase begins, so a session in
+// between is not missed.
 func (s *session) drain() {
-	if !s.raw.Load() {
+	s.drainMu.Lock()
+	defer s.drainMu.Unlock()
+	s.ask()
+}
+
+// ask does the work of drain. Who serves frames is woken by a deadline and decides
+// (see FrameHandler); any other handler meets the end of the stream. Call with
+// drainMu held.
+func (s *session) ask() {
+	switch s.phase {
+	case beginning:
+		_ = s.conn.SetReadDeadline(time.Now().Add(beginTime))
+	case inFrames:
 		_ = s.conn.SetReadDeadline(aLongTimeAgo)
-		return
-	}
-	if half, ok := s.socket().(interface{ CloseRead() error }); ok {
-		_ = half.CloseRead()
+	case inHandler:
+		if half, ok := s.socket().(interface{ CloseRead() error }); ok {
+			_ = half.CloseRead()
+		}
 	}
 }
 

@@ -2,37 +2,6 @@ package server
 
 import "sync/atomic"
 
-// State is the state of a connection, as Server.ConnState is told it.
-type State uint32
-
-const (
-	// StateNew is a connection just accepted, before any handshake.
-	StateNew State = iota
-	// StateActive is a connection with a request in progress. For a handler
-	// that is not a FrameHandler it lasts as long as the handler.
-	StateActive
-	// StateIdle is a connection between two requests, or whose handler has
-	// returned under Server.KeepOpen.
-	StateIdle
-	// StateClosed is a connection that has been closed. It is the last state.
-	StateClosed
-)
-
-// String names the state in lower case.
-func (s State) String() string {
-	switch s {
-	case StateNew:
-		return "new"
-	case StateActive:
-		return "active"
-	case StateIdle:
-		return "idle"
-	case StateClosed:
-		return "closed"
-	}
-	return "unknown"
-}
-
 // Stat is a snapshot of a server. Counts are since the Server was
 // made; they are read one after another, so they may disagree by what happened
 // meanwhile.

@@ -1,0 +1,69 @@
+package server_test
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/server"
+)
+
+// TestConnStateInOrder closes a connection while the hook is told of another
+// state: the hook hears of the end after that, and of one state at a time.
+func TestConnStateInOrder(t *testing.T) {
+	for last, want := range map[server.State][]string{
+		server.StateNew:    {"new", "closed"},
+		server.StateIdle:   {"new", "idle", "closed"},
+		server.StateActive: {"new", "idle", "active", "closed"},
+	} {
+		t.Run(last.String(), func(t *testing.T) {
+			var mu sync.Mutex
+			var states []string
+			entered, let := make(chan struct{}), make(chan struct{})
+			s := &server.Server{Handler: echo()}
+			s.ConnState = func(_ *conn.Conn, state server.State) {
+				if state == last {
+					close(entered)
+					<-let
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				states = append(states, state.String())
+			}
+			c := dial(t, start(t, s))
+			c.send("a")
+			<-entered
+			require.NoError(t, s.Close())
+			close(let)
+			shutdown(t, s)
+			mu.Lock()
+			defer mu.Unlock()
+			require.Equal(t, want, states)
+		})
+	}
+}
+
+func TestConnStateThatPanics(t *testing.T) {
+	var mu sync.Mutex
+	var states []string
+	s := &server.Server{Handler: echo()}
+	s.ConnState = func(_ *conn.Conn, state server.State) {
+		mu.Lock()
+		states = append(states, state.String())
+		mu.Unlock()
+		if state == server.StateActive {
+			panic("in a hook")
+		}
+	}
+	c := dial(t, start(t, s))
+	c.send("a")
+	require.Eventually(t, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Equal([]string{"new", "idle", "active", "closed"}, states)
+	}, patience, time.Millisecond)
+}
