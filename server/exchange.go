@@ -62,9 +62,6 @@ func (f *frameConn) giveBack() {
 	f.x = nil
 	x.count()
 	x.sess, x.partial, x.empty = nil, false, false
-	if cap(x.resp) > keepResponse {
-		x.resp = nil
-	}
 	f.h.scratch.Put(x)
 }
 
@@ -129,32 +126,52 @@ func (f *frameConn) handle(ctx context.Context, req []byte) bool {
 	if f.ordered != nil {
 		return f.ordered.take(ctx, req)
 	}
-	x := f.x
-	x.n++
-	var resp []byte
-	var err error
-	if f.h.Append != nil {
-		resp, err = f.h.Append(ctx, x.resp[:0], req)
-		if cap(resp) > cap(x.resp) {
-			x.resp = resp
-		}
-	} else {
-		resp, err = f.h.Handle(ctx, req)
-	}
-	return f.answer(ctx, resp, err)
+	f.x.n++
+	return f.answer(f.h.respond(ctx, &f.x.resp, req))
 }
 
-// answer collects the response to the request just handled.
-func (f *frameConn) answer(ctx context.Context, resp []byte, err error) bool {
+// respond calls the handler. What Append builds in is memory of our own, *buf: what
+// it returns may be the caller's or the request, and is not kept.
+func (h *FrameHandler) respond(ctx context.Context, buf *[]byte, req []byte) ([]byte, error) {
+	var resp []byte
+	var err error
+	if h.Append == nil {
+		resp, err = h.Handle(ctx, req)
+	} else {
+		resp, err = h.Append(ctx, (*buf)[:0], req)
+		if n := cap(resp); n > cap(*buf) && n <= keepResponse {
+			*buf = make([]byte, 0, n)
+		}
+	}
 	if err != nil {
-		if errors.Is(err, ErrNoResponse) {
-			return true
+		return h.errorResponse(ctx, err)
+	}
+	return resp, nil
+}
+
+// errorResponse is the response to a request whose handler returned err, or an
+// error where there is none.
+func (h *FrameHandler) errorResponse(ctx context.Context, err error) ([]byte, error) {
+	if errors.Is(err, ErrNoResponse) {
+		return nil, ErrNoResponse
+	}
+	if h.ErrorResponse != nil {
+		if resp := h.ErrorResponse(ctx, err); resp != nil {
+			return resp, nil
 		}
-		if resp = f.errorResponse(ctx, err); resp == nil {
-			f.log().Warn("server: handler failed, connection closed", "remote", remote(f.conn), "err", err)
-			f.linger = true
-			return false
-		}
+	}
+	return nil, err
+}
+
+// answer collects the response to a request.
+func (f *frameConn) answer(resp []byte, err error) bool {
+	switch {
+	case err == ErrNoResponse:
+		return true
+	case err != nil:
+		f.log().Warn("server: handler failed, connection closed", "remote", remote(f.conn), "err", err)
+		f.linger = true
+		return false
 	}
 	err = f.x.w.WriteFrame(resp)
 	if err == nil {
@@ -169,19 +186,13 @@ func (f *frameConn) answer(ctx context.Context, resp []byte, err error) bool {
 	return false
 }
 
-func (f *frameConn) errorResponse(ctx context.Context, err error) []byte {
-	if f.h.ErrorResponse == nil {
-		return nil
-	}
-	return f.h.ErrorResponse(ctx, err)
-}
-
 // refuse answers an oversize request that was skipped, in its turn.
 func (f *frameConn) refuse(ctx context.Context, err error) bool {
+	resp, err := f.h.errorResponse(ctx, err)
 	if f.ordered != nil {
-		return f.ordered.refuse(ctx, err)
+		return f.ordered.refuse(resp, err)
 	}
-	return f.answer(ctx, nil, err)
+	return f.answer(resp, err)
 }
 
 // badRequest decides what becomes of a connection whose next request could not be

@@ -30,7 +30,7 @@ type request struct {
 	done           chan struct{} // gets one token when it has been handled
 }
 
-// errPanicked is the error of a request whose handler panicked.
+// errPanicked is the error of a request whose handler did not return.
 var errPanicked = errors.New("server: handler panicked")
 
 func newOrdered(f *frameConn) *ordered {
@@ -42,15 +42,15 @@ func (o *ordered) take(ctx context.Context, req []byte) bool {
 	o.out.sess.srv.stats.requests.Add(1)
 	r := o.blank()
 	r.req = append(r.req[:0], req...)
-	return o.enqueue(ctx, r, true)
+	return o.enqueue(r, func() { o.handle(ctx, r) })
 }
 
-// refuse hands in a request that is answered with an error without being handled.
-func (o *ordered) refuse(ctx context.Context, err error) bool {
+// refuse hands in the answer to a request that is not handled.
+func (o *ordered) refuse(resp []byte, err error) bool {
 	r := o.blank()
-	r.err = err
+	r.resp, r.err = resp, err
 	r.done <- struct{}{}
-	return o.enqueue(ctx, r, false)
+	return o.enqueue(r, nil)
 }
 
 // blank is a request to fill in.
@@ -66,8 +66,8 @@ func (o *ordered) blank() *request {
 	return r
 }
 
-// enqueue gives r its turn, waiting for a place.
-func (o *ordered) enqueue(ctx context.Context, r *request, handle bool) bool {
+// enqueue gives r its turn, waiting for a place, and runs handle, if there is one.
+func (o *ordered) enqueue(r *request, handle func()) bool {
 	o.places <- struct{}{}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -76,42 +76,31 @@ func (o *ordered) enqueue(ctx context.Context, r *request, handle bool) bool {
 		return false
 	}
 	o.queue = append(o.queue, r)
-	if handle {
-		o.wg.Add(1)
-		go o.handle(ctx, r)
+	if handle != nil {
+		o.wg.Go(handle)
 	}
 	if !o.writing {
 		o.writing = true
-		o.wg.Add(1)
-		go o.write(ctx)
+		o.wg.Go(o.write)
 	}
 	return true
 }
 
 // handle runs the handler on one request.
 func (o *ordered) handle(ctx context.Context, r *request) {
-	defer o.wg.Done()
+	r.err = errPanicked // unless it returns: it may also end its goroutine
 	defer func() {
 		if v := recover(); v != nil {
 			o.out.sess.srv.stats.panics.Add(1)
 			logPanic(o.out.log(), o.out.conn, v)
-			r.err = errPanicked
 		}
 		r.done <- struct{}{}
 	}()
-	if h := o.out.h; h.Append != nil {
-		r.resp, r.err = h.Append(ctx, r.buf[:0], r.req)
-		if cap(r.resp) > cap(r.buf) && cap(r.resp) <= keepResponse {
-			r.buf = r.resp
-		}
-	} else {
-		r.resp, r.err = h.Handle(ctx, r.req)
-	}
+	r.resp, r.err = o.out.h.respond(ctx, &r.buf, r.req)
 }
 
 // write writes the answers until none is outstanding.
-func (o *ordered) write(ctx context.Context) {
-	defer o.wg.Done()
+func (o *ordered) write() {
 	for {
 		r := o.next()
 		if r == nil {
@@ -126,7 +115,7 @@ func (o *ordered) write(ctx context.Context) {
 			o.flush()
 			<-r.done
 		}
-		o.settle(ctx, r)
+		o.settle(r)
 		<-o.places
 	}
 }
@@ -146,20 +135,22 @@ func (o *ordered) next() *request {
 // rest ends the writing if nothing has come meanwhile.
 func (o *ordered) rest() bool {
 	o.mu.Lock()
-	defer o.mu.Unlock()
 	if len(o.queue) > 0 {
+		o.mu.Unlock()
 		return false
 	}
 	o.writing = false
 	o.free = nil // an idle connection holds no buffer
 	if o.waiting {
-		o.out.sess.setState(StateIdle)
+		o.out.sess.note(StateIdle) // before anyone can note that it is not
 	}
+	o.mu.Unlock()
+	o.out.sess.tell()
 	return true
 }
 
 // settle collects the answer to a request that has been handled.
-func (o *ordered) settle(ctx context.Context, r *request) {
+func (o *ordered) settle(r *request) {
 	o.mu.Lock()
 	failed := o.failed
 	o.mu.Unlock()
@@ -168,7 +159,7 @@ func (o *ordered) settle(ctx context.Context, r *request) {
 	case r.err == errPanicked:
 		o.out.linger = true
 		o.fail()
-	case !o.out.answer(ctx, r.resp, r.err):
+	case !o.out.answer(r.resp, r.err):
 		o.fail()
 	}
 	r.resp, r.err = nil, nil
