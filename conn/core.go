@@ -177,6 +177,11 @@ func (k *core) readDirect(p []byte) (int, error) {
 		return 0, k.rerr.public()
 	}
 	k.releaseBuffer()
+	if len(p) >= largeBuffer/2 {
+		// For who reads so much into memory of his own, all that a large
+		// buffer brings is copied once more.
+		k.big = false
+	}
 	k.rbusy.Store(true)
 	n, err := k.readTransport(p)
 	k.rbusy.Store(false)
