@@ -86,6 +86,27 @@ func TestShutdownWaitsForARequestHalfReceived(t *testing.T) {
 	require.NoError(t, <-result)
 }
 
+func TestShutdownWaitsForARequestHalfReceivedBehindAnother(t *testing.T) {
+	eachMode(t, func(t *testing.T, n int) {
+		h, entered, let := gated()
+		h.Concurrency = n
+		s := &server.Server{Handler: h}
+		c := dial(t, start(t, s))
+		_, err := c.Write([]byte("\x00\x01a\x00\x05he"))
+		require.NoError(t, err)
+		<-entered
+		result := begin(t, s, context.Background())
+		close(let)
+		c.expect("a")
+		_, err = c.Write([]byte("llo"))
+		require.NoError(t, err)
+		c.expect("hello")
+		c.expectEnd()
+		require.NoError(t, c.Close())
+		require.NoError(t, <-result)
+	})
+}
+
 // lateListener accepts nothing until it is let.
 type lateListener struct {
 	*net.TCPListener
