@@ -240,3 +240,25 @@ func TestPeerThatClosesEveryConnection(t *testing.T) {
 		require.Zero(b, dials, "a connection that never answers counts as a failed dial")
 	})
 }
+
+// resets is a connection on which every read fails.
+type resets struct {
+	net.Conn
+	err error
+}
+
+func (r *resets) Read([]byte) (int, error) { return 0, r.err }
+
+func TestResetIsThePeersDoing(t *testing.T) {
+	for _, err := range []error{syscall.ECONNRESET, syscall.Errno(10054)} { // as Unix and Windows say it
+		var l *memnet.Listener
+		inBubble(t, pipeline.Config{Dial: func(ctx context.Context) (net.Conn, error) {
+			nc, dialErr := l.Dial(ctx)
+			return &resets{nc, err}, dialErr
+		}}, func(b *bubble) {
+			l = b.net
+			b.call(bg, "request").failed(err, true)
+			require.Equal(b, pipeline.Ends{PeerClosed: 1}, b.Stat().Ends)
+		})
+	}
+}

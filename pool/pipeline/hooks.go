@@ -8,6 +8,7 @@ import (
 // A Config.Hook implements any of the three interfaces below. Hooks observe:
 // they return nothing and change nothing. They are called without a lock, from
 // many goroutines at a time, and what they do takes the time of the caller.
+// AfterDial and AfterEnd must not call Close, which waits for them.
 
 // CallHook is told of every call.
 type CallHook interface {

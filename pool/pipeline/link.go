@@ -260,8 +260,13 @@ func (l *link) settle() {
 // peerLeft tells whether a connection ended because the peer closed it.
 func peerLeft(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		errors.Is(err, wsaConnReset) || errors.Is(err, wsaConnAborted)
 }
+
+// How Windows says that the peer reset the connection: there syscall.ECONNRESET
+// is a number that no call returns.
+const wsaConnAborted, wsaConnReset = syscall.Errno(10053), syscall.Errno(10054)
 
 // onSocket tells whether there is a socket under nc.
 func onSocket(nc net.Conn) bool {
