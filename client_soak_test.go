@@ -29,9 +29,12 @@ import (
 
 const (
 	soakCallers = 48
-	soakTimeout = 300 * time.Millisecond // of a call
-	soakHang    = 20 * time.Second       // beyond its timeout
-	soakFaults  = 10                     // at least so many, however short the soak
+	// Every 400 ms all but so many rest for 100 ms: a lone caller has ways of
+	// its own through the code.
+	soakTireless = 2
+	soakTimeout  = 300 * time.Millisecond // of a call
+	soakHang     = 20 * time.Second       // beyond its timeout
+	soakFaults   = 10                     // at least so many, however short the soak
 )
 
 // soak calls a server through a proxy that breaks connections, with a server
@@ -97,10 +100,14 @@ func (s *soak) run(t *testing.T, d time.Duration) {
 	servers.Go(func() { s.serve(t, stop) })
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
-	for range soakCallers {
+	begun := time.Now()
+	for i := range soakCallers {
 		callers.Go(func() {
 			for ctx.Err() == nil || s.proxy.Counts().Faults() < soakFaults {
 				s.call()
+				if i >= soakTireless {
+					rest(begun)
+				}
 			}
 		})
 	}
@@ -133,6 +140,13 @@ func (s *soak) run(t *testing.T, d time.Duration) {
 	require.Zero(t, s.hangs.Load())
 	require.Zero(t, doubles)
 	require.Zero(t, phantoms)
+}
+
+func rest(begun time.Time) {
+	const work, all = 300 * time.Millisecond, 400 * time.Millisecond
+	if at := time.Since(begun) % all; at > work {
+		<-time.After(all - at)
+	}
 }
 
 // serve runs one server after another until stop. Meanwhile it resets all
