@@ -29,8 +29,9 @@
 // # Stopping
 //
 // [Server.Shutdown] loses no request that has reached the server: what was
-// received is answered, then the connection is closed, in a way that does not
-// destroy answers still on their way. [Server.Close] cuts.
+// received is answered, then the connection is closed. A [FrameHandler] does that in
+// a way that does not destroy answers still on their way: it ends its own side and
+// gives the peer half a second to end the other. [Server.Close] cuts.
 //
 //	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 //	defer cancel()

@@ -20,7 +20,7 @@ type exchange struct {
 	r    *framing.Reader // of input{this}
 	w    *framing.Writer // on output{this}
 	resp []byte          // Append's dst
-	n    uint64          // requests not yet in the server's figures
+	n    uint64          // requests not yet in the session's figure
 
 	readTimeout, writeTimeout time.Duration // 0 none
 
@@ -65,10 +65,11 @@ func (f *frameConn) giveBack() {
 	f.h.scratch.Put(x)
 }
 
-// count adds the requests answered to the server's figures.
+// count adds the requests answered to the session's figure. The server's would be
+// written by all processors at once.
 func (x *exchange) count() {
 	if x.n > 0 {
-		x.sess.srv.stats.requests.Add(x.n)
+		x.sess.requests.Add(x.n)
 		x.n = 0
 	}
 }

@@ -39,7 +39,7 @@ func newOrdered(f *frameConn) *ordered {
 
 // take hands in a request; false if the connection is over.
 func (o *ordered) take(ctx context.Context, req []byte) bool {
-	o.out.sess.srv.stats.requests.Add(1)
+	o.out.sess.requests.Add(1)
 	r := o.blank()
 	r.req = append(r.req[:0], req...)
 	return o.enqueue(r, func() { o.handle(ctx, r) })

@@ -111,6 +111,7 @@ type Server struct {
 	stopping  chan struct{} // made on demand, closed when draining begins
 	drained   chan struct{} // made by Shutdown, closed when nothing is left
 	wake      chan struct{} // wakes the watch; set once
+	requests  uint64        // frames handled on the connections that are over
 	stats     counters
 }
 

@@ -62,6 +62,7 @@ func TestSeveralListeners(t *testing.T) {
 	a.expectEnd()
 	b.expectEnd()
 	require.Zero(t, s.Stat().Listeners)
+	require.EqualValues(t, 2, s.Stat().Requests, "those of ended connections count")
 }
 
 func TestServeAfterTheEnd(t *testing.T) {

@@ -27,6 +27,8 @@ type session struct {
 	drainMu sync.Mutex // guards phase, and keeps what drain does to one phase out of the next
 	phase   phase
 
+	requests atomic.Uint64 // frames handled; the server's figures get them at the end
+
 	// Until when a read or a write must have moved on; see watch.
 	readDue, writeDue atomic.Int64
 

@@ -2,9 +2,8 @@ package server
 
 import "sync/atomic"
 
-// Stat is a snapshot of a server. Counts are since the Server was
-// made; they are read one after another, so they may disagree by what happened
-// meanwhile.
+// Stat is a snapshot of a server. Counts are since the Server was made; they are
+// read one after another, so they may disagree by what happened meanwhile.
 type Stat struct {
 	Listeners int // listeners being served
 	Open      int // open connections
@@ -26,11 +25,11 @@ type Stat struct {
 	IdleTimeouts  uint64 // connections closed because no request came
 }
 
-// counters are the figures of Stat that only grow.
+// counters are the figures of Stat that only grow, and rarely.
 type counters struct {
-	accepted, refusedMaxConns, refusedPerIP, acceptErrors    atomic.Uint64
-	handshakeFailures, panics                                atomic.Uint64
-	requests, oversize, readTimeouts, writeTimeouts, idleOut atomic.Uint64
+	accepted, refusedMaxConns, refusedPerIP, acceptErrors atomic.Uint64
+	handshakeFailures, panics                             atomic.Uint64
+	oversize, readTimeouts, writeTimeouts, idleOut        atomic.Uint64
 }
 
 // Stat returns the server's figures. It looks at each connection, so its cost
@@ -44,7 +43,6 @@ func (s *Server) Stat() Stat {
 		AcceptErrors:      c.acceptErrors.Load(),
 		HandshakeFailures: c.handshakeFailures.Load(),
 		Panics:            c.panics.Load(),
-		Requests:          c.requests.Load(),
 		Oversize:          c.oversize.Load(),
 		ReadTimeouts:      c.readTimeouts.Load(),
 		WriteTimeouts:     c.writeTimeouts.Load(),
@@ -53,7 +51,9 @@ func (s *Server) Stat() Stat {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st.Listeners, st.Open, st.Handlers = len(s.listeners), s.open, s.live
+	st.Requests = s.requests
 	for sess := s.first; sess != nil; sess = sess.next {
+		st.Requests += sess.requests.Load()
 		switch State(sess.state.Load()) {
 		case StateActive:
 			st.Active++

@@ -14,11 +14,14 @@ import (
 // without waiting for the handlers, and returns ctx.Err(). If Close is called
 // meanwhile, it returns ErrServerClosed once the handlers have returned.
 //
-// Connections that the kernel had accepted already are served too, unless the
-// listener was closed before (close it first where another process shares it and
-// will accept them). What is idle is known exactly for a FrameHandler: nothing
-// buffered, nothing in the socket. Any other handler meets io.EOF once it has
-// read all that has arrived, as though its peer had sent its last byte, and is
+// Connections that the kernel had accepted already are served too if the listener
+// has SetDeadline, as those of package net have, and was not closed before (close
+// it first where another process shares it and will accept them). One that is
+// still in its handshake gets half a second for it.
+//
+// What is idle is known exactly for a FrameHandler: nothing buffered, nothing in
+// the socket. Any other handler meets io.EOF once it has read all that has
+// arrived, as though its peer had sent its last byte, and is
 // expected to finish its answers and return; where the transport has no
 // CloseRead it is waited for until ctx ends.
 //

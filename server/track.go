@@ -63,6 +63,7 @@ func (s *Server) part(sess *session) {
 		sess.next.prev = sess.prev
 	}
 	sess.prev, sess.next = nil, nil
+	s.requests += sess.requests.Load()
 	s.live--
 	if s.live == 0 && s.draining.Load() {
 		s.wakeWatch()
