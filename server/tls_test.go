@@ -36,7 +36,7 @@ func TestTLS(t *testing.T) {
 	require.ErrorContains(t, (&server.Server{Handler: echo(), TLSConfig: &tls.Config{}}).Validate(), "TLSConfig")
 	for name, wrap := range map[string]bool{"by the server": false, "by the listener": true} {
 		t.Run(name, func(t *testing.T) {
-			s := &server.Server{Handler: echo(), HandshakeTimeout: 50 * time.Millisecond}
+			s := &server.Server{Handler: echo(), HandshakeTimeout: time.Second}
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			require.NoError(t, err)
 			addr := l.Addr().String()
