@@ -66,13 +66,19 @@ func connOf(c *conn.Conn, err error) (*Conn, error) {
 }
 
 // NewConnByNetConn makes a Conn of any stream connection, which from then on
-// must be used through it alone. Of a nil connection it makes a closed Conn.
+// must be used through it alone. Of a nil connection it makes a closed Conn; of
+// a Conn or PoolConn one that shares its buffer, so that both can be used.
 func NewConnByNetConn(nc net.Conn) *Conn {
 	switch nc := nc.(type) {
 	case nil:
 		return newConn(&conn.Conn{})
 	case *conn.Conn:
 		return newConn(nc)
+	case *Conn:
+		s := nc.link()
+		return &Conn{Conn: s, stream: s}
+	case *PoolConn:
+		return NewConnByNetConn(nc.Conn)
 	default:
 		return newConn(conn.New(nc))
 	}

@@ -324,3 +324,21 @@ func TestNetConnHasTheSocket(t *testing.T) {
 	require.Equal(t, tcp.LocalAddr(), c.LocalAddr())
 	require.Equal(t, tcp.RemoteAddr(), c.RemoteAddr())
 }
+
+func TestConnOfConnSharesTheBuffer(t *testing.T) {
+	c, far := peer(t)
+	_, err := far.Write([]byte("line\nrest"))
+	require.NoError(t, err)
+	within(t, func() {
+		line, err := gtcp.NewConnByNetConn(c).RecvLine()
+		require.NoError(t, err)
+		require.Equal(t, "line", string(line))
+		rest, err := c.Recv(4)
+		require.NoError(t, err)
+		require.Equal(t, "rest", string(rest))
+	})
+	pooled := borrow(t, rawServer(t, echo))
+	again := gtcp.NewConnByNetConn(pooled)
+	require.NoError(t, pooled.Close())
+	require.ErrorIs(t, again.Send([]byte("stale")), net.ErrClosed)
+}
