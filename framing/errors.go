@@ -30,6 +30,7 @@ type SizeError struct {
 	wire int64 // bytes of the frame on the wire, 0 when beyond int64
 }
 
+// Error names the size and the limit.
 func (e *SizeError) Error() string {
 	return fmt.Sprintf("framing: frame of %d bytes exceeds the limit of %d", e.Size, e.Limit)
 }
@@ -40,6 +41,7 @@ type FormatError struct {
 	Reason string
 }
 
+// Error names the field and the reason.
 func (e *FormatError) Error() string { return "framing: Format." + e.Field + ": " + e.Reason }
 
 // A partWriteError wraps the failure of a write that followed another write of

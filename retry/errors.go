@@ -24,6 +24,7 @@ type Error struct {
 
 var errNoTime = fmt.Errorf("deadline passes before the next attempt: %w", context.DeadlineExceeded)
 
+// Error tells the attempts made, how the context ended and the last error.
 func (e *Error) Error() string {
 	if e.Last == nil {
 		return fmt.Sprintf("retry: %v before the first attempt", e.Context)

@@ -1,11 +1,13 @@
 // Apisnap prints the exported API of packages, one declaration after another
-// and without comments, so that a change to the API shows in a diff.
+// and without comments, so that a change to the API shows in a diff. It fails on
+// an export that has no comment.
 //
 // Usage: apisnap -root DIR PACKAGE-DIR...
 package main
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"go/ast"
@@ -42,7 +44,7 @@ func snap(w io.Writer, root, dir string) error {
 	fset := token.NewFileSet()
 	var files []*ast.File
 	for _, name := range bp.GoFiles {
-		f, err := parser.ParseFile(fset, filepath.Join(bp.Dir, name), nil, parser.SkipObjectResolution)
+		f, err := parser.ParseFile(fset, filepath.Join(bp.Dir, name), nil, parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
 			return err
 		}
@@ -58,6 +60,7 @@ func snap(w io.Writer, root, dir string) error {
 	p.values(pkg.Vars)
 	p.funcs(pkg.Funcs)
 	for _, t := range pkg.Types {
+		p.documented(t.Doc, t.Name)
 		p.decl(t.Decl)
 		p.values(t.Consts)
 		p.values(t.Vars)
@@ -70,7 +73,7 @@ func snap(w io.Writer, root, dir string) error {
 // layout is gofmt's.
 var layout = printer.Config{Mode: printer.UseSpaces | printer.TabIndent, Tabwidth: 8}
 
-// snapshot prints declarations and keeps the first error.
+// snapshot prints declarations and keeps the errors.
 type snapshot struct {
 	w    io.Writer
 	fset *token.FileSet
@@ -79,27 +82,37 @@ type snapshot struct {
 
 func (p *snapshot) values(vs []*doc.Value) {
 	for _, v := range vs {
+		for _, spec := range v.Decl.Specs {
+			spec := spec.(*ast.ValueSpec)
+			p.documented(v.Doc+spec.Doc.Text()+spec.Comment.Text(), spec.Names[0].Name)
+		}
 		p.decl(v.Decl)
 	}
 }
 
 func (p *snapshot) funcs(fs []*doc.Func) {
 	for _, f := range fs {
+		p.documented(f.Doc, f.Recv+"."+f.Name)
 		f.Decl.Body = nil
 		p.decl(f.Decl)
 	}
 }
 
-func (p *snapshot) decl(d ast.Decl) {
-	if p.err != nil {
-		return
+// documented keeps an error if an export has no comment.
+func (p *snapshot) documented(text, name string) {
+	if text == "" {
+		p.err = errors.Join(p.err, fmt.Errorf("%s has no doc comment", name))
 	}
-	// A fresh position table and no comments: only the code is recorded.
+}
+
+func (p *snapshot) decl(d ast.Decl) {
 	var buf bytes.Buffer
 	stripComments(d)
-	if p.err = layout.Fprint(&buf, p.fset, d); p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, "%s\n\n", squeeze(buf.Bytes()))
+	err := layout.Fprint(&buf, p.fset, d)
+	if err == nil {
+		_, err = fmt.Fprintf(p.w, "%s\n\n", squeeze(buf.Bytes()))
 	}
+	p.err = errors.Join(p.err, err)
 }
 
 // squeeze drops the blank lines that the removed comments leave behind.

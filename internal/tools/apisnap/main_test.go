@@ -7,9 +7,28 @@ import (
 	"testing"
 )
 
-func TestSnapRecordsOnlyTheExportedAPI(t *testing.T) {
+// snapOf is the snapshot of a package of one file.
+func snapOf(t *testing.T, src string) (string, error) {
+	t.Helper()
 	dir := t.TempDir()
-	src := `package p
+	if err := os.WriteFile(filepath.Join(dir, "p.go"), []byte(src), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	err := snap(&out, dir, ".")
+	return out.String(), err
+}
+
+func TestSnapRefusesAnExportWithoutComment(t *testing.T) {
+	for _, decl := range []string{"type T int", "func F() {}", "const C = 1", "var V int", "// T is.\ntype T int\nfunc (T) M() {}"} {
+		if _, err := snapOf(t, "package p\n\n"+decl+"\n"); err == nil || !strings.Contains(err.Error(), "no doc comment") {
+			t.Errorf("%q: %v", decl, err)
+		}
+	}
+}
+
+func TestSnapRecordsOnlyTheExportedAPI(t *testing.T) {
+	got, err := snapOf(t, `package p
 
 // Doc is a comment.
 type T struct {
@@ -22,16 +41,11 @@ func (t *T) M(x int) error { return nil }
 
 func hidden() {}
 
-const C = 1
-`
-	if err := os.WriteFile(filepath.Join(dir, "p.go"), []byte(src), 0o600); err != nil {
+const C = 1 // C is a comment.
+`)
+	if err != nil {
 		t.Fatal(err)
 	}
-	var out strings.Builder
-	if err := snap(&out, dir, "."); err != nil {
-		t.Fatal(err)
-	}
-	got := out.String()
 	for _, want := range []string{"package p", "A int", "func (t *T) M(x int) error", "const C = 1"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing from:\n%s", want, got)
