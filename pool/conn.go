@@ -90,11 +90,8 @@ func (c *Conn) Replace(ctx context.Context) (*Conn, error) {
 	}
 	lease := m.lease
 	used := p.endLoan(m)
-	h, err := p.redial(ctx, m, why)
-	if err != nil {
-		m.evictAs(why)
-		_ = p.backend.Return(lease, backend.Discard) // stale if Close has lost patience
-	} else {
+	h, err := p.redial(ctx, m, lease, why)
+	if err == nil {
 		p.beginLoan(m, lease)
 	}
 	p.released(used, why)
@@ -166,8 +163,13 @@ func (c *Conn) unfit(err error) Reason {
 // judge says why a connection that was fit to be handed on cannot be kept, if
 // so.
 func (p *Pool) judge(next *Conn) Reason {
-	if next.life.expires <= p.sweeper.horizon.Load() {
+	switch {
+	case next.life.expires <= p.sweeper.horizon.Load():
 		return Expired
+	case p.closed.Load():
+		return PoolClosed
+	case next.life.member.generation != p.generation.Load():
+		return Cleared
 	}
 	if p.checkReturns {
 		return p.inspect(next)

@@ -8,14 +8,22 @@ import (
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
 
 // newMember is the backend's Factory.New.
 func (p *Pool) newMember(ctx context.Context) (*Member, error) {
-	m := &Member{pool: p}
-	if err := p.connect(ctx, m); err != nil {
+	m := &Member{pool: p, generation: p.generation.Load()}
+	made := false
+	defer func() { // a hook that panics has the connection before the backend
+		if h := m.handle.Load(); !made && h != nil {
+			_ = h.Conn.Close()
+		}
+	}()
+	if err := p.connect(ctx, context.Background(), m); err != nil {
 		return nil, err
 	}
+	made = true
 	p.roster.add(m, m.life.expires)
 	p.sweeper.arm(m.life.expires)
 	if p.cfg.MaxIdleTime > 0 {
@@ -25,27 +33,38 @@ func (p *Pool) newMember(ctx context.Context) (*Member, error) {
 }
 
 // redial closes m's connection, for the reason given, and makes another in its
-// place, whose handle it returns. The caller holds the lease.
-func (p *Pool) redial(ctx context.Context, m *Member, why Reason) (*Conn, error) {
-	_ = m.handle.Load().Conn.Close()
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.DialTimeout)
+// place, whose handle it returns. If that fails, or the user's code panics, the
+// lease has ended.
+func (p *Pool) redial(ctx context.Context, m *Member, lease backend.Lease[*Member], why Reason) (h *Conn, err error) {
+	defer func() {
+		if h == nil {
+			m.evictAs(why)
+			_ = p.backend.Return(lease, backend.Discard) // stale if Close has lost patience
+		}
+	}()
+	old := m.handle.Load()
+	_ = old.Conn.Close()
+	dialing, cancel := context.WithTimeout(ctx, p.cfg.DialTimeout)
 	defer cancel()
-	if err := p.connect(ctx, m); err != nil {
+	defer context.AfterFunc(p.ending, cancel)()
+	err = p.connect(dialing, ctx, m)
+	if p.closed.Load() { // a Close that lost patience may have closed the old one
+		_ = m.handle.Load().Conn.Close()
+		return nil, ErrClosed
+	}
+	if err != nil {
 		return nil, err
 	}
 	p.evicted[why].Add(1)
 	p.roster.replaced(m, m.life.expires)
 	p.sweeper.arm(m.life.expires)
-	h := m.handle.Load()
-	if p.closed.Load() { // a Close that lost patience may have closed the old one
-		_ = h.Conn.Close()
-		return nil, ErrClosed
-	}
-	return h, nil
+	p.hasEnded(old, why)
+	return m.handle.Load(), nil
 }
 
-// connect dials for m under the gate's rules.
-func (p *Pool) connect(ctx context.Context, m *Member) (err error) {
+// connect dials for m under the gate's rules. ctx bounds the dial; if caller
+// has ended too, the dial was given up and has not failed.
+func (p *Pool) connect(ctx, caller context.Context, m *Member) (err error) {
 	pass, err := p.gate.enter(ctx)
 	if err != nil {
 		return err
@@ -53,7 +72,11 @@ func (p *Pool) connect(ctx context.Context, m *Member) (err error) {
 	l := m.newLife()
 	err = errPanicked
 	defer func() {
-		p.gate.leave(pass, err)
+		outcome := err
+		if err != nil && hasPassed(caller) {
+			outcome = context.Canceled
+		}
+		p.gate.leave(pass, outcome)
 		p.dialed(ctx, l.born, err)
 	}()
 	c, session, err := p.dialOne(ctx)
@@ -62,6 +85,13 @@ func (p *Pool) connect(ctx context.Context, m *Member) (err error) {
 	}
 	l.session, l.ready = session, p.now()
 	return m.adopt(c, l)
+}
+
+// hasPassed reports whether ctx has ended, or its deadline has passed, which a
+// dial may see first.
+func hasPassed(ctx context.Context) bool {
+	deadline, limited := ctx.Deadline()
+	return ctx.Err() != nil || limited && !time.Now().Before(deadline)
 }
 
 // errPanicked is what the gate is told if the user's code panics.

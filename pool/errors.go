@@ -23,7 +23,7 @@ var (
 // Error is the error of a pool's methods: what failed, why, and what the pool
 // looked like then. It is a [net.Error].
 type Error struct {
-	// Op is "get", "replace" or "close".
+	// Op is "get", "replace", "resize" or "close".
 	Op string
 	// Addr is Config.Address.
 	Addr string

@@ -14,7 +14,8 @@ import (
 // exported to be named where a backend is chosen, as in
 // slotpool.Open[*pool.Member].
 type Member struct {
-	pool *Pool
+	pool       *Pool
+	generation uint64 // Pool.generation when it began, as the backend has it
 
 	// The live handle: the borrower's, or while idle the next borrower's.
 	// Written by the owner; a Close that has lost patience reads it.
@@ -39,27 +40,30 @@ type Member struct {
 // life is what never changes about one connection. A member has a new one when
 // a dial replaces its connection.
 type life struct {
-	member     *Member
-	generation uint64 // Pool.generation when its dial began
-	born       int64  // when its dial began
-	ready      int64  // when it was ready to be lent
-	expires    int64  // when it may be lent no longer
-	session    any
+	member  *Member
+	born    int64  // when its dial began
+	ready   int64  // when it was ready to be lent
+	expires int64  // when it may be lent no longer
+	loans   uint64 // of the member before it
+	session any
 }
 
 // newLife returns the life of a connection whose dial begins now, its lifetime
 // rolled.
 func (m *Member) newLife() *life {
 	p := m.pool
-	l := &life{member: m, generation: p.generation.Load(), born: p.now(), expires: never}
+	l := &life{member: m, born: p.now(), expires: never}
 	if lifetime := p.cfg.MaxLifetime; lifetime > 0 {
 		if jitter := p.cfg.LifetimeJitter; jitter > 0 {
 			lifetime -= rand.N(jitter + 1)
 		}
-		l.expires = l.born + int64(lifetime)
+		l.expires = later(l.born, lifetime)
 	}
 	return l
 }
+
+// later is d after at, or never.
+func later(at int64, d time.Duration) int64 { return at + min(int64(d), never-at) }
 
 // maxChunk is how many handles are allocated at a time, once a connection has
 // proved to be used that often.
@@ -82,7 +86,8 @@ func (m *Member) newHandle() *Conn {
 
 // adopt makes a new connection the member's.
 func (m *Member) adopt(c *conn.Conn, l *life) error {
-	m.life = l
+	l.loans = m.loans
+	m.life, m.moved = l, 0
 	h := m.newHandle()
 	if err := c.Handoff(&h.handle); err != nil {
 		_ = c.Close()
@@ -96,8 +101,8 @@ func (m *Member) adopt(c *conn.Conn, l *life) error {
 // rest notes that the member is idle from now on.
 func (m *Member) rest(now int64) {
 	m.idleSince, m.deadline = now, m.life.expires
-	if idle := int64(m.pool.cfg.MaxIdleTime); idle > 0 {
-		m.deadline = min(m.deadline, now+idle)
+	if idle := m.pool.cfg.MaxIdleTime; idle > 0 {
+		m.deadline = min(m.deadline, later(now, idle))
 	}
 }
 
@@ -129,17 +134,22 @@ func (m *Member) close() {
 	switch { // if the pool has not asked for it, the backend had its reasons
 	case p.closed.Load():
 		m.evictAs(PoolClosed)
-	case h.life.generation != p.generation.Load():
+	case m.generation != p.generation.Load():
 		m.evictAs(Cleared)
 	default:
 		m.evictAs(Surplus)
 	}
 	p.roster.remove(m)
 	p.keeper.poke()
+	p.hasEnded(h, Reason(m.reason.Load()))
+}
+
+// hasEnded tells the hook of the end of the connection of h.
+func (p *Pool) hasEnded(h *Conn, why Reason) {
 	if hook := p.hooks.evict; hook != nil {
 		hook.AfterEvict(EvictEvent{
-			Addr: p.cfg.Address, Reason: Reason(m.reason.Load()),
-			Age: time.Duration(p.now() - h.life.born), Uses: h.loansEnded(),
+			Addr: p.cfg.Address, Reason: why,
+			Age: time.Duration(p.now() - h.life.born), Uses: h.loansEnded() - h.life.loans,
 		})
 	}
 }

@@ -22,6 +22,8 @@ type Pool struct {
 	epoch      time.Time // where the pool's clock begins
 	generation atomic.Uint64
 	closed     atomic.Bool
+	ending     context.Context // ends when Close begins
+	end        context.CancelFunc
 
 	gate    gate
 	sweeper sweeper
@@ -53,6 +55,7 @@ func New(c Config) (*Pool, error) {
 	p.stamps = p.probeAfter > 0 || c.MaxIdleTime > 0
 	p.gate = gate{limit: c.MaxDialing, backoff: c.DialBackoff, now: p.now}
 	p.sweeper.init(p)
+	p.ending, p.end = context.WithCancel(context.Background())
 	b, err := c.Backend(
 		backend.Factory[*Member]{New: p.newMember, Close: (*Member).close},
 		backend.Limits{Max: c.Max, MaxWaiters: c.MaxWaiters, DialTimeout: c.DialTimeout})
@@ -118,9 +121,8 @@ func (p *Pool) take(ctx context.Context) (*Conn, error) {
 				continue
 			}
 			if why != kept {
-				if _, err := p.redial(ctx, m, why); err != nil {
-					m.evictAs(why)
-					_ = p.backend.Return(lease, backend.Discard)
+				m.loans-- // its handle goes unused
+				if _, err := p.redial(ctx, m, lease, why); err != nil {
 					return nil, p.getFailed(err)
 				}
 				reused = false
@@ -184,6 +186,7 @@ func (p *Pool) Resize(max int) error {
 	if err := r.Resize(max); err != nil {
 		return p.fail("resize", err)
 	}
+	p.keeper.poke() // there may be room now
 	return nil
 }
 
@@ -196,6 +199,7 @@ func (p *Pool) Resize(max int) error {
 // It must not be called from a hook.
 func (p *Pool) Close(ctx context.Context) error {
 	p.closed.Store(true)
+	p.end()
 	p.sweeper.stop()
 	p.keeper.stop()
 	err := p.backend.Close(ctx)
@@ -211,6 +215,7 @@ func (p *Pool) getFailed(err error) error {
 	// A connection that was meant for a caller who gave up has become idle
 	// unseen: a sweep a little later finds it and keeps its times.
 	p.sweeper.look()
+	p.keeper.poke() // a dial that failed has left room
 	e := p.fail("get", err)
 	switch {
 	case errors.Is(err, ErrTooManyWaiters): // the backend counts these

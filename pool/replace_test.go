@@ -1,0 +1,279 @@
+package pool_test
+
+import (
+	"context"
+	"math"
+	"net"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/backend"
+)
+
+// A panic of the user's Dial in Replace costs no place in the pool.
+func TestReplacePanic(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		wrong := func() {}
+		p := newPool(t, pool.Config{Backend: open, Max: 1, Dial: func(ctx context.Context) (net.Conn, error) {
+			wrong()
+			return s.dial(ctx)
+		}})
+		for _, f := range []func(){func() { panic("dial") }, runtime.Goexit} {
+			c := get(t, p)
+			wrong = f
+			ended := make(chan any)
+			go func() {
+				defer func() { ended <- recover() }()
+				_, _ = c.Replace(t.Context())
+			}()
+			<-ended
+			wrong = func() {}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			c, err := p.Get(ctx)
+			cancel()
+			require.NoError(t, err)
+			require.NoError(t, c.Close())
+		}
+		synctest.Wait()
+		require.Equal(t, 1, s.open())
+		closePool(t, p)
+		s.close()
+	})
+}
+
+// What a replaced connection had moved does not hide what its successor has.
+func TestReplaceUnreadAnswer(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(func(c net.Conn) {
+			b := make([]byte, 1)
+			for {
+				if _, err := c.Read(b); err != nil {
+					return
+				}
+				_, _ = c.Write(b)
+				if b[0] == 'u' {
+					time.Sleep(time.Second)
+					_, _ = c.Write([]byte("unread"))
+				}
+			}
+		})
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 1, ProbeAfter: -1})
+		c := get(t, p)
+		roundTrip(t, c)
+		require.NoError(t, c.Close())
+		c, err := get(t, p).Replace(t.Context())
+		require.NoError(t, err)
+		_, err = c.Write([]byte("u"))
+		require.NoError(t, err)
+		_, err = c.Read(make([]byte, 1))
+		require.NoError(t, err)
+		time.Sleep(2 * time.Second)
+		require.NoError(t, c.Close())
+		require.Equal(t, uint64(1), p.Stat().Evictions.Dirty)
+		roundTrip(t, get(t, p))
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.Error(t, p.Close(ctx))
+		s.close()
+	})
+}
+
+// The deadline of who replaces says nothing about the address.
+func TestReplaceOwnDeadline(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		slow := false
+		p := newPool(t, pool.Config{Backend: open, DialBackoff: pool.DialBackoff{After: 2},
+			Dial: func(ctx context.Context) (net.Conn, error) {
+				if slow {
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}
+				return s.dial(ctx)
+			}})
+		var lent []*pool.Conn
+		for range 3 {
+			lent = append(lent, get(t, p))
+		}
+		slow = true
+		for _, c := range lent {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			_, err := c.Replace(ctx)
+			cancel()
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			var backoff *pool.BackoffError
+			require.NotErrorAs(t, err, &backoff)
+		}
+		slow = false
+		require.NoError(t, get(t, p).Close())
+		closePool(t, p)
+		s.close()
+	})
+}
+
+// Close ends the dial of a Replace, whose connection nobody could have.
+func TestCloseEndsReplace(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		slow := false
+		p := newPool(t, pool.Config{Backend: open, Dial: func(ctx context.Context) (net.Conn, error) {
+			if slow {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return s.dial(ctx)
+		}})
+		c := get(t, p)
+		slow = true
+		replaced := make(chan error, 1)
+		go func() {
+			_, err := c.Replace(context.Background())
+			replaced <- err
+		}()
+		synctest.Wait()
+		start := time.Now()
+		closePool(t, p)
+		require.Zero(t, time.Since(start))
+		require.ErrorIs(t, <-replaced, pool.ErrClosed)
+		s.close()
+	})
+}
+
+// The hook is told of a replaced connection, and each has its own uses.
+func TestReplaceEvictEvents(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		log := &evictLog{}
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Hook: log, ProbeAfter: -1})
+		require.NoError(t, get(t, p).Close())
+		c, err := get(t, p).Replace(t.Context())
+		require.NoError(t, err)
+		c.Evict()
+		synctest.Wait()
+		require.Equal(t, []pool.EvictEvent{{Reason: pool.Dead, Uses: 2}, {Reason: pool.Discarded, Uses: 1}}, log.events)
+		closePool(t, p)
+		s.close()
+	})
+}
+
+// dialPanic panics in AfterDial.
+type dialPanic struct{}
+
+func (dialPanic) AfterDial(context.Context, pool.DialEvent) { panic("dial hook") }
+
+// The connection of a dial whose hook panics is closed.
+func TestDialHookPanic(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 1, Hook: dialPanic{}})
+		_, err := p.Get(t.Context())
+		require.ErrorContains(t, err, "dial hook")
+		synctest.Wait()
+		require.Zero(t, s.open())
+		closePool(t, p)
+		s.close()
+	})
+}
+
+// The longest of durations is as good as none.
+func TestLongestLifetime(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxLifetime: math.MaxInt64, MaxIdleTime: math.MaxInt64})
+		for range 3 {
+			require.NoError(t, get(t, p).Close())
+			time.Sleep(time.Minute)
+		}
+		require.Equal(t, 1, s.dialed())
+		closePool(t, p)
+		s.close()
+	})
+}
+
+// MinIdle is made up for when room comes without a connection's end.
+func TestMinIdleRoom(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		failing := false
+		p := newPool(t, pool.Config{Backend: open, Max: 2, MinIdle: 1, Dial: func(ctx context.Context) (net.Conn, error) {
+			if failing {
+				time.Sleep(time.Second)
+				failing = false
+				return nil, net.ErrWriteToConnected
+			}
+			return s.dial(ctx)
+		}})
+		time.Sleep(time.Second)
+		a, b := get(t, p), get(t, p)
+		time.Sleep(time.Second)
+		failing = true
+		a.Evict()
+		_, err := p.Get(t.Context())
+		require.Error(t, err)
+		time.Sleep(time.Minute)
+		require.Equal(t, 1, p.Stat().Idle, "after a dial that failed")
+
+		a = get(t, p)
+		time.Sleep(time.Second)
+		if p.Resize(3) == nil {
+			time.Sleep(time.Minute)
+			require.Equal(t, 1, p.Stat().Idle, "after a Resize")
+		}
+		require.NoError(t, a.Close())
+		require.NoError(t, b.Close())
+		closePool(t, p)
+		s.close()
+	})
+}
+
+// A connection that Clear has ended was not kept, one dialed since in an old
+// place included.
+func TestReleaseAfterClear(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		log := &hookLog{}
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Hook: log})
+		a, b := get(t, p), get(t, p)
+		p.Clear()
+		require.NoError(t, a.Close())
+		b, err := b.Replace(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, b.Close())
+		synctest.Wait()
+		require.Equal(t, []pool.ReleaseEvent{
+			{Reason: pool.Cleared}, {Reason: pool.Dead}, {Reason: pool.Cleared},
+		}, log.releases)
+		require.Equal(t, uint64(2), p.Stat().Evictions.Cleared)
+		require.Zero(t, p.Stat().Evictions.Surplus)
+		closePool(t, p)
+		s.close()
+	})
+}
+
+// A connection dialed in place of one that nobody had was lent once.
+func TestGetsAfterManyDead(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		s := newMemServer(echo)
+		const n = 20
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: n})
+		var lent []*pool.Conn
+		for range n {
+			lent = append(lent, get(t, p))
+		}
+		for _, c := range lent {
+			require.NoError(t, c.Close())
+		}
+		s.closeConns()
+		synctest.Wait()
+		require.NoError(t, get(t, p).Close())
+		require.Equal(t, uint64(n+1), p.Stat().Gets)
+		closePool(t, p)
+		s.close()
+	})
+}
