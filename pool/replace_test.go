@@ -201,7 +201,7 @@ func TestMinIdleRoom(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newMemServer(echo)
 		failing := false
-		p := newPool(t, pool.Config{Backend: open, Max: 2, MinIdle: 1, Dial: func(ctx context.Context) (net.Conn, error) {
+		p := newPool(t, pool.Config{Backend: open, Max: 2, MinIdle: 1, ProbeAfter: -1, Dial: func(ctx context.Context) (net.Conn, error) {
 			if failing {
 				time.Sleep(time.Second)
 				failing = false
@@ -211,7 +211,7 @@ func TestMinIdleRoom(t *testing.T) {
 		}})
 		time.Sleep(time.Second)
 		a, b := get(t, p), get(t, p)
-		time.Sleep(time.Second)
+		synctest.Wait() // the keeper has been awake and rests, so the room is for Get's dial
 		failing = true
 		a.Evict()
 		_, err := p.Get(t.Context())
@@ -270,7 +270,7 @@ func TestGetsAfterManyDead(t *testing.T) {
 			require.NoError(t, c.Close())
 		}
 		s.closeConns()
-		synctest.Wait()
+		time.Sleep(2 * time.Second) // past the default threshold of every system
 		require.NoError(t, get(t, p).Close())
 		require.Equal(t, uint64(n+1), p.Stat().Gets)
 		closePool(t, p)
