@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -102,15 +104,24 @@ var loans = map[string]struct {
 		return nil
 	}, true},
 	"read in progress": {func(c *gtcp.PoolConn) error {
-		reading := make(chan struct{})
-		go func() {
-			close(reading)
-			_, _ = c.Read(make([]byte, 1))
-		}()
-		<-reading
-		time.Sleep(10 * time.Millisecond) // lets the read begin; if it has not, it fails
+		go func() { _, _ = c.Read(make([]byte, 1)) }()
+		for !waitsInRead() {
+			runtime.Gosched()
+		}
 		return nil
 	}, false},
+}
+
+// waitsInRead says whether a goroutine waits for the network in Conn.Read.
+func waitsInRead() bool {
+	all := make([]byte, 1<<20)
+	all = all[:runtime.Stack(all, true)]
+	for stack := range strings.SplitSeq(string(all), "\n\n") {
+		if strings.Contains(stack, "[IO wait") && strings.Contains(stack, "(*stream).Read(") {
+			return true
+		}
+	}
+	return false
 }
 
 func TestEveryWayToEndALoan(t *testing.T) {
