@@ -146,7 +146,8 @@ func (c *Conn) RecvLine(retry ...Retry) ([]byte, error) {
 var newline = []byte{'\n'}
 
 // RecvTill is RecvLine for any delimiter, compared byte for byte, which stays
-// at the end of the result. An empty delimiter is an error.
+// at the end of the result. An empty delimiter is an error. Where a timeout cuts
+// the delimiter itself, its beginning stays for the next call.
 func (c *Conn) RecvTill(til []byte, retry ...Retry) ([]byte, error) {
 	return c.link().receiveUntil(til, first(retry))
 }

@@ -151,20 +151,7 @@ func (in incoming) available() (incoming, error) {
 
 func (in incoming) until() (incoming, error) {
 	var err error
-	delim := in.delim
-	if len(in.data) == 0 || len(delim) == 1 {
-		in.data, err = in.c.ReadUntil(in.data, delim, in.room())
-		return in, err
-	}
-	// The delimiter may have begun in what an earlier attempt read. It ends
-	// with its last byte in any case.
-	last := delim[len(delim)-1:]
-	for err == nil {
-		in.data, err = in.c.ReadUntil(in.data, last, in.room())
-		if bytes.HasSuffix(in.data, delim) {
-			return in, nil
-		}
-	}
+	in.data, err = in.c.ReadUntil(in.data, in.delim, in.room())
 	return in, err
 }
 
