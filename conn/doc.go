@@ -53,7 +53,7 @@
 // Three questions, for whoever keeps connections to use again. [Conn.Err]: has
 // it died here? [Conn.Reusable]: would somebody else find it as new? Neither
 // makes a system call. [Conn.Check]: has the peer closed it, or said something
-// unasked? That is one system call, and consumes nothing.
+// unasked? On a plain socket that is one system call; it consumes nothing.
 //
 // # Lending
 //
