@@ -21,6 +21,13 @@ var ErrReadOnly = errors.New("framing: format cannot be written")
 // errStreamEnded is what a frame's stream answers after the Reader moved on.
 var errStreamEnded = errors.New("framing: read from the stream of an earlier frame")
 
+// What a Reader or Writer answers that has no stream: the zero value, or one that
+// was made with or reset to nil.
+var (
+	errNoSource = errors.New("framing: Reader without a stream: make it with NewReader or Reset it")
+	errNoTarget = errors.New("framing: Writer without a stream: make it with NewWriter or Reset it")
+)
+
 // A SizeError says that a frame is larger than the limit. On reading, Size is
 // what the peer's header promised; none of it has been stored.
 type SizeError struct {

@@ -40,6 +40,9 @@ type PeekReader interface {
 // Format says SkipOversize, and a Format that does not validate
 // (*[FormatError]).
 //
+// A Reader without a stream, such as the zero Reader, fails with an error that
+// says so, until Reset gives it one.
+//
 // Memory. A Reader over a [PeekReader] has no buffer while it waits for a
 // frame. A frame larger than the underlying buffer is assembled in memory that
 // grows as its bytes arrive, whatever its header promises.
@@ -93,12 +96,16 @@ func NewReader(r io.Reader, f Format) *Reader {
 }
 
 // Reset forgets everything of the present stream, an unfinished frame and a
-// final error included, and goes on with r in the same format.
+// final error included, and goes on with src in the same format. That of a zero
+// Reader is the zero Format. A nil src leaves it without a stream.
 func (r *Reader) Reset(src io.Reader) {
 	err := r.err
 	var bad *FormatError
 	if !errors.As(err, &bad) {
 		err = nil
+		if r.lay == (layout{}) {
+			err = r.lay.compile(&Format{})
+		}
 	}
 	r.dropPart()
 	*r = Reader{Exclusive: r.Exclusive, lay: r.lay, own: r.own, err: err}
@@ -107,6 +114,10 @@ func (r *Reader) Reset(src io.Reader) {
 
 func (r *Reader) attach(src io.Reader) {
 	var ok bool
+	if src == nil {
+		r.own = nil
+		return
+	}
 	if r.src, ok = src.(PeekReader); ok {
 		r.own = nil
 	} else {
@@ -234,7 +245,7 @@ func (r *Reader) ReadFrame(dst []byte) ([]byte, error) {
 // the stream: a whole frame is buffered (or what is buffered is in error).
 // Within the rest of a frame that is being skipped or assembled it says false.
 func (r *Reader) Buffered() bool {
-	if r.err != nil {
+	if r.failed() != nil {
 		return true
 	}
 	if r.open {
@@ -269,6 +280,9 @@ func (r *Reader) Wait() error {
 // it was assembled in, and with Exclusive set leaves the underlying reader
 // exactly at the end of that frame.
 func (r *Reader) Release() error {
+	if r.src == nil {
+		return r.failed()
+	}
 	if !r.open {
 		r.dropPart()
 	}
@@ -290,11 +304,19 @@ func (r *Reader) release() error {
 	return err
 }
 
+// failed returns the final error, if there is one.
+func (r *Reader) failed() error {
+	if r.err == nil && r.src == nil {
+		return errNoSource
+	}
+	return r.err
+}
+
 // begin makes the Reader ready for the next frame, or for the rest of a frame
 // that a timeout cut.
 func (r *Reader) begin() error {
-	if r.err != nil {
-		return r.err
+	if err := r.failed(); err != nil {
+		return err
 	}
 	if !r.open {
 		r.dropPart()

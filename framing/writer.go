@@ -24,7 +24,9 @@ var writeBuffers = sync.Pool{New: func() any { return new([writeBufferSize]byte)
 // WriteBuffers([][]byte) (int64, error), as *conn.Conn has, else in two.
 //
 // Between Flush and the next frame a Writer holds no buffer. One goroutine at
-// a time may use it; it is independent of a Reader on the same connection.
+// a time may use it; it is independent of a Reader on the same connection. A
+// Writer without a stream, such as the zero Writer, fails with an error that says
+// so, until Reset gives it one.
 //
 // Any error of the underlying writer is final: bytes may have left, so the
 // Writer never writes again and returns that error from all later calls, like
@@ -36,7 +38,7 @@ type Writer struct {
 	lay   layout
 	dst   io.Writer
 	vec   buffersWriter
-	short int    // largest payload that WriteFrame may write by itself, or -1
+	short int    // WriteFrame may write by itself payloads of fewer bytes than this
 	n     int    // bytes collected in buf
 	buf   []byte // all of full, or nil
 	full  *[writeBufferSize]byte
@@ -52,14 +54,14 @@ type buffersWriter interface {
 // NewWriter returns a Writer of frames on w. A format that does not validate,
 // or cannot be written (see [Format.Strip]), is the error of every later call.
 func NewWriter(w io.Writer, f Format) *Writer {
-	fw := &Writer{short: -1}
+	fw := new(Writer)
 	lay := &fw.lay
 	err := lay.compile(&f)
 	if err == nil {
 		err = lay.writable()
 	}
 	if err == nil && !lay.keep && lay.size != 0 && lay.adjust <= 0 {
-		fw.short = int(min(lay.limit, vectorSize-1))
+		fw.short = int(min(lay.limit+1, vectorSize))
 	}
 	fw.bad, fw.err = err, err
 	fw.attach(w)
@@ -67,8 +69,13 @@ func NewWriter(w io.Writer, f Format) *Writer {
 }
 
 // Reset forgets what is not flushed and a final error, and goes on with dst in
-// the same format.
+// the same format. That of a zero Writer is the zero Format. A nil dst leaves it
+// without a stream.
 func (w *Writer) Reset(dst io.Writer) {
+	if w.bad == nil && w.lay == (layout{}) {
+		*w = *NewWriter(dst, Format{})
+		return
+	}
 	w.giveBack()
 	w.err = w.bad
 	w.attach(dst)
@@ -87,7 +94,7 @@ func (w *Writer) WriteFrame(payload []byte) error {
 	n := w.n
 	body := n + w.lay.size
 	end := body + len(payload)
-	if len(payload) > w.short || end > len(w.buf) {
+	if len(payload) >= w.short || end > len(w.buf) {
 		return w.writeFrame(payload)
 	}
 	w.lay.putFixed(w.buf[n:body], uint64(int64(len(payload))-w.lay.adjust))
@@ -96,10 +103,18 @@ func (w *Writer) WriteFrame(payload []byte) error {
 	return nil
 }
 
+// failed returns the final error, if there is one.
+func (w *Writer) failed() error {
+	if w.err == nil && w.dst == nil {
+		return errNoTarget
+	}
+	return w.err
+}
+
 // writeFrame is WriteFrame for all that the short way there cannot do.
 func (w *Writer) writeFrame(payload []byte) error {
-	if w.err != nil {
-		return w.err
+	if err := w.failed(); err != nil {
+		return err
 	}
 	large := len(payload) >= vectorSize
 	need := w.lay.headerMost()
@@ -132,7 +147,7 @@ func (w *Writer) writeFrame(payload []byte) error {
 // Flush writes what has been collected.
 func (w *Writer) Flush() error {
 	if w.err != nil || w.n == 0 {
-		return w.err
+		return w.failed()
 	}
 	return w.end(writeAll(w.dst, w.buf[:w.n]))
 }
