@@ -9,11 +9,11 @@ import (
 	"github.com/seed-99d6a01a/gtcp/server"
 )
 
-func TestErrorResponseThatPanics(t *testing.T) {
+func TestErrorReplyThatPanics(t *testing.T) {
 	eachMode(t, func(t *testing.T, n int) {
 		log := &logbook{}
 		h := &server.FrameHandler{Handle: script, Concurrency: n}
-		h.ErrorResponse = func(_ context.Context, err error) []byte { panic(err) }
+		h.ErrorReply = func(_ context.Context, err error) []byte { panic(err) }
 		s := &server.Server{Handler: h, Logger: log.logger()}
 		c := dial(t, start(t, s))
 		c.send("a", "fail badly", "b")

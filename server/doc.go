@@ -5,7 +5,7 @@
 //
 // # Frames
 //
-// For request and response in length-prefixed frames, one call makes the
+// For request and reply in length-prefixed frames, one call makes the
 // handler:
 //
 //	srv := &server.Server{

@@ -13,7 +13,7 @@ import (
 	"github.com/seed-99d6a01a/gtcp/server"
 )
 
-// A server of frames: each request is answered with one response.
+// A server of frames: each request is answered with one reply.
 func Example() {
 	srv := &server.Server{
 		Handler: server.Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) {
@@ -37,8 +37,8 @@ func Example() {
 	w, r := framing.NewWriter(c, framing.Format{}), framing.NewReader(c, framing.Format{})
 	_ = w.WriteFrame([]byte("hello"))
 	_ = w.Flush()
-	resp, err := r.Next()
-	fmt.Println(string(resp), err)
+	reply, err := r.Next()
+	fmt.Println(string(reply), err)
 	c.Close()
 
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -91,8 +91,8 @@ func ExampleHandlerFunc() {
 	// true
 }
 
-// Responses built without allocation are appended to a buffer that is used again;
-// errors become responses too.
+// Replies built without allocation are appended to a buffer that is used again;
+// errors become replies too.
 func ExampleFrameHandler() {
 	h := &server.FrameHandler{
 		Format: framing.Format{HeaderSize: 4, MaxSize: 1 << 20},
@@ -102,9 +102,9 @@ func ExampleFrameHandler() {
 			}
 			return append(append(dst, "you said "...), req...), nil
 		},
-		ErrorResponse: func(_ context.Context, err error) []byte { return []byte(err.Error()) },
-		Concurrency:   8,
-		IdleTimeout:   time.Minute,
+		ErrorReply:  func(_ context.Context, err error) []byte { return []byte(err.Error()) },
+		Concurrency: 8,
+		IdleTimeout: time.Minute,
 	}
 	fmt.Println(h.Validate())
 	// Output: <nil>

@@ -9,18 +9,18 @@ import (
 	"github.com/seed-99d6a01a/gtcp/framing"
 )
 
-// keepResponse is the largest response buffer kept for the next exchange.
-const keepResponse = 64 << 10
+// keepReply is the largest reply buffer kept for the next exchange.
+const keepReply = 64 << 10
 
 // exchange is what answering requests takes and an idle connection does without.
 // The Reader and the Writer stay attached to it when it turns to another
 // connection: at the end of an exchange there is nothing in them to reset.
 type exchange struct {
-	sess *session
-	r    *framing.Reader // of input{this}
-	w    *framing.Writer // on output{this}
-	resp []byte          // Append's dst
-	n    uint64          // requests not yet in the session's figure
+	sess  *session
+	r     *framing.Reader // of input{this}
+	w     *framing.Writer // on output{this}
+	reply []byte          // Append's dst
+	n     uint64          // requests not yet in the session's figure
 
 	readTimeout, writeTimeout time.Duration // 0 none
 
@@ -128,53 +128,53 @@ func (f *frameConn) handle(ctx context.Context, req []byte) bool {
 		return f.ordered.take(ctx, req)
 	}
 	f.x.n++
-	return f.answer(f.h.respond(ctx, &f.x.resp, req))
+	return f.answer(f.h.respond(ctx, &f.x.reply, req))
 }
 
 // respond calls the handler. What Append builds in is memory of our own, *buf: what
 // it returns may be the caller's or the request, and is not kept.
 func (h *FrameHandler) respond(ctx context.Context, buf *[]byte, req []byte) ([]byte, error) {
-	var resp []byte
+	var reply []byte
 	var err error
 	if h.Append == nil {
-		resp, err = h.Handle(ctx, req)
+		reply, err = h.Handle(ctx, req)
 	} else {
-		resp, err = h.Append(ctx, (*buf)[:0], req)
-		if n := cap(resp); n > cap(*buf) && n <= keepResponse {
+		reply, err = h.Append(ctx, (*buf)[:0], req)
+		if n := cap(reply); n > cap(*buf) && n <= keepReply {
 			*buf = make([]byte, 0, n)
 		}
 	}
 	if err != nil {
-		return h.errorResponse(ctx, err)
+		return h.errorReply(ctx, err)
 	}
-	return resp, nil
+	return reply, nil
 }
 
-// errorResponse is the response to a request whose handler returned err, or an
+// errorReply is the reply to a request whose handler returned err, or an
 // error where there is none.
-func (h *FrameHandler) errorResponse(ctx context.Context, err error) ([]byte, error) {
-	if errors.Is(err, ErrNoResponse) {
-		return nil, ErrNoResponse
+func (h *FrameHandler) errorReply(ctx context.Context, err error) ([]byte, error) {
+	if errors.Is(err, ErrNoReply) {
+		return nil, ErrNoReply
 	}
-	if h.ErrorResponse != nil {
-		if resp := h.ErrorResponse(ctx, err); resp != nil {
-			return resp, nil
+	if h.ErrorReply != nil {
+		if reply := h.ErrorReply(ctx, err); reply != nil {
+			return reply, nil
 		}
 	}
 	return nil, err
 }
 
-// answer collects the response to a request.
-func (f *frameConn) answer(resp []byte, err error) bool {
+// answer collects the reply to a request.
+func (f *frameConn) answer(reply []byte, err error) bool {
 	switch {
-	case err == ErrNoResponse:
+	case err == ErrNoReply:
 		return true
 	case err != nil:
 		f.log().Warn("server: handler failed, connection closed", "remote", remote(f.conn), "err", err)
 		f.linger = true
 		return false
 	}
-	err = f.x.w.WriteFrame(resp)
+	err = f.x.w.WriteFrame(reply)
 	if err == nil {
 		return true
 	}
@@ -182,18 +182,18 @@ func (f *frameConn) answer(resp []byte, err error) bool {
 		f.writeFailed(ioErr)
 		return false
 	}
-	f.log().Error("server: response refused, connection closed", "remote", remote(f.conn), "err", err)
+	f.log().Error("server: reply refused, connection closed", "remote", remote(f.conn), "err", err)
 	f.linger = true
 	return false
 }
 
 // refuse answers an oversize request that was skipped, in its turn.
 func (f *frameConn) refuse(ctx context.Context, err error) bool {
-	resp, err := f.h.errorResponse(ctx, err)
+	reply, err := f.h.errorReply(ctx, err)
 	if f.ordered != nil {
-		return f.ordered.refuse(resp, err)
+		return f.ordered.refuse(reply, err)
 	}
-	return f.answer(resp, err)
+	return f.answer(reply, err)
 }
 
 // badRequest decides what becomes of a connection whose next request could not be
@@ -203,7 +203,7 @@ func (f *frameConn) badRequest(ctx context.Context, err error) bool {
 	switch {
 	case errors.As(err, &size):
 		f.sess.srv.stats.oversize.Add(1)
-		if f.h.Format.SkipOversize && f.h.ErrorResponse != nil {
+		if f.h.Format.SkipOversize && f.h.ErrorReply != nil {
 			return f.refuse(ctx, err)
 		}
 		f.log().Warn("server: request too large, connection closed", "remote", remote(f.conn),

@@ -23,13 +23,13 @@ const (
 	DefaultIdleTimeout = 15 * time.Minute
 )
 
-// ErrNoResponse is returned by a FrameHandler's Handle or Append to say that the
-// request gets no response frame: a message that is only taken note of.
-var ErrNoResponse = errors.New("server: no response")
+// ErrNoReply is returned by a FrameHandler's Handle or Append to say that the
+// request gets no reply frame: a message that is only taken note of.
+var ErrNoReply = errors.New("server: no reply")
 
 // Frames returns a FrameHandler that answers each frame of format f with what
 // handle returns. Set further fields before serving with it.
-func Frames(f framing.Format, handle func(ctx context.Context, req []byte) (resp []byte, err error)) *FrameHandler {
+func Frames(f framing.Format, handle func(ctx context.Context, req []byte) (reply []byte, err error)) *FrameHandler {
 	return &FrameHandler{Format: f, Handle: handle}
 }
 
@@ -37,42 +37,42 @@ func Frames(f framing.Format, handle func(ctx context.Context, req []byte) (resp
 // answered with one frame, in the order of the requests. Only Handle or Append
 // must be set.
 //
-// Responses are collected and written when no whole request is left in the read
+// Replies are collected and written when no whole request is left in the read
 // buffer, so requests that a client pipelined are answered in few system calls
 // and a lone one at once. Between requests a connection holds no buffer.
 //
 // One FrameHandler serves any number of connections and servers. Fields must not
 // change once it serves, and it must not be copied.
 type FrameHandler struct {
-	// Format is how requests and responses are framed, the limit on their
+	// Format is how requests and replies are framed, the limit on their
 	// size included. The zero value is gtcp's package protocol: a length of 2
 	// bytes. A request over the limit is logged and ends its connection,
 	// after the answers to those before it; with Format.SkipOversize and an
-	// ErrorResponse it is answered with that instead.
+	// ErrorReply it is answered with that instead.
 	Format framing.Format
 
 	// Handle answers one request. req is valid only until it returns, and may
-	// be the response or hold it. An empty response is an empty frame; see
-	// ErrNoResponse for none. The response is copied before the next call,
+	// be the reply or hold it. An empty reply is an empty frame; see
+	// ErrNoReply for none. The reply is copied before the next call,
 	// so Handle may reuse its memory where Concurrency allows no two calls at
 	// once. Required, unless Append is set.
-	Handle func(ctx context.Context, req []byte) (resp []byte, err error)
+	Handle func(ctx context.Context, req []byte) (reply []byte, err error)
 
-	// Append is Handle for responses built without allocation: it appends the
-	// response to dst, an empty buffer that is used again, and returns the
+	// Append is Handle for replies built without allocation: it appends the
+	// reply to dst, an empty buffer that is used again, and returns the
 	// extended slice. It may also return another slice, as Handle does. If it
 	// is set, Handle must not be.
-	Append func(ctx context.Context, dst, req []byte) (resp []byte, err error)
+	Append func(ctx context.Context, dst, req []byte) (reply []byte, err error)
 
-	// ErrorResponse, if not nil, gives the response to a request whose
+	// ErrorReply, if not nil, gives the reply to a request whose
 	// handler returned err. Where the field or its result is nil, the error is
 	// logged and ends the connection, after the answers to earlier requests.
 	// It is called where Handle is: with Concurrency, for several at once.
-	ErrorResponse func(ctx context.Context, err error) []byte
+	ErrorReply func(ctx context.Context, err error) []byte
 
 	// Concurrency is how many requests of one connection may be in progress at
-	// once, on goroutines that exist only meanwhile. Responses still go out in
-	// the order of the requests, and a request whose response waits for its
+	// once, on goroutines that exist only meanwhile. Replies still go out in
+	// the order of the requests, and a request whose reply waits for its
 	// turn is in progress. Up to 1, negative included, requests are handled
 	// one after another.
 	Concurrency int
@@ -82,8 +82,8 @@ type FrameHandler struct {
 	// DefaultReadTimeout, negative no bound.
 	ReadTimeout time.Duration
 
-	// WriteTimeout bounds each write of collected responses (at most 64 KiB,
-	// or one larger response): a peer that does not read for so long is cut
+	// WriteTimeout bounds each write of collected replies (at most 64 KiB,
+	// or one larger reply): a peer that does not read for so long is cut
 	// off. Zero means DefaultWriteTimeout, negative no bound.
 	WriteTimeout time.Duration
 

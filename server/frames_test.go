@@ -22,7 +22,7 @@ func script(_ context.Context, req []byte) ([]byte, error) {
 	case "fail":
 		return nil, errors.New(rest)
 	case "quiet":
-		return nil, server.ErrNoResponse
+		return nil, server.ErrNoReply
 	case "huge":
 		return make([]byte, 1<<16), nil
 	case "panic":
@@ -38,7 +38,7 @@ func eachMode(t *testing.T, f func(t *testing.T, concurrency int)) {
 	}
 }
 
-func TestEmptyAndMissingResponses(t *testing.T) {
+func TestEmptyAndMissingReplies(t *testing.T) {
 	eachMode(t, func(t *testing.T, n int) {
 		h := &server.FrameHandler{Handle: script, Concurrency: n}
 		c := dial(t, start(t, &server.Server{Handler: h}))
@@ -62,7 +62,7 @@ func TestHandlerErrorCloses(t *testing.T) {
 func TestHandlerErrorAnswers(t *testing.T) {
 	eachMode(t, func(t *testing.T, n int) {
 		h := &server.FrameHandler{Handle: script, Concurrency: n}
-		h.ErrorResponse = func(_ context.Context, err error) []byte {
+		h.ErrorReply = func(_ context.Context, err error) []byte {
 			if err.Error() == "fatal" {
 				return nil
 			}
@@ -75,7 +75,7 @@ func TestHandlerErrorAnswers(t *testing.T) {
 	})
 }
 
-func TestResponseTooLargeCloses(t *testing.T) {
+func TestReplyTooLargeCloses(t *testing.T) {
 	eachMode(t, func(t *testing.T, n int) {
 		log := &logbook{}
 		s := &server.Server{Handler: &server.FrameHandler{Handle: script, Concurrency: n}, Logger: log.logger()}
@@ -83,7 +83,7 @@ func TestResponseTooLargeCloses(t *testing.T) {
 		c.send("a", "huge", "b")
 		c.expect("> a")
 		c.expectEnd()
-		log.requireOne(t, "response refused", "65536", c.LocalAddr().String())
+		log.requireOne(t, "reply refused", "65536", c.LocalAddr().String())
 	})
 }
 
@@ -113,7 +113,7 @@ func TestOversizeRequestSkipped(t *testing.T) {
 	eachMode(t, func(t *testing.T, n int) {
 		h := &server.FrameHandler{Handle: script, Concurrency: n}
 		h.Format = framing.Format{MaxSize: 10, SkipOversize: true}
-		h.ErrorResponse = func(_ context.Context, err error) []byte {
+		h.ErrorReply = func(_ context.Context, err error) []byte {
 			var size *framing.SizeError
 			if !errors.As(err, &size) {
 				return nil

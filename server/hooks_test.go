@@ -46,7 +46,7 @@ func TestConnContext(t *testing.T) {
 	type key struct{}
 	h := server.Frames(framing.Format{}, func(ctx context.Context, req []byte) ([]byte, error) {
 		if server.ConnOf(ctx).RemoteAddr() == nil {
-			return nil, server.ErrNoResponse
+			return nil, server.ErrNoReply
 		}
 		return []byte(ctx.Value(key{}).(string)), nil
 	})

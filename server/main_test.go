@@ -90,10 +90,10 @@ func (c *client) send(requests ...string) {
 	require.NoError(c.t, err)
 }
 
-// expect reads one frame for each response.
-func (c *client) expect(responses ...string) {
+// expect reads one frame for each reply.
+func (c *client) expect(replies ...string) {
 	c.t.Helper()
-	for _, want := range responses {
+	for _, want := range replies {
 		got, err := c.r.Next()
 		require.NoError(c.t, err)
 		require.Equal(c.t, want, string(got))

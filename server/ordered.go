@@ -25,9 +25,9 @@ type ordered struct {
 
 // request is one request on its way through ordered.
 type request struct {
-	req, resp, buf []byte
-	err            error
-	done           chan struct{} // gets one token when it has been handled
+	req, reply, buf []byte
+	err             error
+	done            chan struct{} // gets one token when it has been handled
 }
 
 // errPanicked is the error of a request whose handler did not return.
@@ -46,9 +46,9 @@ func (o *ordered) take(ctx context.Context, req []byte) bool {
 }
 
 // refuse hands in the answer to a request that is not handled.
-func (o *ordered) refuse(resp []byte, err error) bool {
+func (o *ordered) refuse(reply []byte, err error) bool {
 	r := o.blank()
-	r.resp, r.err = resp, err
+	r.reply, r.err = reply, err
 	r.done <- struct{}{}
 	return o.enqueue(r, nil)
 }
@@ -96,7 +96,7 @@ func (o *ordered) handle(ctx context.Context, r *request) {
 		}
 		r.done <- struct{}{}
 	}()
-	r.resp, r.err = o.out.h.respond(ctx, &r.buf, r.req)
+	r.reply, r.err = o.out.h.respond(ctx, &r.buf, r.req)
 }
 
 // write writes the answers until none is outstanding.
@@ -159,11 +159,11 @@ func (o *ordered) settle(r *request) {
 	case r.err == errPanicked:
 		o.out.linger = true
 		o.fail()
-	case !o.out.answer(r.resp, r.err):
+	case !o.out.answer(r.reply, r.err):
 		o.fail()
 	}
-	r.resp, r.err = nil, nil
-	if cap(r.req) <= keepResponse {
+	r.reply, r.err = nil, nil
+	if cap(r.req) <= keepReply {
 		o.mu.Lock()
 		o.free = append(o.free, r)
 		o.mu.Unlock()
