@@ -71,7 +71,7 @@ func (e *Error) public() error {
 //
 //go:noinline
 func handleError(op string, k *core) *Error {
-	e := &Error{Op: op, Err: net.ErrClosed, safe: op == "write" || op == "do"}
+	e := &Error{Op: op, Err: net.ErrClosed, safe: op == "write" || op == "do" || op == "ask"}
 	if k != nil {
 		e.Addr = k.nc.RemoteAddr()
 	}

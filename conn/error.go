@@ -44,7 +44,7 @@ func (peerClosedError) Unwrap() error { return io.EOF }
 // apart, which stays bare so that callers can compare it. Its text names the
 // operation and the peer's address.
 type Error struct {
-	// Op is the operation that failed: "dial", "read", "write", "do",
+	// Op is the operation that failed: "dial", "read", "write", "ask", "do",
 	// "close", "check", "reuse", "handoff", "deadline" or "half-close".
 	Op string
 	// Addr is the peer's address, or for "dial" the address asked for.

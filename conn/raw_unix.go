@@ -87,12 +87,17 @@ func (k *core) rawReadError(err error) error {
 	default:
 		return io.EOF
 	}
+	return k.opError("read", err)
+}
+
+// opError is the error that the net package would make.
+func (k *core) opError(op string, err error) error {
 	network := "unix"
 	if _, ok := k.nc.(*net.TCPConn); ok {
 		network = "tcp"
 	}
 	// The remote address can be nil: net.FileConn of a socket that was reset.
-	return &net.OpError{Op: "read", Net: network, Source: k.nc.LocalAddr(), Addr: k.nc.RemoteAddr(), Err: err}
+	return &net.OpError{Op: op, Net: network, Source: k.nc.LocalAddr(), Addr: k.nc.RemoteAddr(), Err: err}
 }
 
 // readCallback makes onReadable: one attempt to read, on the goroutine of the
@@ -123,14 +128,28 @@ func (k *core) readCallback() func(fd uintptr) bool {
 	}
 }
 
-// checker holds what the MSG_PEEK callback works with, so that a Check
-// allocates nothing. It is guarded by rmu.
+// checker holds what the callbacks of Check and Ask work with, so that neither
+// allocates but for the first on a connection. It is guarded by rmu.
 type checker struct {
 	peek  func(fd uintptr)
 	n     int
 	errno syscall.Errno
 	buf   [1]byte
 	lost  error // what the socket has told; the reader gets it for io.EOF
+
+	ask    func(fd uintptr) bool
+	out    []byte // what Ask has not written yet; wmu is held while there is some
+	outErr error  // why writing it failed
+}
+
+// makeChecker returns the checker, which it makes if there is none.
+func (k *core) makeChecker() *checker {
+	if k.checker == nil {
+		ck := &checker{}
+		ck.peek = ck.run
+		k.checker = ck
+	}
+	return k.checker
 }
 
 func (ck *checker) run(fd uintptr) {
@@ -147,15 +166,16 @@ func (ck *checker) run(fd uintptr) {
 // checkSocket looks for a first byte in the socket. RawConn.Control is used
 // because, unlike Read, it works after a deadline has passed.
 func (k *core) checkSocket() (readable bool, err error) {
-	ck := k.checker
-	if ck == nil {
-		ck = &checker{}
-		ck.peek = ck.run
-		k.checker = ck
-	}
+	ck := k.makeChecker()
 	if err := k.raw.Control(ck.peek); err != nil {
 		return false, err
 	}
+	return k.checked()
+}
+
+// checked says what the checker has found.
+func (k *core) checked() (readable bool, err error) {
+	ck := k.checker
 	if ck.errno != 0 && ck.errno != syscall.EAGAIN {
 		// The socket tells its error once; a read after this finds a clean end
 		// of the stream.

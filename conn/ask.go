@@ -1,0 +1,116 @@
+package conn
+
+// Ask writes p, a request, and waits for the first byte of the answer, which it
+// leaves buffered. It is for the first request on a connection that has been
+// idle: it is Reusable, Check, Write and Peek(1) in one, and on a Unix socket
+// it takes no more than a write and a read do. Where a read looks for an answer
+// that cannot have come yet, Ask looks before it writes, for what must not be
+// there.
+//
+// If the connection is not fit for a request, Ask has written nothing and fails
+// with an *Error that is safe to retry, on another connection, and that is what
+// Reusable or Check would say: ErrPeerClosed, ErrUnread, ErrBusy if there is
+// any other read or write in progress. Where it finds bytes that nobody has
+// asked for, every later read and write fails with that error too, so that
+// nobody takes them for an answer. Other errors are those of Write, or, if n is
+// len(p), of Read.
+//
+// A deadline set by the caller makes the connection unfit (ErrDeadlineSet); Do
+// is the way to bound an Ask.
+func (c *Conn) Ask(p []byte) (n int, err error) {
+	k, err := c.beginAsk()
+	if err != nil {
+		return 0, err
+	}
+	rest := true
+	if k.onReadable != nil && len(p) > 0 {
+		n, rest, err = k.askSocket(p)
+	} else if err = c.check(k); err != nil {
+		err = k.askFound(true, err)
+	}
+	k.endRead()
+	if rest {
+		// Without rmu, for the peer may have to be read from to go on.
+		if err == nil {
+			n, err = c.writeRest(k, p, n)
+		}
+		k.endWrite()
+		if err == nil {
+			_, err = c.Peek(1)
+		}
+	}
+	return n, err
+}
+
+// beginAsk takes both I/O locks, if the connection is fit for a request.
+func (c *Conn) beginAsk() (*core, error) {
+	k := c.core
+	if k == nil || !c.live(k) {
+		return nil, handleError("ask", k)
+	}
+	if !k.rmu.TryLock() && !k.lockIdle() {
+		return nil, k.askRefused(ErrBusy)
+	}
+	if !k.wmu.TryLock() {
+		k.rmu.Unlock()
+		return nil, k.askRefused(ErrBusy)
+	}
+	fit := k.empty() && c.mark(k, markWriting)
+	if fit && k.state.Load()&^(markDoing|markWriting) == c.gen {
+		return k, nil
+	}
+	if fit {
+		k.unmark(markWriting)
+	}
+	err := c.unfitness(k)
+	k.wmu.Unlock()
+	k.rmu.Unlock()
+	if err == nil { // it was, a moment ago
+		err = ErrBusy
+	}
+	return nil, k.askRefused(err)
+}
+
+// writeRest writes what is left of p behind its first n bytes. The caller holds
+// wmu.
+func (c *Conn) writeRest(k *core, p []byte, n int) (int, error) {
+	if k.opaque {
+		if err := k.writeRefused(); err != nil {
+			return n, err
+		}
+	}
+	if n == len(p) {
+		return n, nil
+	}
+	m, err := k.nc.Write(p[n:])
+	k.written.Add(uint64(m))
+	n += m
+	if err != nil {
+		err = k.writeError(int64(n), err)
+	}
+	return n, err
+}
+
+// askRefused is the error of an Ask that has written nothing.
+//
+//go:noinline
+func (k *core) askRefused(err error) error {
+	return &Error{Op: "ask", Addr: k.nc.RemoteAddr(), Err: err, safe: true}
+}
+
+// askFound makes the error of an Ask whose look has found something. Bytes that
+// nobody has asked for break the connection. The caller holds rmu and wmu.
+//
+//go:noinline
+func (k *core) askFound(readable bool, err error) error {
+	if err == nil && readable {
+		err = ErrUnread
+	}
+	e := &Error{Op: "ask", Addr: k.nc.RemoteAddr(), Err: err, safe: true}
+	if err == ErrUnread {
+		k.consume(len(k.unread()))
+		k.rerr, k.werr = e, e
+		k.failed(e, true)
+	}
+	return e
+}
