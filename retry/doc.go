@@ -1,7 +1,9 @@
 // Package retry runs an operation again while that is safe and worth it.
 //
-//	err := retry.Do(ctx, retry.Policy{}, func(ctx context.Context) error {
-//		return send(ctx, message)
+//	// Asking for the time twice does no harm.
+//	policy := retry.Policy{Idempotent: true}
+//	err := retry.Do(ctx, policy, func(ctx context.Context) error {
+//		return askForTheTime(ctx)
 //	})
 //
 // # What is retried
@@ -14,6 +16,10 @@
 // may be executed twice, and then other errors are retried too. Policy.Retryable
 // replaces the rule; SafeToRetry is there for it to build on. An operation
 // ends the call itself by returning Permanent(err).
+//
+// The errors of conn, pool and pipeline have the method. Those of other packages,
+// net among them, mostly have not: over them the zero Policy makes one attempt,
+// even where the connection was refused, so set Idempotent or Retryable.
 //
 // # When
 //

@@ -28,7 +28,8 @@ const (
 var ErrNoReply = errors.New("server: no reply")
 
 // Frames returns a FrameHandler that answers each frame of format f with what
-// handle returns. Set further fields before serving with it.
+// handle returns. Set further fields before serving with it: without ErrorReply
+// an error of handle ends the connection, and the client reads io.EOF.
 func Frames(f framing.Format, handle func(ctx context.Context, req []byte) (reply []byte, err error)) *FrameHandler {
 	return &FrameHandler{Format: f, Handle: handle}
 }

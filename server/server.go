@@ -54,10 +54,11 @@ type Server struct {
 	// handler that panics has its connection closed either way.
 	KeepOpen bool
 
-	// TLSConfig, if not nil, puts TLS on every connection of every listener.
-	// The handshake runs on the connection's goroutine, never on the accept
-	// loop. It needs a certificate. To serve TLS on one listener and plain
-	// text on another, leave this nil and wrap the one with tls.NewListener.
+	// TLSConfig, if not nil, puts TLS on every connection of every listener. It
+	// needs a certificate. The handshake runs on the connection's goroutine,
+	// never on the accept loop; one that fails is counted, and logged at debug
+	// level. To serve TLS on one listener and plain text on another, leave this
+	// nil and wrap the one with tls.NewListener.
 	TLSConfig *tls.Config
 
 	// HandshakeTimeout bounds a TLS handshake. Zero means
@@ -136,7 +137,7 @@ func (s *Server) Validate() error {
 
 // ListenAndServe listens on address and serves it. The network is one of "tcp",
 // "tcp4", "tcp6" and "unix". It returns as Serve does; an error to listen names
-// the address.
+// the address. To learn which port ":0" got, listen with net.Listen and Serve.
 func (s *Server) ListenAndServe(network, address string) error {
 	if err := s.Validate(); err != nil {
 		return err
