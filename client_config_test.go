@@ -35,7 +35,7 @@ func TestClientConfigNamesTheField(t *testing.T) {
 		"Pipeline.Dialer":  {Pipeline: pipeline.Config{Dialer: &conn.Dialer{}}},
 		"Pipeline.Dial":    {Pipeline: pipeline.Config{Dial: dial}},
 		"Pipeline.Format":  {Pipeline: pipeline.Config{Format: framing.Format{HeaderSize: 4}}},
-		"Pipeline":         {Pipeline: pipeline.Config{Conns: -1}},
+		"Pipeline":         {Pipeline: pipeline.Config{MaxConns: -1}},
 	} {
 		err := cfg.Validate()
 		require.ErrorContains(t, err, "ClientConfig."+field)

@@ -85,9 +85,9 @@ func newSoak(t *testing.T, shared bool) *soak {
 	s.client = gtcp.NewClient(proxy.Addr(), gtcp.ClientConfig{
 		Shared: shared,
 		Retry:  retry.Policy{MaxAttempts: 4, Backoff: retry.Constant(time.Millisecond)},
-		Pool:   pool.Config{Max: soakCallers / 2, DialBackoff: pool.DialBackoff{Min: time.Millisecond, Max: 10 * time.Millisecond}},
+		Pool:   pool.Config{MaxConns: soakCallers / 2, DialBackoff: pool.DialBackoff{Min: time.Millisecond, Max: 10 * time.Millisecond}},
 		Pipeline: pipeline.Config{
-			Conns: 4, MaxInFlight: soakCallers / 2, StallTimeout: soakTimeout,
+			MaxConns: 4, MaxInFlight: soakCallers / 2, StallTimeout: soakTimeout,
 			DialBackoff: pipeline.DialBackoff{Max: 20 * time.Millisecond},
 		},
 	})

@@ -119,9 +119,9 @@ func ExampleConfigurePools() {
 	}
 	// For one: at most 8 connections, kept by the fast backend.
 	err := gtcp.ConfigurePools(gtcp.PoolOptions{
-		Backend: slotpool.Open[*pool.Member],
-		MaxOpen: 8,
-		Probe:   true,
+		Backend:  slotpool.Open[*pool.Member],
+		MaxConns: 8,
+		Probe:    true,
 	}, "127.0.0.1:8999")
 	fmt.Println(err)
 	_ = gtcp.ConfigurePools(gtcp.PoolOptions{}) // as it was

@@ -292,8 +292,8 @@ func TestKeepUnansweredKeepsNothingElse(t *testing.T) {
 
 func TestBoundedPool(t *testing.T) {
 	for name, options := range map[string]gtcp.PoolOptions{
-		"puddlepool": {MaxOpen: 2},
-		"slotpool":   {MaxOpen: 2, Backend: slotpool.Open[*pool.Member]},
+		"puddlepool": {MaxConns: 2},
+		"slotpool":   {MaxConns: 2, Backend: slotpool.Open[*pool.Member]},
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr := rawServer(t, echo)
@@ -330,7 +330,7 @@ func TestBoundedPool(t *testing.T) {
 
 func TestMaxWaiters(t *testing.T) {
 	addr := rawServer(t, echo)
-	configure(t, gtcp.PoolOptions{MaxOpen: 1, MaxWaiters: -1}, addr)
+	configure(t, gtcp.PoolOptions{MaxConns: 1, MaxWaiters: -1}, addr)
 	c := borrow(t, addr)
 	_, err := gtcp.NewPoolConn(addr)
 	require.ErrorIs(t, err, pool.ErrTooManyWaiters)
@@ -350,18 +350,18 @@ func TestIdleLimit(t *testing.T) {
 
 func TestConfigureForAllAddresses(t *testing.T) {
 	own, other := rawServer(t, echo), rawServer(t, echo)
-	configure(t, gtcp.PoolOptions{MaxOpen: 7}, own)
+	configure(t, gtcp.PoolOptions{MaxConns: 7}, own)
 	use(t, own)
 	use(t, other)
 	lent := borrow(t, other)
-	configure(t, gtcp.PoolOptions{MaxOpen: 3})
-	require.Equal(t, 7, gtcp.PoolStat(own).Max, "an address's own options go before")
+	configure(t, gtcp.PoolOptions{MaxConns: 3})
+	require.Equal(t, 7, gtcp.PoolStat(own).MaxConns, "an address's own options go before")
 	_, err := lent.SendRecv([]byte("hello"), 5)
 	require.NoError(t, err, "what is lent is not disturbed")
 	port := lent.LocalAddr().String()
 	require.NoError(t, lent.Close())
 	require.NotEqual(t, port, use(t, other), "it belonged to the old pool")
-	require.Equal(t, 3, gtcp.PoolStat(other).Max)
+	require.Equal(t, 3, gtcp.PoolStat(other).MaxConns)
 }
 
 func TestPoolOptionsOutOfRange(t *testing.T) {

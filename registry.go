@@ -21,10 +21,10 @@ type PoolOptions struct {
 	// is too, slotpool.Open[*pool.Member] or one of your own.
 	Backend backend.Open[*pool.Member]
 
-	// MaxOpen bounds the connections of an address. When all are lent,
+	// MaxConns bounds the connections of an address. When all are lent,
 	// NewPoolConn waits for one, as long as it would for a dial. Zero and
 	// less mean no bound.
-	MaxOpen int
+	MaxConns int
 
 	// MaxWaiters bounds how many may wait so; one more fails at once. Zero
 	// means no bound, less that nobody may wait.
@@ -86,7 +86,7 @@ func (o PoolOptions) config(addr string, dial func(context.Context) (net.Conn, e
 		Address:     addr,
 		Dial:        dial,
 		Backend:     o.Backend,
-		Max:         o.MaxOpen,
+		MaxConns:    o.MaxConns,
 		MaxWaiters:  o.MaxWaiters,
 		MaxLifetime: o.MaxLifetime,
 		MaxIdleTime: o.MaxIdleTime,
@@ -95,8 +95,8 @@ func (o PoolOptions) config(addr string, dial func(context.Context) (net.Conn, e
 		DialTimeout: maxDialTimeout,
 		DialBackoff: pool.DialBackoff{After: -1},
 	}
-	if c.Max == 0 {
-		c.Max = -1
+	if c.MaxConns == 0 {
+		c.MaxConns = -1
 	}
 	if o.Probe {
 		c.Probe = nil // the pool's own
@@ -128,7 +128,7 @@ type addressPool struct {
 }
 
 func newAddressPool(addr string, o PoolOptions) (*addressPool, error) {
-	p := &addressPool{bounded: o.MaxOpen > 0, keep: o.KeepUnanswered}
+	p := &addressPool{bounded: o.MaxConns > 0, keep: o.KeepUnanswered}
 	p.patience.Store(int64(defaultDialTimeout))
 	var err error
 	p.pool, err = pool.New(o.config(addr, func(ctx context.Context) (net.Conn, error) {

@@ -58,7 +58,7 @@ func TestDefect21AddressInUseIsKept(t *testing.T) {
 		require.Len(t, r.byAddr, 1, "a connection is idle")
 	}
 	// Other options end the pool, and its connection with it.
-	r.configure(PoolOptions{MaxOpen: 1}, nil)
+	r.configure(PoolOptions{MaxConns: 1}, nil)
 	_, err = far.Read(make([]byte, 1))
 	require.Equal(t, io.EOF, err)
 	require.Len(t, r.retired, 1)

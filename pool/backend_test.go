@@ -146,7 +146,7 @@ func TestCheckoutChecksAge(t *testing.T) {
 func TestManyDeadServerGone(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newMemServer(echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 20,
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 20,
 			DialBackoff: pool.DialBackoff{After: -1}})
 		lent := make([]*pool.Conn, 20)
 		for i := range lent {

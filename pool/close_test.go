@@ -21,7 +21,7 @@ import (
 func TestClose(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newMemServer(echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 2})
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 2})
 		a, b := get(t, p), get(t, p)
 		var wg sync.WaitGroup
 		for range 3 {
@@ -138,7 +138,7 @@ func TestCloseDuringReplace(t *testing.T) {
 func TestClear(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newMemServer(echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 2, ProbeAfter: -1})
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 2, ProbeAfter: -1})
 		idle, lent := get(t, p), get(t, p)
 		require.NoError(t, idle.Close())
 		p.Clear()
@@ -170,10 +170,10 @@ func TestClear(t *testing.T) {
 func TestResize(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newMemServer(echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 1, MinIdle: 1, ProbeAfter: -1})
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1, MinIdle: 1, ProbeAfter: -1})
 		var cerr *pool.ConfigError
 		require.ErrorAs(t, p.Resize(0), &cerr)
-		require.Equal(t, "Max", cerr.Field)
+		require.Equal(t, "MaxConns", cerr.Field)
 		settle()
 		a := get(t, p)
 		if err := p.Resize(3); errors.Is(err, errors.ErrUnsupported) {
@@ -184,7 +184,7 @@ func TestResize(t *testing.T) {
 		}
 		settle()
 		b, c := get(t, p), get(t, p)
-		require.Equal(t, 3, p.Stat().Max)
+		require.Equal(t, 3, p.Stat().MaxConns)
 		require.Equal(t, 3, p.Stat().Used)
 		require.NoError(t, p.Resize(1))
 		roundTrip(t, a)
@@ -195,12 +195,12 @@ func TestResize(t *testing.T) {
 		require.Equal(t, 1, p.Stat().Open)
 		require.Equal(t, uint64(2), p.Stat().Evictions.Surplus)
 		require.NoError(t, p.Resize(-1))
-		require.Zero(t, p.Stat().Max)
+		require.Zero(t, p.Stat().MaxConns)
 		closePool(t, p)
 		require.ErrorIs(t, p.Resize(2), pool.ErrClosed)
 		s.close()
 
-		p = newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 2, MinIdle: 2})
+		p = newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 2, MinIdle: 2})
 		require.ErrorAs(t, p.Resize(1), &cerr)
 		require.Equal(t, "MinIdle", cerr.Field)
 		closePool(t, p)
@@ -227,7 +227,7 @@ func TestResizeUnsupported(t *testing.T) {
 func TestGetTimeout(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newMemServer(echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 1, GetTimeout: time.Second})
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1, GetTimeout: time.Second})
 		c := get(t, p)
 		start := time.Now()
 		_, err := p.Get(context.Background())

@@ -13,7 +13,7 @@ import (
 
 // The values of a [Config]'s zero fields.
 const (
-	DefaultMax         = 64
+	DefaultMaxConns    = 64
 	DefaultMaxLifetime = 600 * time.Second
 	DefaultMaxDialing  = 16
 	DefaultDialTimeout = backend.DefaultDialTimeout
@@ -43,13 +43,13 @@ type Config struct {
 	// that too), slotpool.Open[*pool.Member] or one of your own.
 	Backend backend.Open[*Member]
 
-	// Max bounds the connections open and being dialed together. Zero is
-	// DefaultMax; negative is no bound.
-	Max int
-	// MinIdle is how many connections are kept ready, as far as Max allows.
+	// MaxConns bounds the connections open and being dialed together. Zero is
+	// DefaultMaxConns; negative is no bound.
+	MaxConns int
+	// MinIdle is how many connections are kept ready, as far as MaxConns allows.
 	// Zero is none.
 	MinIdle int
-	// MaxWaiters bounds the callers that wait for a connection because Max
+	// MaxWaiters bounds the callers that wait for a connection because MaxConns
 	// is reached; one more fails at once with [ErrTooManyWaiters]. Zero is
 	// no bound; negative is that nobody may wait.
 	MaxWaiters int
@@ -91,7 +91,7 @@ type Config struct {
 	Probe func(ctx context.Context, c *conn.Conn) error
 
 	// MaxDialing bounds the dials in progress. Zero is DefaultMaxDialing;
-	// negative is no bound but Max. Waiting for one's turn counts against
+	// negative is no bound but MaxConns. Waiting for one's turn counts against
 	// DialTimeout.
 	MaxDialing int
 	// DialTimeout bounds each dial, AfterConnect included. Zero is
@@ -165,8 +165,8 @@ func (c Config) Validate() error {
 	}
 	d := c.withDefaults()
 	switch {
-	case d.Max > 0 && d.MinIdle > d.Max:
-		return &ConfigError{"MinIdle", "is larger than Max"}
+	case d.MaxConns > 0 && d.MinIdle > d.MaxConns:
+		return &ConfigError{"MinIdle", "is larger than MaxConns"}
 	case d.MaxLifetime > 0 && d.LifetimeJitter >= d.MaxLifetime:
 		return &ConfigError{"LifetimeJitter", "is not smaller than MaxLifetime"}
 	case d.DialBackoff.Max < d.DialBackoff.Min:
@@ -206,7 +206,7 @@ func (c Config) validateTarget() error {
 // withDefaults returns c with its zero fields filled in and "off" written as
 // zero where the code that follows wants that.
 func (c Config) withDefaults() Config {
-	c.Max = defaulted(c.Max, DefaultMax)
+	c.MaxConns = defaulted(c.MaxConns, DefaultMaxConns)
 	c.MaxLifetime = defaulted(c.MaxLifetime, DefaultMaxLifetime)
 	c.MaxDialing = defaulted(c.MaxDialing, DefaultMaxDialing)
 	c.DialTimeout = defaulted(c.DialTimeout, DefaultDialTimeout)

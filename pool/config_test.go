@@ -25,7 +25,7 @@ func TestConfigValidate(t *testing.T) {
 		{"", pool.Config{Address: addr}},
 		{"", pool.Config{Dial: dial}},
 		{"", pool.Config{Network: "unix", Address: "/tmp/no-port"}},
-		{"", pool.Config{Address: addr, Max: -1, MinIdle: 1000, MaxLifetime: -1, LifetimeJitter: time.Hour,
+		{"", pool.Config{Address: addr, MaxConns: -1, MinIdle: 1000, MaxLifetime: -1, LifetimeJitter: time.Hour,
 			MaxWaiters: -1, ProbeAfter: -1, MaxDialing: -1, DialBackoff: pool.DialBackoff{After: -1}}},
 		{"", pool.Config{Address: addr, DialBackoff: pool.DialBackoff{Min: time.Minute}}},
 		{"Address", pool.Config{}},
@@ -34,8 +34,8 @@ func TestConfigValidate(t *testing.T) {
 		{"Dialer", pool.Config{Dial: dial, Dialer: &conn.Dialer{}}},
 		{"Dialer", pool.Config{Address: addr, Dialer: &conn.Dialer{LocalAddr: &net.IPAddr{}}}},
 		{"MinIdle", pool.Config{Address: addr, MinIdle: -1}},
-		{"MinIdle", pool.Config{Address: addr, MinIdle: 5, Max: 4}},
-		{"MinIdle", pool.Config{Address: addr, MinIdle: pool.DefaultMax + 1}},
+		{"MinIdle", pool.Config{Address: addr, MinIdle: 5, MaxConns: 4}},
+		{"MinIdle", pool.Config{Address: addr, MinIdle: pool.DefaultMaxConns + 1}},
 		{"GetTimeout", pool.Config{Address: addr, GetTimeout: -1}},
 		{"LifetimeJitter", pool.Config{Address: addr, LifetimeJitter: -1}},
 		{"LifetimeJitter", pool.Config{Address: addr, LifetimeJitter: pool.DefaultMaxLifetime}},
@@ -85,9 +85,9 @@ func TestConfigLimits(t *testing.T) {
 		c    pool.Config
 		want backend.Limits
 	}{
-		{pool.Config{}, backend.Limits{Max: pool.DefaultMax, DialTimeout: pool.DefaultDialTimeout}},
-		{pool.Config{Max: -1, MaxWaiters: -1, DialTimeout: 1}, backend.Limits{MaxWaiters: -1, DialTimeout: 1}},
-		{pool.Config{Max: math.MaxInt, MaxWaiters: 7}, backend.Limits{Max: math.MaxInt, MaxWaiters: 7, DialTimeout: pool.DefaultDialTimeout}},
+		{pool.Config{}, backend.Limits{Max: pool.DefaultMaxConns, DialTimeout: pool.DefaultDialTimeout}},
+		{pool.Config{MaxConns: -1, MaxWaiters: -1, DialTimeout: 1}, backend.Limits{MaxWaiters: -1, DialTimeout: 1}},
+		{pool.Config{MaxConns: math.MaxInt, MaxWaiters: 7}, backend.Limits{Max: math.MaxInt, MaxWaiters: 7, DialTimeout: pool.DefaultDialTimeout}},
 	} {
 		var got backend.Limits
 		tc.c.Address = "127.0.0.1:1"

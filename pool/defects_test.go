@@ -55,7 +55,7 @@ func TestDefectPuddleCloseDuringDial(t *testing.T) {
 func TestDefectPuddleStaleRelease(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newMemServer(echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 1})
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1})
 		first := get(t, p)
 		first.Evict()
 		require.NoError(t, first.Close())
@@ -78,7 +78,7 @@ func TestDefectPuddleStaleRelease(t *testing.T) {
 func TestDefectCloseLeavesWaiters(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newMemServer(echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 1})
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1})
 		c := get(t, p)
 		woken := make(chan error)
 		go func() {
@@ -113,7 +113,7 @@ func (c slowClose) Close() error {
 func TestDefectPuddleSlowClose(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newMemServer(echo)
-		p := newPool(t, pool.Config{Backend: open, Max: 1, Dial: func(ctx context.Context) (net.Conn, error) {
+		p := newPool(t, pool.Config{Backend: open, MaxConns: 1, Dial: func(ctx context.Context) (net.Conn, error) {
 			c, err := s.dial(ctx)
 			return slowClose{c, 15 * time.Second}, err
 		}})
@@ -147,7 +147,7 @@ func TestDefectPuddleDialStorm(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		var dials peak
 		s := newMemServer(echo)
-		p := newPool(t, pool.Config{Backend: open, Max: -1, ProbeAfter: -1, Dial: func(ctx context.Context) (net.Conn, error) {
+		p := newPool(t, pool.Config{Backend: open, MaxConns: -1, ProbeAfter: -1, Dial: func(ctx context.Context) (net.Conn, error) {
 			_, limited := ctx.Deadline()
 			require.True(t, limited)
 			defer dials.add()()
@@ -177,7 +177,7 @@ func TestDefectNoLateBinding(t *testing.T) {
 		inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 			var slow atomic.Bool
 			s := newMemServer(echo)
-			p := newPool(t, pool.Config{Backend: open, Max: 2, ProbeAfter: -1, Dial: func(ctx context.Context) (net.Conn, error) {
+			p := newPool(t, pool.Config{Backend: open, MaxConns: 2, ProbeAfter: -1, Dial: func(ctx context.Context) (net.Conn, error) {
 				if slow.Load() {
 					time.Sleep(500 * time.Millisecond)
 					if fails {
@@ -210,7 +210,7 @@ func TestDefectRedisRejectLeaksTurn(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		rejects := 50
 		s := newMemServer(echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 2, MaxDialing: 2,
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 2, MaxDialing: 2,
 			DialBackoff: pool.DialBackoff{After: -1},
 			AfterConnect: func(context.Context, *conn.Conn) (any, error) {
 				if rejects--; rejects >= 0 {
@@ -250,7 +250,7 @@ func TestDefectMongoCloseSpins(t *testing.T) {
 func TestDefectFasthttpLostWakeup(t *testing.T) {
 	overBackends(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newTCPServer(t, echo)
-		p := newPool(t, pool.Config{Address: s.addr, Backend: open, Max: 1, ProbeAfter: -1, GetTimeout: 20 * time.Second})
+		p := newPool(t, pool.Config{Address: s.addr, Backend: open, MaxConns: 1, ProbeAfter: -1, GetTimeout: 20 * time.Second})
 		var wg sync.WaitGroup
 		for range 3 {
 			wg.Go(func() {
@@ -273,7 +273,7 @@ func TestDefectFasthttpLostWakeup(t *testing.T) {
 func TestDefectSQLRandomWaiters(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newMemServer(echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 1, ProbeAfter: -1})
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1, ProbeAfter: -1})
 		c := get(t, p)
 		var order []int
 		var wg sync.WaitGroup
@@ -302,7 +302,7 @@ func TestDefectFatihSilenceper(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		var hang atomic.Bool
 		s := newMemServer(echo)
-		p := newPool(t, pool.Config{Backend: open, Max: 2, ProbeAfter: -1, Dial: func(ctx context.Context) (net.Conn, error) {
+		p := newPool(t, pool.Config{Backend: open, MaxConns: 2, ProbeAfter: -1, Dial: func(ctx context.Context) (net.Conn, error) {
 			if hang.Load() {
 				<-ctx.Done()
 				return nil, ctx.Err()

@@ -33,7 +33,7 @@ func TestDialRefused(t *testing.T) {
 		require.ErrorAs(t, err, &perr)
 		require.Equal(t, "get", perr.Op)
 		require.Equal(t, addr, perr.Addr)
-		require.Equal(t, pool.DefaultMax, perr.Max)
+		require.Equal(t, pool.DefaultMaxConns, perr.MaxConns)
 		var cerr *conn.Error
 		require.ErrorAs(t, err, &cerr)
 		require.Equal(t, "dial", cerr.Op)
@@ -142,7 +142,7 @@ func TestDialMisbehaves(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 				s := newMemServer(echo)
-				c := pool.Config{Dial: s.dial, Backend: open, Max: 1, DialBackoff: pool.DialBackoff{After: -1}}
+				c := pool.Config{Dial: s.dial, Backend: open, MaxConns: 1, DialBackoff: pool.DialBackoff{After: -1}}
 				tc.change(&c)
 				p := newPool(t, c)
 				for range 3 {
@@ -278,7 +278,7 @@ func TestMaxDialingTimeout(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newMemServer(echo)
 		s.l.Refuse(true)
-		p := newPool(t, pool.Config{Backend: open, MaxDialing: 1, DialTimeout: time.Second, Max: 3,
+		p := newPool(t, pool.Config{Backend: open, MaxDialing: 1, DialTimeout: time.Second, MaxConns: 3,
 			DialBackoff: pool.DialBackoff{After: -1},
 			Dial: func(ctx context.Context) (net.Conn, error) {
 				c, err := s.l.Dial(ctx)

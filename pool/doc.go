@@ -16,7 +16,7 @@
 // [Pool.Get] lends an idle connection that is young enough, that its peer has
 // not closed and that has no unread bytes; one that fails the test is replaced
 // within the same call, and the caller sees no error. With none idle it dials,
-// and with Config.Max reached it waits in turn for what comes back first.
+// and with Config.MaxConns reached it waits in turn for what comes back first.
 //
 // [Conn.Close] decides by the connection's health, without the borrower's
 // help: after an I/O error, a timeout, or with bytes unread, a message half

@@ -30,10 +30,10 @@ type Error struct {
 	// Err is the cause: the error of a dial, of the context, ErrClosed,
 	// ErrTooManyWaiters or a [*BackoffError].
 	Err error
-	// Max is the bound in force, 0 if there is none; Open, Idle, Dialing and
+	// MaxConns is the bound in force, 0 if there is none; Open, Idle, Dialing and
 	// Waiting are as in [Stat], at the time of the error. They say why the
 	// pool was exhausted.
-	Max, Open, Idle, Dialing, Waiting int
+	MaxConns, Open, Idle, Dialing, Waiting int
 	// LastDialError is the last failure of a dial so far, or nil.
 	LastDialError error
 }
@@ -46,8 +46,8 @@ func (e *Error) Error() string {
 		b.WriteString(" " + e.Addr)
 	}
 	bound := "unbounded"
-	if e.Max > 0 {
-		bound = fmt.Sprintf("max %d", e.Max)
+	if e.MaxConns > 0 {
+		bound = fmt.Sprintf("max %d", e.MaxConns)
 	}
 	fmt.Fprintf(&b, ": %v (%d open, %d idle, %d dialing, %d waiting, %s",
 		e.Err, e.Open, e.Idle, e.Dialing, e.Waiting, bound)

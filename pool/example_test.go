@@ -186,7 +186,7 @@ func ExampleEvictHook() {
 func ExampleError() {
 	addr, stop := serveEcho()
 	defer stop()
-	p, err := pool.New(pool.Config{Address: addr, Max: 1, GetTimeout: 20 * time.Millisecond})
+	p, err := pool.New(pool.Config{Address: addr, MaxConns: 1, GetTimeout: 20 * time.Millisecond})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func ExampleError() {
 	_, err = p.Get(context.Background())
 	var perr *pool.Error
 	if errors.As(err, &perr) {
-		fmt.Println(perr.Timeout(), perr.Open, perr.Idle, perr.Max)
+		fmt.Println(perr.Timeout(), perr.Open, perr.Idle, perr.MaxConns)
 	}
 	_ = c.Close()
 	_ = p.Close(context.Background())

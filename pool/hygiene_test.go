@@ -132,7 +132,7 @@ func TestCloseDuringRead(t *testing.T) {
 func TestStaleHandle(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newMemServer(echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 1})
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1})
 		stale := get(t, p)
 		require.NoError(t, stale.Close())
 		c := get(t, p)
@@ -172,7 +172,7 @@ func TestStaleHandle(t *testing.T) {
 func TestCloseTwiceAtOnce(t *testing.T) {
 	overBackends(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newTCPServer(t, echo)
-		p := newPool(t, pool.Config{Address: s.addr, Backend: open, Max: 2})
+		p := newPool(t, pool.Config{Address: s.addr, Backend: open, MaxConns: 2})
 		for range 500 {
 			c := get(t, p)
 			var wg sync.WaitGroup
@@ -196,7 +196,7 @@ func TestCloseTwiceAtOnce(t *testing.T) {
 func TestReplace(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newMemServer(echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 2, ProbeAfter: -1})
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 2, ProbeAfter: -1})
 		idle, c := get(t, p), get(t, p)
 		require.NoError(t, idle.Close())
 		s.closeConns()
@@ -235,7 +235,7 @@ func TestReplace(t *testing.T) {
 func TestDo(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newMemServer(echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 1})
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1})
 		require.NoError(t, p.Do(t.Context(), func(c *pool.Conn) error { roundTrip(t, c); return nil }))
 		require.Equal(t, 1, p.Stat().Idle)
 

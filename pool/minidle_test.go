@@ -20,12 +20,12 @@ func settle() {
 func TestMinIdle(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newMemServer(echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 5, MinIdle: 3, ProbeAfter: -1})
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 5, MinIdle: 3, ProbeAfter: -1})
 		settle()
 		require.Equal(t, 3, p.Stat().Idle)
 		require.Equal(t, 3, p.Stat().MinIdle)
 
-		// Taken out, others take their place, as far as Max allows.
+		// Taken out, others take their place, as far as MaxConns allows.
 		var lent []*pool.Conn
 		for i, idle := range []int{3, 3, 2, 1, 0} {
 			lent = append(lent, get(t, p))

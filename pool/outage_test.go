@@ -214,7 +214,7 @@ func TestOutage(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { require.NoError(t, proxy.Close()) }()
 		log := &dialLog{}
-		p := newPool(t, pool.Config{Address: proxy.Addr(), Backend: open, Max: 16, MaxDialing: dialing, Hook: log,
+		p := newPool(t, pool.Config{Address: proxy.Addr(), Backend: open, MaxConns: 16, MaxDialing: dialing, Hook: log,
 			DialBackoff: pool.DialBackoff{After: after, Min: step, Max: step}})
 
 		var ok, suspended, other atomic.Int64

@@ -58,7 +58,7 @@ func New(c Config) (*Pool, error) {
 	p.ending, p.end = context.WithCancel(context.Background())
 	b, err := c.Backend(
 		backend.Factory[*Member]{New: p.newMember, Close: (*Member).close},
-		backend.Limits{Max: c.Max, MaxWaiters: c.MaxWaiters, DialTimeout: c.DialTimeout})
+		backend.Limits{Max: c.MaxConns, MaxWaiters: c.MaxWaiters, DialTimeout: c.DialTimeout})
 	if err != nil {
 		return nil, err
 	}
@@ -170,16 +170,16 @@ func (p *Pool) Clear() {
 	p.backend.Clear()
 }
 
-// Resize changes Config.Max, with its meaning but for zero, which is invalid.
+// Resize changes Config.MaxConns, with its meaning but for zero, which is invalid.
 // It fails with an error that is [errors.ErrUnsupported] if the backend
 // cannot, or if Config.MinIdle is more.
 func (p *Pool) Resize(max int) error {
 	r, ok := p.backend.(backend.Resizer)
 	switch {
 	case max == 0:
-		return &ConfigError{"Max", "cannot be resized to zero"}
+		return &ConfigError{"MaxConns", "cannot be resized to zero"}
 	case max > 0 && p.cfg.MinIdle > max:
-		return &ConfigError{"MinIdle", "is larger than Max"}
+		return &ConfigError{"MinIdle", "is larger than MaxConns"}
 	case !ok:
 		return p.fail("resize", errors.ErrUnsupported)
 	}
@@ -234,6 +234,6 @@ func (p *Pool) fail(op string, err error) *Error {
 	s := p.backend.Stat()
 	return &Error{
 		Op: op, Addr: p.cfg.Address, Err: err, LastDialError: p.gate.lastFailure(),
-		Max: s.Max, Open: s.Open(), Idle: s.Idle, Dialing: s.Dialing, Waiting: s.Waiting,
+		MaxConns: s.Max, Open: s.Open(), Idle: s.Idle, Dialing: s.Dialing, Waiting: s.Waiting,
 	}
 }

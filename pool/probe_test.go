@@ -68,7 +68,7 @@ func arrived(t *testing.T, nc net.Conn) {
 func TestProbeManyDead(t *testing.T) {
 	overBackends(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newTCPServer(t, echo)
-		p := newPool(t, pool.Config{Address: s.addr, Backend: open, Max: 40})
+		p := newPool(t, pool.Config{Address: s.addr, Backend: open, MaxConns: 40})
 		lent := make([]*pool.Conn, 40)
 		for i := range lent {
 			lent[i] = get(t, p)
@@ -181,7 +181,7 @@ func TestProbeOwn(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		var probe func(ctx context.Context, c *conn.Conn) error
 		s := newMemServer(echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 1,
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1,
 			Probe: func(ctx context.Context, c *conn.Conn) error { return probe(ctx, c) }})
 		require.NoError(t, get(t, p).Close())
 		for _, tc := range []struct {

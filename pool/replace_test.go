@@ -20,7 +20,7 @@ func TestReplacePanic(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newMemServer(echo)
 		wrong := func() {}
-		p := newPool(t, pool.Config{Backend: open, Max: 1, Dial: func(ctx context.Context) (net.Conn, error) {
+		p := newPool(t, pool.Config{Backend: open, MaxConns: 1, Dial: func(ctx context.Context) (net.Conn, error) {
 			wrong()
 			return s.dial(ctx)
 		}})
@@ -63,7 +63,7 @@ func TestReplaceUnreadAnswer(t *testing.T) {
 				}
 			}
 		})
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 1, ProbeAfter: -1})
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1, ProbeAfter: -1})
 		c := get(t, p)
 		roundTrip(t, c)
 		require.NoError(t, c.Close())
@@ -171,7 +171,7 @@ func (dialPanic) AfterDial(context.Context, pool.DialEvent) { panic("dial hook")
 func TestDialHookPanic(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newMemServer(echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 1, Hook: dialPanic{}})
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1, Hook: dialPanic{}})
 		_, err := p.Get(t.Context())
 		require.ErrorContains(t, err, "dial hook")
 		synctest.Wait()
@@ -201,7 +201,7 @@ func TestMinIdleRoom(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newMemServer(echo)
 		failing := false
-		p := newPool(t, pool.Config{Backend: open, Max: 2, MinIdle: 1, ProbeAfter: -1, Dial: func(ctx context.Context) (net.Conn, error) {
+		p := newPool(t, pool.Config{Backend: open, MaxConns: 2, MinIdle: 1, ProbeAfter: -1, Dial: func(ctx context.Context) (net.Conn, error) {
 			if failing {
 				time.Sleep(time.Second)
 				failing = false
@@ -261,7 +261,7 @@ func TestGetsAfterManyDead(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newMemServer(echo)
 		const n = 20
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: n})
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: n})
 		var lent []*pool.Conn
 		for range n {
 			lent = append(lent, get(t, p))

@@ -37,8 +37,8 @@ func (r Reason) String() string {
 // Stat is a snapshot of a pool. The figures map to OpenTelemetry's
 // conventions for connection pools as each field says.
 type Stat struct {
-	// Max is the bound in force, 0 if there is none. (connection.max)
-	Max int
+	// MaxConns is the bound in force, 0 if there is none. (connection.max)
+	MaxConns int
 	// MinIdle is Config.MinIdle. (connection.idle.min)
 	MinIdle int
 
@@ -102,9 +102,9 @@ func (p *Pool) Stat() Stat {
 		n[r] = p.evicted[r].Load()
 	}
 	return Stat{
-		Max: b.Max, MinIdle: p.cfg.MinIdle,
-		Open: b.Open(), Idle: b.Idle, Used: b.InUse, Dialing: b.Dialing, Waiting: b.Waiting,
-		Gets: p.roster.loans() + uint64(b.InUse), Waits: b.Waits, WaitTime: b.WaitTime,
+		MaxConns: b.Max, MinIdle: p.cfg.MinIdle,
+		Open: b.Open(), Idle: b.Idle, Used: b.Used, Dialing: b.Dialing, Waiting: b.Waiting,
+		Gets: p.roster.loans() + uint64(b.Used), Waits: b.Waits, WaitTime: b.WaitTime,
 		Timeouts: p.timeouts.Load(), Canceled: p.cancelled.Load(), Refused: b.Refused, Failed: p.failed.Load(),
 		Dials: p.dials.Load(), DialErrors: p.dialErrors.Load(), DialTime: time.Duration(p.dialTime.Load()),
 		Evictions: Evictions{

@@ -41,7 +41,7 @@ func TestStress(t *testing.T) {
 	overBackends(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newTCPServer(t, echo8)
 		st := &stress{p: newPool(t, pool.Config{
-			Address: s.addr, Backend: open, Max: 6, MinIdle: 2,
+			Address: s.addr, Backend: open, MaxConns: 6, MinIdle: 2,
 			MaxLifetime: 50 * time.Millisecond, LifetimeJitter: 30 * time.Millisecond, MaxIdleTime: 20 * time.Millisecond,
 			DialBackoff: pool.DialBackoff{After: -1},
 		})}

@@ -94,7 +94,7 @@ func TestLifetimeJitter(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newMemServer(echo)
 		log := &evictLog{}
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 100, ProbeAfter: -1, Hook: log,
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 100, ProbeAfter: -1, Hook: log,
 			MaxLifetime: 100 * time.Second, LifetimeJitter: 50 * time.Second})
 		lent := make([]*pool.Conn, 100)
 		for i := range lent {

@@ -64,7 +64,7 @@ func TestHooks(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newMemServer(echo)
 		log := &hookLog{}
-		p := newPool(t, pool.Config{Dial: s.slowly(time.Second), Address: "name", Backend: open, Max: 1, Hook: log})
+		p := newPool(t, pool.Config{Dial: s.slowly(time.Second), Address: "name", Backend: open, MaxConns: 1, Hook: log})
 		ctx := context.WithValue(t.Context(), ctxKey{}, "value")
 		start := time.Now()
 		c, err := p.Get(ctx)
@@ -126,13 +126,13 @@ func TestHookPanic(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newMemServer(echo)
 		h := &panicHook{on: true}
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 1, Hook: h})
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1, Hook: h})
 		require.PanicsWithValue(t, "hook", func() { _, _ = p.Get(t.Context()) })
 		h.on = false
 		require.NoError(t, get(t, p).Close())
 		closePool(t, p)
 
-		p = newPool(t, pool.Config{Dial: s.dial, Backend: open, Max: 1, Hook: panicRelease{}})
+		p = newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1, Hook: panicRelease{}})
 		for range 3 {
 			require.PanicsWithValue(t, "release", func() { _ = get(t, p).Close() })
 			require.PanicsWithValue(t, "release", func() { get(t, p).Evict() })
@@ -145,10 +145,10 @@ func TestHookPanic(t *testing.T) {
 func TestStat(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
 		s := newMemServer(echo)
-		p := newPool(t, pool.Config{Dial: s.slowly(time.Second), Backend: open, Max: 2, MaxWaiters: 1})
-		require.Equal(t, pool.Stat{Max: 2}, p.Stat())
+		p := newPool(t, pool.Config{Dial: s.slowly(time.Second), Backend: open, MaxConns: 2, MaxWaiters: 1})
+		require.Equal(t, pool.Stat{MaxConns: 2}, p.Stat())
 		a, b := get(t, p), get(t, p)
-		require.Equal(t, pool.Stat{Max: 2, Open: 2, Used: 2, Gets: 2, Waits: 2, WaitTime: 2 * time.Second,
+		require.Equal(t, pool.Stat{MaxConns: 2, Open: 2, Used: 2, Gets: 2, Waits: 2, WaitTime: 2 * time.Second,
 			Dials: 2, DialTime: 2 * time.Second}, p.Stat())
 
 		ctx, cancel := context.WithCancel(t.Context())
@@ -166,7 +166,7 @@ func TestStat(t *testing.T) {
 		require.ErrorIs(t, err, pool.ErrTooManyWaiters)
 		var perr *pool.Error
 		require.ErrorAs(t, err, &perr)
-		require.Equal(t, []int{2, 2, 0, 0, 1}, []int{perr.Max, perr.Open, perr.Idle, perr.Dialing, perr.Waiting})
+		require.Equal(t, []int{2, 2, 0, 0, 1}, []int{perr.MaxConns, perr.Open, perr.Idle, perr.Dialing, perr.Waiting})
 		require.ErrorContains(t, err, "(2 open, 0 idle, 0 dialing, 1 waiting, max 2)")
 		require.True(t, perr.SafeToRetry())
 		require.True(t, perr.Timeout())
@@ -177,7 +177,7 @@ func TestStat(t *testing.T) {
 		require.NoError(t, a.Close())
 		b.Evict()
 		synctest.Wait()
-		require.Equal(t, pool.Stat{Max: 2, Open: 1, Idle: 1, Gets: 2, Waits: 3, WaitTime: 2 * time.Second,
+		require.Equal(t, pool.Stat{MaxConns: 2, Open: 1, Idle: 1, Gets: 2, Waits: 3, WaitTime: 2 * time.Second,
 			Canceled: 1, Refused: 1, Dials: 2, DialTime: 2 * time.Second,
 			Evictions: pool.Evictions{Discarded: 1}}, p.Stat())
 		closePool(t, p)

@@ -130,8 +130,8 @@ type Stat struct {
 	Max int
 	// Idle counts the resources nobody has.
 	Idle int
-	// InUse counts the resources lent, those a sweep looks at included.
-	InUse int
+	// Used counts the resources lent, those a sweep looks at included.
+	Used int
 	// Dialing counts the calls of New in progress.
 	Dialing int
 	// Waiting counts the Acquire calls blocked now, those with a dial of
@@ -146,5 +146,5 @@ type Stat struct {
 	Refused uint64
 }
 
-// Open is the number of resources made and not ended: Idle plus InUse.
-func (s Stat) Open() int { return s.Idle + s.InUse }
+// Open is the number of resources made and not ended: Idle plus Used.
+func (s Stat) Open() int { return s.Idle + s.Used }

@@ -81,7 +81,7 @@ func TestStrings(t *testing.T) {
 	require.Equal(t, "keep", backend.Keep.String())
 	require.Equal(t, "discard", backend.Discard.String())
 	require.Equal(t, "discard", backend.Verdict(7).String())
-	require.Equal(t, 5, backend.Stat{Idle: 2, InUse: 3, Dialing: 9}.Open())
+	require.Equal(t, 5, backend.Stat{Idle: 2, Used: 3, Dialing: 9}.Open())
 }
 
 func TestDialContext(t *testing.T) {

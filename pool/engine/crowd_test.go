@@ -41,7 +41,7 @@ func crowd(tb testing.TB, n int) {
 		})
 	}
 	callers.Wait()
-	require.Equal(tb, n, p.Stat().InUse)
+	require.Equal(tb, n, p.Stat().Used)
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	require.ErrorIs(tb, p.Close(ended), context.Canceled)

@@ -286,7 +286,7 @@ func (p *engine[T]) Stat() backend.Stat {
 	return backend.Stat{
 		Max:      p.max,
 		Idle:     idle,
-		InUse:    open - idle,
+		Used:     open - idle,
 		Dialing:  p.dialing,
 		Waiting:  p.queue.all.len,
 		Waits:    p.waits.Load(),

@@ -18,7 +18,7 @@ import (
 // gets its own reply.
 func TestManyCallers(t *testing.T) {
 	for _, conns := range []int{1, 3} {
-		p := open(t, pipeline.Config{Address: serve(t, echo(framing.Format{})), Conns: conns, MaxInFlight: 64})
+		p := open(t, pipeline.Config{Address: serve(t, echo(framing.Format{})), MaxConns: conns, MaxInFlight: 64})
 		var callers sync.WaitGroup
 		for i := range 100 {
 			callers.Go(func() {

@@ -13,7 +13,7 @@ import (
 
 // Defaults of [Config]'s zero fields.
 const (
-	DefaultConns        = 1
+	DefaultMaxConns     = 1
 	DefaultMaxInFlight  = 4096
 	DefaultDialTimeout  = 30 * time.Second
 	DefaultMinBackoff   = 10 * time.Millisecond // of DialBackoff.Min
@@ -42,10 +42,10 @@ type Config struct {
 	// gtcp's package protocol: a 2-byte big-endian length, then the payload.
 	Format framing.Format
 
-	// Conns is the most connections kept open. Zero means DefaultConns.
+	// MaxConns is the most connections kept open. Zero means DefaultMaxConns.
 	// The first is dialed by the first call, the next ones when every open one
 	// is busy.
-	Conns int
+	MaxConns int
 
 	// MaxInFlight bounds the requests accepted and not yet answered, over all
 	// connections, those whose callers have given up included. Callers beyond
@@ -124,7 +124,7 @@ func (c Config) Validate() error {
 		name  string
 		value int64
 	}{
-		{"Conns", int64(c.Conns)},
+		{"MaxConns", int64(c.MaxConns)},
 		{"MaxInFlight", int64(c.MaxInFlight)},
 		{"DialBackoff.Max", int64(c.DialBackoff.Max)},
 	} {
@@ -168,7 +168,7 @@ func (c Config) validateTarget() error {
 
 // withDefaults returns c with its zero fields filled in.
 func (c Config) withDefaults() Config {
-	c.Conns = orDefault(c.Conns, DefaultConns)
+	c.MaxConns = orDefault(c.MaxConns, DefaultMaxConns)
 	c.MaxInFlight = orDefault(c.MaxInFlight, DefaultMaxInFlight)
 	c.DialTimeout = orDefault(c.DialTimeout, DefaultDialTimeout)
 	b := &c.DialBackoff

@@ -33,7 +33,7 @@ func TestConfigValidate(t *testing.T) {
 		{"Dialer", func(c *pipeline.Config) { c.Dialer = &conn.Dialer{LocalAddr: &net.UDPAddr{}} }},
 		{"Format", func(c *pipeline.Config) { c.Format.HeaderSize = 5 }},
 		{"Format", func(c *pipeline.Config) { c.Format.LengthOffset = 4 }}, // drops what the sender knows
-		{"Conns", func(c *pipeline.Config) { c.Conns = -1 }},
+		{"MaxConns", func(c *pipeline.Config) { c.MaxConns = -1 }},
 		{"MaxInFlight", func(c *pipeline.Config) { c.MaxInFlight = -1 }},
 		{"DialBackoff.Max", func(c *pipeline.Config) { c.DialBackoff.Max = -1 }},
 		{"DialBackoff.Max", func(c *pipeline.Config) { c.DialBackoff.Max = 1 }},

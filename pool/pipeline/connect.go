@@ -20,7 +20,7 @@ type dial struct {
 func (p *Pipeline) link(ctx context.Context) (*link, error) {
 	for {
 		best, load, n := p.leastLoaded()
-		if best != nil && (load == 0 || n >= p.cfg.Conns) {
+		if best != nil && (load == 0 || n >= p.cfg.MaxConns) {
 			return best, nil
 		}
 		d, err := p.connect(ctx)
@@ -66,7 +66,7 @@ func (p *Pipeline) connect(ctx context.Context) (*dial, error) {
 	if p.dialing != nil {
 		return p.dialing, nil
 	}
-	if len(*p.live.Load()) >= p.cfg.Conns {
+	if len(*p.live.Load()) >= p.cfg.MaxConns {
 		return closedDial, nil // one has come meanwhile
 	}
 	if p.lastErr != nil && time.Now().Before(p.retryAt) {

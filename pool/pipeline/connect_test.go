@@ -27,7 +27,7 @@ func TestDialBackoff(t *testing.T) {
 			b.call(bg, "request").failed(errDown, false)
 			time.Sleep(10 * time.Millisecond)
 		}
-		require.ErrorIs(b, b.Stat().LastDialErr, errDown)
+		require.ErrorIs(b, b.Stat().LastDialError, errDown)
 		for i := range dials[1:] {
 			step := min(time.Second<<i, 8*time.Second)
 			gap := dials[i+1].Sub(dials[i])
@@ -64,7 +64,7 @@ func TestRecoveryResetsTheBackoff(t *testing.T) {
 		p.Close()
 		quiet()
 		require.Zero(b, b.Stat().Open)
-		require.NoError(b, b.Stat().LastDialErr)
+		require.NoError(b, b.Stat().LastDialError)
 		down = true
 		b.call(bg, "request").failed(errDown, false)
 		time.Sleep(time.Second + 1)
@@ -151,7 +151,7 @@ func TestDialReturnsNothing(t *testing.T) {
 // More connections are dialed while the ones there are busy, and the least
 // loaded gets the call.
 func TestSeveralConnections(t *testing.T) {
-	inBubble(t, pipeline.Config{Conns: 3}, func(b *bubble) {
+	inBubble(t, pipeline.Config{MaxConns: 3}, func(b *bubble) {
 		var calls []*outcome
 		for i := range 9 {
 			calls = append(calls, b.call(bg, string(rune('a'+i))))
@@ -182,7 +182,7 @@ func TestGrowthFails(t *testing.T) {
 	var l *memnet.Listener
 	dials := 0
 	inBubble(t, pipeline.Config{
-		Conns: 2,
+		MaxConns: 2,
 		Dial: func(ctx context.Context) (net.Conn, error) {
 			if dials++; dials > 1 {
 				return nil, errDown
@@ -241,7 +241,7 @@ func TestAnswerEndsTheFailures(t *testing.T) {
 	var l *memnet.Listener
 	down := false
 	inBubble(t, pipeline.Config{
-		Conns: 2,
+		MaxConns: 2,
 		Dial: func(ctx context.Context) (net.Conn, error) {
 			if down {
 				return nil, errDown
@@ -254,7 +254,7 @@ func TestAnswerEndsTheFailures(t *testing.T) {
 		for range 10 {
 			down = true
 			b.call(bg, "request").failed(errDown, false)
-			require.ErrorIs(b, b.Stat().LastDialErr, errDown)
+			require.ErrorIs(b, b.Stat().LastDialError, errDown)
 			down = false
 			time.Sleep(time.Second + 1)
 			o := b.call(bg, "request")
@@ -262,10 +262,10 @@ func TestAnswerEndsTheFailures(t *testing.T) {
 			p.asked("request")
 			p.answer("reply")
 			o.replied("reply")
-			require.NoError(b, b.Stat().LastDialErr)
+			require.NoError(b, b.Stat().LastDialError)
 			down = true
 			first, second := b.call(bg, "first"), b.call(bg, "second") // the second wants another connection
-			require.ErrorIs(b, b.Stat().LastDialErr, errDown)
+			require.ErrorIs(b, b.Stat().LastDialError, errDown)
 			p.asked("first")
 			p.asked("second")
 			p.answer("1", "2")

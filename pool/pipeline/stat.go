@@ -23,10 +23,10 @@ type Stat struct {
 	Late     uint64 // replies dropped because their callers had given up
 	Writes   uint64 // system calls, about: Calls/Writes requests went in one
 
-	Dials       uint64
-	DialErrors  uint64
-	DialTime    time.Duration // sum over all dials
-	LastDialErr error         // of the last dial if it failed; nil once a connection answers
+	Dials         uint64
+	DialErrors    uint64
+	DialTime      time.Duration // sum over all dials
+	LastDialError error         // of the last dial if it failed; nil once a connection answers
 
 	// Ends counts the connections that have ended, by reason.
 	Ends Ends
@@ -85,7 +85,7 @@ func (p *Pipeline) Stat() Stat {
 	s := Stat{Dials: p.dials, DialErrors: p.dialErrors, DialTime: p.dialTime, Ends: p.ends}
 	sum := p.total
 	s.Dialing = p.dialing != nil
-	s.LastDialErr = p.lastErr
+	s.LastDialError = p.lastErr
 	for l := range p.links {
 		l.mu.Lock()
 		sum.add(l.count)

@@ -46,7 +46,7 @@ func testSweepOne(w *world) {
 	w.putAll(w.fill(5))
 	w.sweep(func(r *Resource) bool {
 		s := w.b.Stat()
-		w.check(s.InUse == 1 && s.Idle == 4, "Sweep borrows more than one: %v", w.stat())
+		w.check(s.Used == 1 && s.Idle == 4, "Sweep borrows more than one: %v", w.stat())
 		w.atOnce("Acquire in a sweep", func() {
 			ls := w.fill(4)
 			w.putAll(ls)

@@ -338,7 +338,7 @@ func (m *model) compare() {
 	}
 	dials := m.dialing()
 	s := m.b.Stat()
-	if s.Idle != len(m.idle) || s.InUse != len(m.out) || s.Dialing != len(dials) || s.Waiting != len(m.queue) {
+	if s.Idle != len(m.idle) || s.Used != len(m.out) || s.Dialing != len(dials) || s.Waiting != len(m.queue) {
 		m.wrong("%v; want idle %d, in use %d, dialing %d, waiting %d",
 			m.stat(), len(m.idle), len(m.out), len(dials), len(m.queue))
 	}

@@ -39,7 +39,7 @@ type chanPool[T any] struct {
 	open    map[*item[T]]int // the generation of each
 	gen     int              // from 1
 	queued  int              // callers that wait without a dial
-	stat    backend.Stat     // but Idle and InUse
+	stat    backend.Stat     // but Idle and Used
 	drained chan struct{}    // closed once closed and nothing is open
 	broken  error            // the first panic of Factory.Close
 }
@@ -245,6 +245,6 @@ func (p *chanPool[T]) Stat() backend.Stat {
 	defer p.mu.Unlock()
 	s := p.stat
 	s.Idle = len(p.idle)
-	s.InUse = len(p.open) - s.Idle
+	s.Used = len(p.open) - s.Idle
 	return s
 }

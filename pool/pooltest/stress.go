@@ -93,7 +93,7 @@ func (s *stress) run(callers int) {
 	wg.Wait()
 
 	st := s.b.Stat()
-	if st.InUse != 0 || st.Waiting != 0 {
+	if st.Used != 0 || st.Waiting != 0 {
 		s.t.Errorf("nobody has or wants anything: %v", s.stat())
 	}
 	s.calm.Store(true)
@@ -181,7 +181,7 @@ func (s *stress) disturb() {
 		case 2, 3:
 			s.sweep(func(*Resource) bool { return rand.IntN(10) > 0 })
 		default:
-			if st := s.b.Stat(); st.Idle < 0 || st.InUse < 0 || st.Dialing < 0 || st.Waiting < 0 {
+			if st := s.b.Stat(); st.Idle < 0 || st.Used < 0 || st.Dialing < 0 || st.Waiting < 0 {
 				s.t.Errorf("Stat: %+v", st)
 			}
 		}

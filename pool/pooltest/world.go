@@ -309,17 +309,17 @@ func (w *world) sweep(keep func(*Resource) bool) (shown []*Resource) {
 func (w *world) stat() string {
 	s := w.b.Stat()
 	return fmt.Sprintf("max %d, idle %d, in use %d, dialing %d, waiting %d",
-		s.Max, s.Idle, s.InUse, s.Dialing, s.Waiting)
+		s.Max, s.Idle, s.Used, s.Dialing, s.Waiting)
 }
 
 // gauges compares the snapshot with what it must be once all is quiet.
-func (w *world) gauges(idle, inUse, dialing, waiting int) {
+func (w *world) gauges(idle, used, dialing, waiting int) {
 	w.t.Helper()
 	synctest.Wait()
 	s := w.b.Stat()
-	if s.Idle != idle || s.InUse != inUse || s.Dialing != dialing || s.Waiting != waiting {
+	if s.Idle != idle || s.Used != used || s.Dialing != dialing || s.Waiting != waiting {
 		w.failf("Stat: %v; want idle %d, in use %d, dialing %d, waiting %d",
-			w.stat(), idle, inUse, dialing, waiting)
+			w.stat(), idle, used, dialing, waiting)
 	}
 }
 

@@ -89,7 +89,7 @@ func gtcpPool(addr string) caller {
 }
 
 func pipelined(addr string, conns int) caller {
-	p, err := pipeline.New(pipeline.Config{Address: addr, Conns: conns})
+	p, err := pipeline.New(pipeline.Config{Address: addr, MaxConns: conns})
 	return func() func() error {
 		return checked(func(req, dst []byte) ([]byte, error) {
 			if err != nil {

@@ -57,7 +57,7 @@ type frontend struct {
 // openFrontend opens a pool in which all connections are there and idle.
 func openFrontend(open backend.Open[*pool.Member]) func(context.Context, int) (lender, error) {
 	return func(ctx context.Context, conns int) (lender, error) {
-		p, err := pool.New(pool.Config{Dial: dialPipe, Backend: open, Max: conns, ProbeAfter: -1})
+		p, err := pool.New(pool.Config{Dial: dialPipe, Backend: open, MaxConns: conns, ProbeAfter: -1})
 		if err != nil {
 			return nil, err
 		}
