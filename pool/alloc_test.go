@@ -6,7 +6,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp/pool"
-	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
 
 // TestAllocs shows that a loan allocates nothing but, once in 64, the next
@@ -16,7 +15,7 @@ func TestAllocs(t *testing.T) {
 		t.Skip("the race detector allocates")
 	}
 	for _, c := range []pool.Config{{}, {ProbeAfter: -1}} {
-		overBackends(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		overBackends(t, func(t *testing.T, open opener) {
 			s := newTCPServer(t, echo)
 			c := c
 			c.Address, c.Backend = s.addr, open
@@ -39,7 +38,6 @@ func TestAllocs(t *testing.T) {
 				}
 			})
 			require.LessOrEqual(t, chunks, 11.0, "per 640 loans")
-			closePool(t, p)
 		})
 	}
 }

@@ -49,7 +49,7 @@ func (m *meddler) Sweep(keep func(*pool.Member) bool) {
 }
 
 // meddle opens a pool over open with m in between.
-func (m *meddler) meddle(open backend.Open[*pool.Member]) backend.Open[*pool.Member] {
+func (m *meddler) meddle(open opener) backend.Open[*pool.Member] {
 	return func(f backend.Factory[*pool.Member], l backend.Limits) (b backend.Backend[*pool.Member], err error) {
 		m.Backend, err = open(f, l)
 		return m, err
@@ -60,8 +60,8 @@ func (m *meddler) meddle(open backend.Open[*pool.Member]) backend.Open[*pool.Mem
 // after it was found young and before a sweep can see it: the sweep is
 // repeated.
 func TestExpiresDuringReturn(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		m := &meddler{beforeReturn: func() { time.Sleep(2 * time.Second) }}
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: m.meddle(open), ProbeAfter: -1})
 		c := get(t, p)
@@ -72,16 +72,14 @@ func TestExpiresDuringReturn(t *testing.T) {
 		synctest.Wait()
 		require.Zero(t, s.open())
 		require.Equal(t, uint64(1), p.Stat().Evictions.Expired)
-		closePool(t, p)
-		s.close()
 	})
 }
 
 // TestExpiresInNobodysHands has a connection's life end while it is on the way
 // to a caller who has given up: it does not stay open unseen.
 func TestExpiresInNobodysHands(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		m := &meddler{}
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: m.meddle(open), ProbeAfter: -1})
 		require.NoError(t, get(t, p).Close())
@@ -94,16 +92,14 @@ func TestExpiresInNobodysHands(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		require.Zero(t, s.open())
-		closePool(t, p)
-		s.close()
 	})
 }
 
 // TestCloseLosesPatienceDuringReturn ends the lease of a connection that has
 // just been handed on: the borrower closes it.
 func TestCloseLosesPatienceDuringReturn(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		m := &meddler{beforeReturn: func() { time.Sleep(2 * time.Second) }}
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: m.meddle(open), ProbeAfter: -1})
 		c := get(t, p)
@@ -114,7 +110,6 @@ func TestCloseLosesPatienceDuringReturn(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		require.Zero(t, s.open())
-		s.close()
 	})
 }
 
@@ -122,8 +117,8 @@ func TestCloseLosesPatienceDuringReturn(t *testing.T) {
 // neglects it, an old connection is not lent for all that.
 func TestCheckoutChecksAge(t *testing.T) {
 	for _, idle := range []time.Duration{0, time.Minute} {
-		inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-			s := newMemServer(echo)
+		inBubbles(t, func(t *testing.T, open opener) {
+			s := newMemServer(t, echo)
 			m := &meddler{sweepless: true}
 			p := newPool(t, pool.Config{Dial: s.dial, Backend: m.meddle(open), ProbeAfter: -1, MaxIdleTime: idle})
 			require.NoError(t, get(t, p).Close())
@@ -135,8 +130,6 @@ func TestCheckoutChecksAge(t *testing.T) {
 			require.NoError(t, c.Close())
 			synctest.Wait()
 			require.Equal(t, 2, s.dialed())
-			closePool(t, p)
-			s.close()
 		})
 	}
 }
@@ -144,8 +137,8 @@ func TestCheckoutChecksAge(t *testing.T) {
 // TestManyDeadServerGone has more dead connections idle than one Get looks at,
 // and no server: the Get fails and costs no place.
 func TestManyDeadServerGone(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 20,
 			DialBackoff: pool.DialBackoff{After: -1}})
 		lent := make([]*pool.Conn, 20)
@@ -164,8 +157,6 @@ func TestManyDeadServerGone(t *testing.T) {
 		require.Equal(t, 4, p.Stat().Open)
 		require.Zero(t, p.Stat().Used)
 		require.Equal(t, uint64(16), p.Stat().Evictions.Dead)
-		closePool(t, p)
-		s.close()
 	})
 }
 

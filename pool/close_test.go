@@ -19,8 +19,8 @@ import (
 // TestClose drains: waiters are told at once, what is idle is closed at once,
 // what is lent when it comes back, and then Close returns.
 func TestClose(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 2})
 		a, b := get(t, p), get(t, p)
 		var wg sync.WaitGroup
@@ -54,14 +54,13 @@ func TestClose(t *testing.T) {
 		require.Zero(t, s.open())
 		require.Equal(t, uint64(2), p.Stat().Evictions.PoolClosed)
 		require.ErrorIs(t, p.Do(t.Context(), nil), pool.ErrClosed)
-		s.close()
 	})
 }
 
 // TestCloseLosesPatience closes what is lent under its borrowers' hands.
 func TestCloseLosesPatience(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Address: "name"})
 		a, b := get(t, p), get(t, p)
 		read := make(chan error)
@@ -85,14 +84,13 @@ func TestCloseLosesPatience(t *testing.T) {
 		_, err = b.Replace(t.Context())
 		require.ErrorIs(t, err, pool.ErrClosed)
 		require.NoError(t, p.Close(t.Context()))
-		s.close()
 	})
 }
 
 // TestCloseLosesPatienceRaces does that while the borrowers give back, many
 // times: whoever is first, every connection is closed.
 func TestCloseLosesPatienceRaces(t *testing.T) {
-	overBackends(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+	overBackends(t, func(t *testing.T, open opener) {
 		s := newTCPServer(t, echo)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -114,8 +112,8 @@ func TestCloseLosesPatienceRaces(t *testing.T) {
 // TestCloseDuringReplace loses patience while a borrower dials anew: what he
 // dials does not stay open.
 func TestCloseDuringReplace(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.slowly(time.Second), Backend: open})
 		c := get(t, p)
 		done := make(chan error)
@@ -130,14 +128,13 @@ func TestCloseDuringReplace(t *testing.T) {
 		require.ErrorIs(t, <-done, pool.ErrClosed)
 		synctest.Wait()
 		require.Zero(t, s.open())
-		s.close()
 	})
 }
 
 // TestClear has nothing older lent, and waiters served.
 func TestClear(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 2, ProbeAfter: -1})
 		idle, lent := get(t, p), get(t, p)
 		require.NoError(t, idle.Close())
@@ -162,14 +159,12 @@ func TestClear(t *testing.T) {
 		require.Equal(t, uint64(2), p.Stat().Evictions.Cleared)
 		require.Equal(t, uint64(2), p.Stat().Evictions.Total())
 		require.Equal(t, 2, p.Stat().Idle)
-		closePool(t, p)
-		s.close()
 	})
 }
 
 func TestResize(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1, MinIdle: 1, ProbeAfter: -1})
 		var cerr *pool.ConfigError
 		require.ErrorAs(t, p.Resize(0), &cerr)
@@ -178,8 +173,6 @@ func TestResize(t *testing.T) {
 		a := get(t, p)
 		if err := p.Resize(3); errors.Is(err, errors.ErrUnsupported) {
 			require.NoError(t, a.Close())
-			closePool(t, p)
-			s.close()
 			t.Skip("the backend cannot resize")
 		}
 		settle()
@@ -198,12 +191,10 @@ func TestResize(t *testing.T) {
 		require.Zero(t, p.Stat().MaxConns)
 		closePool(t, p)
 		require.ErrorIs(t, p.Resize(2), pool.ErrClosed)
-		s.close()
 
 		p = newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 2, MinIdle: 2})
 		require.ErrorAs(t, p.Resize(1), &cerr)
 		require.Equal(t, "MinIdle", cerr.Field)
-		closePool(t, p)
 	})
 }
 
@@ -220,13 +211,12 @@ func TestResizeUnsupported(t *testing.T) {
 	err := p.Resize(3)
 	require.ErrorIs(t, err, errors.ErrUnsupported)
 	require.ErrorContains(t, err, "resize")
-	closePool(t, p)
 }
 
 // TestGetTimeout bounds a Get whose context has no end.
 func TestGetTimeout(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1, GetTimeout: time.Second})
 		c := get(t, p)
 		start := time.Now()
@@ -241,7 +231,5 @@ func TestGetTimeout(t *testing.T) {
 		_, err = io.ReadFull(c, make([]byte, 1))
 		require.NoError(t, err)
 		require.NoError(t, c.Close())
-		closePool(t, p)
-		s.close()
 	})
 }

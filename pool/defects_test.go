@@ -14,7 +14,6 @@ import (
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/pool"
-	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
 
 // The tests in this file are named after defects that were seen in other
@@ -24,8 +23,8 @@ import (
 // connection leaks; one made during Close is a phantom idle entry.
 func TestDefectPuddleCloseDuringDial(t *testing.T) {
 	for _, heeds := range []bool{true, false} {
-		inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-			s := newMemServer(echo)
+		inBubbles(t, func(t *testing.T, open opener) {
+			s := newMemServer(t, echo)
 			p := newPool(t, pool.Config{Backend: open, MinIdle: 1, Dial: func(ctx context.Context) (net.Conn, error) {
 				if heeds {
 					<-ctx.Done()
@@ -45,7 +44,6 @@ func TestDefectPuddleCloseDuringDial(t *testing.T) {
 			synctest.Wait()
 			require.Zero(t, s.open())
 			require.Zero(t, p.Stat().Idle)
-			s.close()
 		})
 	}
 }
@@ -53,8 +51,8 @@ func TestDefectPuddleCloseDuringDial(t *testing.T) {
 // puddle: Destroy, then Release, hands out a destroyed resource; a stale
 // handle's Release makes two owners; a double Destroy crashes.
 func TestDefectPuddleStaleRelease(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1})
 		first := get(t, p)
 		first.Evict()
@@ -69,15 +67,13 @@ func TestDefectPuddleStaleRelease(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded, "there is one owner")
 		roundTrip(t, second)
 		require.NoError(t, second.Close())
-		closePool(t, p)
-		s.close()
 	})
 }
 
 // puddle and go-redis: Close leaves waiters asleep until the next release.
 func TestDefectCloseLeavesWaiters(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1})
 		c := get(t, p)
 		woken := make(chan error)
@@ -93,7 +89,6 @@ func TestDefectCloseLeavesWaiters(t *testing.T) {
 		require.Zero(t, time.Since(start))
 		require.NoError(t, c.Close())
 		require.NoError(t, <-closed)
-		s.close()
 	})
 }
 
@@ -111,8 +106,8 @@ func (c slowClose) Close() error {
 // puddle: Destroy holds its place until the destructor returns: 15 seconds of
 // closing delay the next Acquire by 15 seconds.
 func TestDefectPuddleSlowClose(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Backend: open, MaxConns: 1, Dial: func(ctx context.Context) (net.Conn, error) {
 			c, err := s.dial(ctx)
 			return slowClose{c, 15 * time.Second}, err
@@ -137,16 +132,15 @@ func TestDefectPuddleSlowClose(t *testing.T) {
 		require.NoError(t, p.Close(t.Context()))
 		synctest.Wait()
 		require.Zero(t, s.open())
-		s.close()
 	})
 }
 
 // puddle: a thousand acquires are a thousand dials at once, and the
 // constructor's context has no deadline.
 func TestDefectPuddleDialStorm(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+	inBubbles(t, func(t *testing.T, open opener) {
 		var dials peak
-		s := newMemServer(echo)
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Backend: open, MaxConns: -1, ProbeAfter: -1, Dial: func(ctx context.Context) (net.Conn, error) {
 			_, limited := ctx.Deadline()
 			require.True(t, limited)
@@ -164,8 +158,6 @@ func TestDefectPuddleDialStorm(t *testing.T) {
 		}
 		wg.Wait()
 		require.Equal(t, pool.DefaultMaxDialing, dials.most)
-		closePool(t, p)
-		s.close()
 	})
 }
 
@@ -174,9 +166,9 @@ func TestDefectPuddleDialStorm(t *testing.T) {
 // dial's error while a connection is idle.
 func TestDefectNoLateBinding(t *testing.T) {
 	for _, fails := range []bool{false, true} {
-		inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		inBubbles(t, func(t *testing.T, open opener) {
 			var slow atomic.Bool
-			s := newMemServer(echo)
+			s := newMemServer(t, echo)
 			p := newPool(t, pool.Config{Backend: open, MaxConns: 2, ProbeAfter: -1, Dial: func(ctx context.Context) (net.Conn, error) {
 				if slow.Load() {
 					time.Sleep(500 * time.Millisecond)
@@ -198,8 +190,6 @@ func TestDefectNoLateBinding(t *testing.T) {
 			if !fails {
 				require.Equal(t, 2, p.Stat().Idle, "the dial was not wasted")
 			}
-			closePool(t, p)
-			s.close()
 		})
 	}
 }
@@ -207,9 +197,9 @@ func TestDefectNoLateBinding(t *testing.T) {
 // go-redis: a hook that rejects a new connection leaks a turn until the pool
 // is dead.
 func TestDefectRedisRejectLeaksTurn(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+	inBubbles(t, func(t *testing.T, open opener) {
 		rejects := 50
-		s := newMemServer(echo)
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 2, MaxDialing: 2,
 			DialBackoff: pool.DialBackoff{After: -1},
 			AfterConnect: func(context.Context, *conn.Conn) (any, error) {
@@ -228,27 +218,25 @@ func TestDefectRedisRejectLeaksTurn(t *testing.T) {
 		closePool(t, p)
 		synctest.Wait()
 		require.Zero(t, s.open())
-		s.close()
 	})
 }
 
 // mongo: a graceful close busy-spins a core. Ours sleeps: in a bubble time
 // would not pass otherwise.
 func TestDefectMongoCloseSpins(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open})
 		c := get(t, p)
 		time.AfterFunc(time.Hour, func() { _ = c.Close() })
 		require.NoError(t, p.Close(context.Background()))
-		s.close()
 	})
 }
 
 // fasthttp: a wakeup is lost between the check and the enqueuing. Two callers
 // pass one connection to and fro; if a wakeup is lost both sleep.
 func TestDefectFasthttpLostWakeup(t *testing.T) {
-	overBackends(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+	overBackends(t, func(t *testing.T, open opener) {
 		s := newTCPServer(t, echo)
 		p := newPool(t, pool.Config{Address: s.addr, Backend: open, MaxConns: 1, ProbeAfter: -1, GetTimeout: 20 * time.Second})
 		var wg sync.WaitGroup
@@ -265,14 +253,13 @@ func TestDefectFasthttpLostWakeup(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		closePool(t, p)
 	})
 }
 
 // database/sql: waiters are served at random.
 func TestDefectSQLRandomWaiters(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1, ProbeAfter: -1})
 		c := get(t, p)
 		var order []int
@@ -291,17 +278,15 @@ func TestDefectSQLRandomWaiters(t *testing.T) {
 			require.Equal(t, i, order[i])
 		}
 		require.Len(t, order, 100)
-		closePool(t, p)
-		s.close()
 	})
 }
 
 // fatih, silenceper: dialing under a mutex, no context, a maximum that is none,
 // waiters for ever, and a second Close that puts the connection in twice.
 func TestDefectFatihSilenceper(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+	inBubbles(t, func(t *testing.T, open opener) {
 		var hang atomic.Bool
-		s := newMemServer(echo)
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Backend: open, MaxConns: 2, ProbeAfter: -1, Dial: func(ctx context.Context) (net.Conn, error) {
 			if hang.Load() {
 				<-ctx.Done()
@@ -325,15 +310,13 @@ func TestDefectFatihSilenceper(t *testing.T) {
 		c = get(t, p)
 		roundTrip(t, c)
 		require.NoError(t, c.Close())
-		closePool(t, p)
-		s.close()
 	})
 }
 
 // A pool that is closed leaves no connection behind, and no goroutine, which
 // TestMain sees to, even if its borrowers never give anything back.
 func TestCloseLeavesNothing(t *testing.T) {
-	overBackends(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+	overBackends(t, func(t *testing.T, open opener) {
 		s := newTCPServer(t, echo)
 		for range 20 {
 			p := newPool(t, pool.Config{Address: s.addr, Backend: open, MinIdle: 2, MaxIdleTime: time.Millisecond})

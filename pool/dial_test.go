@@ -15,12 +15,11 @@ import (
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/pool"
-	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
 
 // TestDialRefused is about the error: the address, the cause, the state.
 func TestDialRefused(t *testing.T) {
-	overBackends(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+	overBackends(t, func(t *testing.T, open opener) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		addr := l.Addr().String()
@@ -52,14 +51,13 @@ func TestDialRefused(t *testing.T) {
 		require.Equal(t, uint64(1), p.Stat().Dials)
 		require.Equal(t, uint64(1), p.Stat().DialErrors)
 		require.Equal(t, uint64(2), p.Stat().Failed)
-		closePool(t, p)
 	})
 }
 
 // TestDialTimeout has a dial that never ends by itself: the pool's timeout
 // ends it for a caller without one.
 func TestDialTimeout(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+	inBubbles(t, func(t *testing.T, open opener) {
 		p := newPool(t, pool.Config{Backend: open, DialTimeout: 5 * time.Second,
 			Dial: func(ctx context.Context) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }})
 		start := time.Now()
@@ -71,7 +69,6 @@ func TestDialTimeout(t *testing.T) {
 		require.True(t, nerr.Timeout())
 		require.Equal(t, uint64(1), p.Stat().Timeouts)
 		require.Equal(t, 5*time.Second, p.Stat().DialTime)
-		closePool(t, p)
 	})
 }
 
@@ -140,8 +137,8 @@ var misbehaviors = []struct {
 func TestDialMisbehaves(t *testing.T) {
 	for _, tc := range misbehaviors {
 		t.Run(tc.name, func(t *testing.T) {
-			inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-				s := newMemServer(echo)
+			inBubbles(t, func(t *testing.T, open opener) {
+				s := newMemServer(t, echo)
 				c := pool.Config{Dial: s.dial, Backend: open, MaxConns: 1, DialBackoff: pool.DialBackoff{After: -1}}
 				tc.change(&c)
 				p := newPool(t, c)
@@ -153,8 +150,6 @@ func TestDialMisbehaves(t *testing.T) {
 				require.Equal(t, 0, s.open())
 				require.Zero(t, p.Stat().Open)
 				require.Equal(t, uint64(3), p.Stat().DialErrors)
-				closePool(t, p)
-				s.close()
 			})
 		})
 	}
@@ -162,10 +157,10 @@ func TestDialMisbehaves(t *testing.T) {
 
 // TestAfterConnect logs in on each connection and pools the session.
 func TestAfterConnect(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+	inBubbles(t, func(t *testing.T, open opener) {
 		type session struct{ id byte }
 		var logins atomic.Int32
-		s := newMemServer(echo)
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open,
 			AfterConnect: func(ctx context.Context, c *conn.Conn) (any, error) {
 				_, limited := ctx.Deadline()
@@ -193,15 +188,13 @@ func TestAfterConnect(t *testing.T) {
 		require.Equal(t, &session{3}, d.Session())
 		require.NoError(t, d.Close())
 		require.NoError(t, b.Close())
-		closePool(t, p)
-		s.close()
 	})
 }
 
 // TestCancelledDialIsKept gives up on a slow dial: the next caller has it.
 func TestCancelledDialIsKept(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Backend: open, Dial: func(ctx context.Context) (net.Conn, error) {
 			time.Sleep(time.Second)
 			return s.dial(ctx)
@@ -221,8 +214,6 @@ func TestCancelledDialIsKept(t *testing.T) {
 		time.Sleep(600 * time.Second)
 		synctest.Wait()
 		require.Equal(t, 0, s.open())
-		closePool(t, p)
-		s.close()
 	})
 }
 
@@ -248,9 +239,9 @@ func (p *peak) add() (end func()) {
 // TestMaxDialing has many callers at once; dials are few and in turn.
 func TestMaxDialing(t *testing.T) {
 	for _, tc := range []struct{ max, want int }{{3, 3}, {0, pool.DefaultMaxDialing}, {-1, 50}} {
-		inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+		inBubbles(t, func(t *testing.T, open opener) {
 			var dials peak
-			s := newMemServer(echo)
+			s := newMemServer(t, echo)
 			p := newPool(t, pool.Config{Backend: open, MaxDialing: tc.max, Dial: func(ctx context.Context) (net.Conn, error) {
 				defer dials.add()()
 				time.Sleep(time.Second)
@@ -267,16 +258,14 @@ func TestMaxDialing(t *testing.T) {
 			}
 			wg.Wait()
 			require.Equal(t, tc.want, dials.most)
-			closePool(t, p)
-			s.close()
 		})
 	}
 }
 
 // TestMaxDialingTimeout lets dials wait for their turn beyond their time.
 func TestMaxDialingTimeout(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		s.l.Refuse(true)
 		p := newPool(t, pool.Config{Backend: open, MaxDialing: 1, DialTimeout: time.Second, MaxConns: 3,
 			DialBackoff: pool.DialBackoff{After: -1},
@@ -306,7 +295,5 @@ func TestMaxDialingTimeout(t *testing.T) {
 		for _, c := range lent {
 			require.NoError(t, c.Close())
 		}
-		closePool(t, p)
-		s.close()
 	})
 }

@@ -19,10 +19,13 @@ import (
 	"github.com/seed-99d6a01a/gtcp/pool/slotpool"
 )
 
+// opener is what Config.Backend takes.
+type opener = backend.Open[*pool.Member]
+
 // backends is the table over which every test of the frontend is run.
 var backends = []struct {
 	name string
-	open backend.Open[*pool.Member]
+	open opener
 }{
 	{"puddlepool", puddlepool.Open[*pool.Member]},
 	{"slotpool", slotpool.Open[*pool.Member]},
@@ -30,7 +33,7 @@ var backends = []struct {
 }
 
 // overBackends runs f as a subtest for each backend.
-func overBackends(t *testing.T, f func(t *testing.T, open backend.Open[*pool.Member])) {
+func overBackends(t *testing.T, f func(t *testing.T, open opener)) {
 	t.Helper()
 	for _, b := range backends {
 		t.Run(b.name, func(t *testing.T) { f(t, b.open) })
@@ -38,9 +41,9 @@ func overBackends(t *testing.T, f func(t *testing.T, open backend.Open[*pool.Mem
 }
 
 // inBubbles runs f in a synctest bubble for each backend.
-func inBubbles(t *testing.T, f func(t *testing.T, open backend.Open[*pool.Member])) {
+func inBubbles(t *testing.T, f func(t *testing.T, open opener)) {
 	t.Helper()
-	overBackends(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+	overBackends(t, func(t *testing.T, open opener) {
 		synctest.Test(t, func(t *testing.T) { f(t, open) })
 	})
 }
@@ -139,9 +142,10 @@ type memServer struct {
 	dials int
 }
 
-// newMemServer starts one. serve is run for each connection; nil keeps it
-// open until the client closes.
-func newMemServer(serve func(net.Conn)) *memServer {
+// newMemServer starts one that ends with the test. serve is run for each
+// connection; nil keeps it open until the client closes.
+func newMemServer(t *testing.T, serve func(net.Conn)) *memServer {
+	t.Helper()
 	s := &memServer{l: memnet.Listen("mem")}
 	if serve == nil {
 		serve = func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
@@ -169,6 +173,7 @@ func newMemServer(serve func(net.Conn)) *memServer {
 			})
 		}
 	})
+	t.Cleanup(s.close)
 	return s
 }
 
@@ -217,11 +222,13 @@ func (s *memServer) close() {
 	s.wg.Wait()
 }
 
-// newPool is pool.New for a valid configuration.
+// newPool returns a pool that has come to rest when the test ends, which closes
+// it if the test has not.
 func newPool(t *testing.T, c pool.Config) *pool.Pool {
 	t.Helper()
 	p, err := pool.New(c)
 	require.NoError(t, err)
+	t.Cleanup(func() { closePool(t, p) })
 	return p
 }
 
@@ -233,7 +240,7 @@ func get(t *testing.T, p *pool.Pool) *pool.Conn {
 	return c
 }
 
-// closePool closes p, which must have come to rest.
+// closePool closes p, of which nothing may be lent.
 func closePool(t *testing.T, p *pool.Pool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

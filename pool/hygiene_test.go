@@ -13,7 +13,6 @@ import (
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/pool"
-	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
 
 // loans are what borrowers do with a connection, and what becomes of it.
@@ -78,8 +77,8 @@ var loans = []struct {
 func TestCloseByHealth(t *testing.T) {
 	for _, tc := range loans {
 		t.Run(tc.name, func(t *testing.T) {
-			inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-				s := newMemServer(echo)
+			inBubbles(t, func(t *testing.T, open opener) {
+				s := newMemServer(t, echo)
 				p := newPool(t, pool.Config{Dial: s.dial, Backend: open, ProbeAfter: -1})
 				c := get(t, p)
 				tc.spoil(t, c)
@@ -99,8 +98,6 @@ func TestCloseByHealth(t *testing.T) {
 					require.Equal(t, uint64(1), tc.count(e))
 					require.Equal(t, uint64(1), e.Total())
 				}
-				closePool(t, p)
-				s.close()
 			})
 		})
 	}
@@ -108,8 +105,8 @@ func TestCloseByHealth(t *testing.T) {
 
 // TestCloseDuringRead shows that Close ends an operation in progress.
 func TestCloseDuringRead(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open})
 		c := get(t, p)
 		read := make(chan error)
@@ -122,16 +119,14 @@ func TestCloseDuringRead(t *testing.T) {
 		require.ErrorIs(t, <-read, net.ErrClosed)
 		synctest.Wait()
 		require.Equal(t, uint64(1), p.Stat().Evictions.Unfit)
-		closePool(t, p)
-		s.close()
 	})
 }
 
 // TestStaleHandle keeps a handle long after Close and uses it in every way
 // while the connection is another's.
 func TestStaleHandle(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1})
 		stale := get(t, p)
 		require.NoError(t, stale.Close())
@@ -162,15 +157,13 @@ func TestStaleHandle(t *testing.T) {
 		require.NoError(t, c.Close())
 		require.Zero(t, p.Stat().Evictions.Total())
 		require.Equal(t, 1, s.dialed())
-		closePool(t, p)
-		s.close()
 	})
 }
 
 // TestCloseTwiceAtOnce closes each loan from several goroutines: the
 // connection comes back once.
 func TestCloseTwiceAtOnce(t *testing.T) {
-	overBackends(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+	overBackends(t, func(t *testing.T, open opener) {
 		s := newTCPServer(t, echo)
 		p := newPool(t, pool.Config{Address: s.addr, Backend: open, MaxConns: 2})
 		for range 500 {
@@ -189,13 +182,12 @@ func TestCloseTwiceAtOnce(t *testing.T) {
 			require.LessOrEqual(t, p.Stat().Open, 2)
 			require.Zero(t, p.Stat().Used)
 		}
-		closePool(t, p)
 	})
 }
 
 func TestReplace(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 2, ProbeAfter: -1})
 		idle, c := get(t, p), get(t, p)
 		require.NoError(t, idle.Close())
@@ -225,16 +217,14 @@ func TestReplace(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, 1, p.Stat().Open)
 		require.Zero(t, p.Stat().Used)
-		closePool(t, p)
-		s.close()
 	})
 }
 
 // TestDo shows that Do bounds f's I/O by the context and ends the loan however
 // f ends.
 func TestDo(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1})
 		require.NoError(t, p.Do(t.Context(), func(c *pool.Conn) error { roundTrip(t, c); return nil }))
 		require.Equal(t, 1, p.Stat().Idle)
@@ -254,7 +244,5 @@ func TestDo(t *testing.T) {
 		synctest.Wait()
 		require.Zero(t, p.Stat().Open)
 		require.Equal(t, uint64(1), p.Stat().Evictions.Discarded)
-		closePool(t, p)
-		s.close()
 	})
 }

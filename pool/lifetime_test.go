@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp/pool"
-	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
 
 // lifetimes are lives of connections under the default configuration.
@@ -68,15 +67,13 @@ var lifetimes = []struct {
 }
 
 func TestLifetime(t *testing.T) {
-	overBackends(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+	overBackends(t, func(t *testing.T, open opener) {
 		for _, tc := range lifetimes {
 			t.Run(tc.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					s := newMemServer(nil)
+					s := newMemServer(t, nil)
 					p := newPool(t, pool.Config{Dial: s.dial, Backend: open, ProbeAfter: -1})
 					tc.steps(t, s, p)
-					closePool(t, p)
-					s.close()
 				})
 			})
 		}

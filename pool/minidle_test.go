@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp/pool"
-	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
 
 // settle lets the pool's own goroutine have its turn.
@@ -18,8 +17,8 @@ func settle() {
 }
 
 func TestMinIdle(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 5, MinIdle: 3, ProbeAfter: -1})
 		settle()
 		require.Equal(t, 3, p.Stat().Idle)
@@ -50,15 +49,13 @@ func TestMinIdle(t *testing.T) {
 		p.Clear()
 		settle()
 		require.Equal(t, 3, p.Stat().Idle)
-		closePool(t, p)
-		s.close()
 	})
 }
 
 // TestMinIdleOutage has the keeper dial no faster than the backoff allows.
 func TestMinIdleOutage(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		s.l.Refuse(true)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MinIdle: 1,
 			DialBackoff: pool.DialBackoff{After: 2, Min: time.Second, Max: time.Second}})
@@ -68,15 +65,13 @@ func TestMinIdleOutage(t *testing.T) {
 		s.l.Refuse(false)
 		time.Sleep(2 * time.Second)
 		require.Equal(t, 1, p.Stat().Idle)
-		closePool(t, p)
-		s.close()
 	})
 }
 
 // TestMinIdleClose closes while the keeper dials, and while it waits.
 func TestMinIdleClose(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		for _, refuse := range []bool{false, true} {
 			s.l.Refuse(refuse)
 			for _, after := range []time.Duration{0, time.Millisecond, 40 * time.Second} {
@@ -88,6 +83,5 @@ func TestMinIdleClose(t *testing.T) {
 		}
 		synctest.Wait()
 		require.Equal(t, 0, s.open())
-		s.close()
 	})
 }

@@ -16,14 +16,13 @@ import (
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/internal/faultproxy"
 	"github.com/seed-99d6a01a/gtcp/pool"
-	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
 
 // TestBackoffSteps follows one outage by the clock: when dials are made, what
 // callers get meanwhile, and that all is as before afterwards.
 func TestBackoffSteps(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		s.l.Refuse(true)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open,
 			DialBackoff: pool.DialBackoff{After: 2, Min: time.Second, Max: 4 * time.Second}})
@@ -64,14 +63,12 @@ func TestBackoffSteps(t *testing.T) {
 		_, err := p.Get(t.Context())
 		require.ErrorAs(t, err, &berr)
 		require.LessOrEqual(t, berr.RetryAfter, time.Second)
-		closePool(t, p)
-		s.close()
 	})
 }
 
 // TestBackoffJitter shows that waits differ.
 func TestBackoffJitter(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+	inBubbles(t, func(t *testing.T, open opener) {
 		waits := map[time.Duration]bool{}
 		for range 20 {
 			p := newPool(t, pool.Config{Backend: open, DialBackoff: pool.DialBackoff{After: 1, Min: time.Second},
@@ -81,7 +78,6 @@ func TestBackoffJitter(t *testing.T) {
 			_, err := p.Get(t.Context())
 			require.ErrorAs(t, err, &berr)
 			waits[berr.RetryAfter] = true
-			closePool(t, p)
 		}
 		require.Greater(t, len(waits), 15)
 	})
@@ -90,9 +86,9 @@ func TestBackoffJitter(t *testing.T) {
 // TestBackoffOneProbe has callers come while the probe is under way: they do
 // not wait for it, and do not dial beside it.
 func TestBackoffOneProbe(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+	inBubbles(t, func(t *testing.T, open opener) {
 		var slow atomic.Bool
-		s := newMemServer(echo)
+		s := newMemServer(t, echo)
 		s.l.Refuse(true)
 		p := newPool(t, pool.Config{Backend: open, DialBackoff: pool.DialBackoff{After: 1, Min: time.Second},
 			Dial: func(ctx context.Context) (net.Conn, error) {
@@ -119,15 +115,13 @@ func TestBackoffOneProbe(t *testing.T) {
 		require.NotNil(t, c)
 		require.NoError(t, c.Close())
 		require.Equal(t, 2, s.dialed())
-		closePool(t, p)
-		s.close()
 	})
 }
 
 // TestBackoffFailsQueue has dials wait for their turn when the address is
 // found to be down: they fail at once with the cause, and do not each try.
 func TestBackoffFailsQueue(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+	inBubbles(t, func(t *testing.T, open opener) {
 		var dials atomic.Int32
 		p := newPool(t, pool.Config{Backend: open, MaxDialing: 2, DialBackoff: pool.DialBackoff{After: 1},
 			Dial: func(context.Context) (net.Conn, error) {
@@ -146,14 +140,13 @@ func TestBackoffFailsQueue(t *testing.T) {
 		wg.Wait()
 		require.Equal(t, time.Second, time.Since(start))
 		require.EqualValues(t, 2, dials.Load())
-		closePool(t, p)
 	})
 }
 
 // TestBackoffStragglers has dials that were under way when the wait began fail
 // during it: they do not lengthen it.
 func TestBackoffStragglers(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+	inBubbles(t, func(t *testing.T, open opener) {
 		var n atomic.Int32
 		p := newPool(t, pool.Config{Backend: open, MaxDialing: 3,
 			DialBackoff: pool.DialBackoff{After: 1, Min: 10 * time.Second},
@@ -174,14 +167,13 @@ func TestBackoffStragglers(t *testing.T) {
 		_, err = p.Get(t.Context())
 		require.ErrorAs(t, err, &second)
 		require.Equal(t, first.RetryAfter-2*time.Second, second.RetryAfter)
-		closePool(t, p)
 	})
 }
 
 // TestBackoffGivenUp closes the pool during a dial: that is no failure of the
 // address, and the error is ErrClosed.
 func TestBackoffGivenUp(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+	inBubbles(t, func(t *testing.T, open opener) {
 		p := newPool(t, pool.Config{Backend: open, MaxDialing: 1,
 			Dial: func(ctx context.Context) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }})
 		var wg sync.WaitGroup
@@ -206,7 +198,7 @@ func TestBackoffGivenUp(t *testing.T) {
 // made are counted against what the configuration allows; how long anything
 // took is not asserted, but in steps of the backoff.
 func TestOutage(t *testing.T) {
-	overBackends(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+	overBackends(t, func(t *testing.T, open opener) {
 		const callers, after, dialing = 200, 3, 4
 		const step = 20 * time.Millisecond // constant: Min is Max
 		s := newTCPServer(t, echo)

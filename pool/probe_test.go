@@ -13,7 +13,6 @@ import (
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/pool"
-	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
 
 // TestProbe lets the peer do something to idle connections on real sockets:
@@ -32,7 +31,7 @@ func TestProbe(t *testing.T) {
 			func(e pool.Evictions) uint64 { return e.Dirty }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			overBackends(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+			overBackends(t, func(t *testing.T, open opener) {
 				s := newTCPServer(t, echo)
 				p := newPool(t, pool.Config{Address: s.addr, Backend: open})
 				c := get(t, p)
@@ -66,7 +65,7 @@ func arrived(t *testing.T, nc net.Conn) {
 // TestProbeManyDead has more dead connections idle than a Get looks at: it is
 // bounded, and succeeds.
 func TestProbeManyDead(t *testing.T) {
-	overBackends(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+	overBackends(t, func(t *testing.T, open opener) {
 		s := newTCPServer(t, echo)
 		p := newPool(t, pool.Config{Address: s.addr, Backend: open, MaxConns: 40})
 		lent := make([]*pool.Conn, 40)
@@ -97,7 +96,7 @@ func TestProbeManyDead(t *testing.T) {
 // TestProbeOff lends what the peer has closed: the borrower reads io.EOF, and
 // Close then evicts.
 func TestProbeOff(t *testing.T) {
-	overBackends(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+	overBackends(t, func(t *testing.T, open opener) {
 		s := newTCPServer(t, func(c net.Conn) { _, _ = io.CopyN(c, c, 1) })
 		p := newPool(t, pool.Config{Address: s.addr, Backend: open, ProbeAfter: -1})
 		for i := range 6 {
@@ -113,7 +112,6 @@ func TestProbeOff(t *testing.T) {
 			require.NoError(t, c.Close())
 		}
 		require.Equal(t, uint64(3), p.Stat().Dials)
-		closePool(t, p)
 	})
 }
 
@@ -122,7 +120,7 @@ func TestProbeOff(t *testing.T) {
 func TestUnreadAnswer(t *testing.T) {
 	for _, after := range []time.Duration{-1, 0, time.Hour} {
 		t.Run(after.String(), func(t *testing.T) {
-			overBackends(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+			overBackends(t, func(t *testing.T, open opener) {
 				s := newTCPServer(t, echo)
 				p := newPool(t, pool.Config{Address: s.addr, Backend: open, ProbeAfter: after})
 				c := get(t, p)
@@ -158,9 +156,9 @@ func TestClosedWhileLent(t *testing.T) {
 
 // TestProbeThreshold counts the probes.
 func TestProbeThreshold(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+	inBubbles(t, func(t *testing.T, open opener) {
 		probes := 0
-		s := newMemServer(echo)
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, ProbeAfter: time.Second,
 			Probe: func(context.Context, *conn.Conn) error { probes++; return nil }})
 		for _, step := range []struct {
@@ -171,16 +169,14 @@ func TestProbeThreshold(t *testing.T) {
 			require.NoError(t, get(t, p).Close())
 			require.Equal(t, step.probes, probes)
 		}
-		closePool(t, p)
-		s.close()
 	})
 }
 
 // TestProbeOwn has a probe of the user's do I/O, fail, leave dirt and panic.
 func TestProbeOwn(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+	inBubbles(t, func(t *testing.T, open opener) {
 		var probe func(ctx context.Context, c *conn.Conn) error
-		s := newMemServer(echo)
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1,
 			Probe: func(ctx context.Context, c *conn.Conn) error { return probe(ctx, c) }})
 		require.NoError(t, get(t, p).Close())
@@ -208,7 +204,5 @@ func TestProbeOwn(t *testing.T) {
 		require.NoError(t, c.Close())
 		synctest.Wait()
 		require.Equal(t, uint64(3), p.Stat().Evictions.Dead)
-		closePool(t, p)
-		s.close()
 	})
 }

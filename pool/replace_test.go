@@ -12,13 +12,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp/pool"
-	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
 
 // A panic of the user's Dial in Replace costs no place in the pool.
 func TestReplacePanic(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		wrong := func() {}
 		p := newPool(t, pool.Config{Backend: open, MaxConns: 1, Dial: func(ctx context.Context) (net.Conn, error) {
 			wrong()
@@ -42,15 +41,13 @@ func TestReplacePanic(t *testing.T) {
 		}
 		synctest.Wait()
 		require.Equal(t, 1, s.open())
-		closePool(t, p)
-		s.close()
 	})
 }
 
 // What a replaced connection had moved does not hide what its successor has.
 func TestReplaceUnreadAnswer(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(func(c net.Conn) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, func(c net.Conn) {
 			b := make([]byte, 1)
 			for {
 				if _, err := c.Read(b); err != nil {
@@ -80,14 +77,13 @@ func TestReplaceUnreadAnswer(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		require.Error(t, p.Close(ctx))
-		s.close()
 	})
 }
 
 // The deadline of who replaces says nothing about the address.
 func TestReplaceOwnDeadline(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		slow := false
 		p := newPool(t, pool.Config{Backend: open, DialBackoff: pool.DialBackoff{After: 2},
 			Dial: func(ctx context.Context) (net.Conn, error) {
@@ -112,15 +108,13 @@ func TestReplaceOwnDeadline(t *testing.T) {
 		}
 		slow = false
 		require.NoError(t, get(t, p).Close())
-		closePool(t, p)
-		s.close()
 	})
 }
 
 // Close ends the dial of a Replace, whose connection nobody could have.
 func TestCloseEndsReplace(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		slow := false
 		p := newPool(t, pool.Config{Backend: open, Dial: func(ctx context.Context) (net.Conn, error) {
 			if slow {
@@ -141,14 +135,13 @@ func TestCloseEndsReplace(t *testing.T) {
 		closePool(t, p)
 		require.Zero(t, time.Since(start))
 		require.ErrorIs(t, <-replaced, pool.ErrClosed)
-		s.close()
 	})
 }
 
 // The hook is told of a replaced connection, and each has its own uses.
 func TestReplaceEvictEvents(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		log := &evictLog{}
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Hook: log, ProbeAfter: -1})
 		require.NoError(t, get(t, p).Close())
@@ -157,8 +150,6 @@ func TestReplaceEvictEvents(t *testing.T) {
 		c.Evict()
 		synctest.Wait()
 		require.Equal(t, []pool.EvictEvent{{Reason: pool.Dead, Uses: 2}, {Reason: pool.Discarded, Uses: 1}}, log.events)
-		closePool(t, p)
-		s.close()
 	})
 }
 
@@ -169,37 +160,33 @@ func (dialPanic) AfterDial(context.Context, pool.DialEvent) { panic("dial hook")
 
 // The connection of a dial whose hook panics is closed.
 func TestDialHookPanic(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1, Hook: dialPanic{}})
 		_, err := p.Get(t.Context())
 		require.ErrorContains(t, err, "dial hook")
 		synctest.Wait()
 		require.Zero(t, s.open())
-		closePool(t, p)
-		s.close()
 	})
 }
 
 // The longest of durations is as good as none.
 func TestLongestLifetime(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxLifetime: math.MaxInt64, MaxIdleTime: math.MaxInt64})
 		for range 3 {
 			require.NoError(t, get(t, p).Close())
 			time.Sleep(time.Minute)
 		}
 		require.Equal(t, 1, s.dialed())
-		closePool(t, p)
-		s.close()
 	})
 }
 
 // MinIdle is made up for when room comes without a connection's end.
 func TestMinIdleRoom(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		failing := false
 		p := newPool(t, pool.Config{Backend: open, MaxConns: 2, MinIdle: 1, ProbeAfter: -1, Dial: func(ctx context.Context) (net.Conn, error) {
 			if failing {
@@ -227,16 +214,14 @@ func TestMinIdleRoom(t *testing.T) {
 		}
 		require.NoError(t, a.Close())
 		require.NoError(t, b.Close())
-		closePool(t, p)
-		s.close()
 	})
 }
 
 // A connection that Clear has ended was not kept, one dialed since in an old
 // place included.
 func TestReleaseAfterClear(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		log := &hookLog{}
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Hook: log})
 		a, b := get(t, p), get(t, p)
@@ -251,15 +236,13 @@ func TestReleaseAfterClear(t *testing.T) {
 		}, log.releases)
 		require.Equal(t, uint64(2), p.Stat().Evictions.Cleared)
 		require.Zero(t, p.Stat().Evictions.Surplus)
-		closePool(t, p)
-		s.close()
 	})
 }
 
 // A connection dialed in place of one that nobody had was lent once.
 func TestGetsAfterManyDead(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		const n = 20
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: n})
 		var lent []*pool.Conn
@@ -273,7 +256,5 @@ func TestGetsAfterManyDead(t *testing.T) {
 		time.Sleep(2 * time.Second) // past the default threshold of every system
 		require.NoError(t, get(t, p).Close())
 		require.Equal(t, uint64(n+1), p.Stat().Gets)
-		closePool(t, p)
-		s.close()
 	})
 }

@@ -19,7 +19,6 @@ import (
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/pool"
-	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
 
 // stressTime is how long the stress takes over each backend; POOL_STRESS sets
@@ -38,7 +37,7 @@ func TestStress(t *testing.T) {
 		length, err = time.ParseDuration(s)
 		require.NoError(t, err)
 	}
-	overBackends(t, func(t *testing.T, open backend.Open[*pool.Member]) {
+	overBackends(t, func(t *testing.T, open opener) {
 		s := newTCPServer(t, echo8)
 		st := &stress{p: newPool(t, pool.Config{
 			Address: s.addr, Backend: open, MaxConns: 6, MinIdle: 2,

@@ -8,14 +8,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp/pool"
-	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
 
 // TestMaxIdleTime shows that each connection is closed when it has been idle
 // for so long, and not a second later; one in use now and then is kept.
 func TestMaxIdleTime(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxIdleTime: time.Minute, ProbeAfter: -1})
 		lent := []*pool.Conn{get(t, p), get(t, p), get(t, p)}
 		for _, c := range lent {
@@ -41,8 +40,6 @@ func TestMaxIdleTime(t *testing.T) {
 		synctest.Wait()
 		require.Zero(t, s.open())
 		require.Equal(t, uint64(4), p.Stat().Evictions.IdleTooLong+p.Stat().Evictions.Expired)
-		closePool(t, p)
-		s.close()
 	})
 }
 
@@ -59,8 +56,8 @@ func until(t *testing.T, at time.Duration) {
 // TestMaxIdleTimeUnseen has a connection become idle without a borrower: a
 // dial whose caller gave up.
 func TestMaxIdleTimeUnseen(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxIdleTime: time.Minute, MaxLifetime: -1, MinIdle: 1})
 		time.Sleep(time.Second)
 		require.Equal(t, 1, s.open())
@@ -68,22 +65,18 @@ func TestMaxIdleTimeUnseen(t *testing.T) {
 		settle()
 		require.Equal(t, 2, s.dialed(), "it was closed on time, and replaced")
 		require.Equal(t, uint64(1), p.Stat().Evictions.IdleTooLong)
-		closePool(t, p)
-		s.close()
 	})
 }
 
 // TestLifetimeOff keeps connections for ever.
 func TestLifetimeOff(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxLifetime: -1, LifetimeJitter: time.Hour})
 		require.NoError(t, get(t, p).Close())
 		time.Sleep(10000 * time.Hour)
 		require.NoError(t, get(t, p).Close())
 		require.Equal(t, 1, s.dialed())
-		closePool(t, p)
-		s.close()
 	})
 }
 
@@ -91,8 +84,8 @@ func TestLifetimeOff(t *testing.T) {
 // a connection that has outlived the longest jitter unused is not rolled out
 // by being lent often.
 func TestLifetimeJitter(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		log := &evictLog{}
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 100, ProbeAfter: -1, Hook: log,
 			MaxLifetime: 100 * time.Second, LifetimeJitter: 50 * time.Second})
@@ -122,15 +115,13 @@ func TestLifetimeJitter(t *testing.T) {
 		require.GreaterOrEqual(t, short, 49*time.Second)
 		require.LessOrEqual(t, long, 100*time.Second)
 		require.Greater(t, long-short, 30*time.Second)
-		closePool(t, p)
-		s.close()
 	})
 }
 
 // TestShortLifetimes has limits far below the sweeper's usual lead.
 func TestShortLifetimes(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxLifetime: 10 * time.Millisecond, ProbeAfter: -1})
 		require.NoError(t, get(t, p).Close())
 		time.Sleep(9 * time.Millisecond)
@@ -140,15 +131,13 @@ func TestShortLifetimes(t *testing.T) {
 		synctest.Wait()
 		require.Zero(t, s.open())
 		require.Equal(t, 1, s.dialed())
-		closePool(t, p)
-		s.close()
 	})
 }
 
 // TestDialLongerThanLifetime still lends the connection, once.
 func TestDialLongerThanLifetime(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.slowly(time.Second), Backend: open, MaxLifetime: time.Millisecond})
 		c := get(t, p)
 		roundTrip(t, c)
@@ -156,7 +145,5 @@ func TestDialLongerThanLifetime(t *testing.T) {
 		synctest.Wait()
 		require.Zero(t, s.open())
 		require.Equal(t, uint64(1), p.Stat().Evictions.Expired)
-		closePool(t, p)
-		s.close()
 	})
 }

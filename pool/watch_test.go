@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp/pool"
-	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
 
 // evictLog is an EvictHook that notes every event.
@@ -61,8 +60,8 @@ func (l *hookLog) AfterDial(ctx context.Context, e pool.DialEvent) {
 }
 
 func TestHooks(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		log := &hookLog{}
 		p := newPool(t, pool.Config{Dial: s.slowly(time.Second), Address: "name", Backend: open, MaxConns: 1, Hook: log})
 		ctx := context.WithValue(t.Context(), ctxKey{}, "value")
@@ -94,8 +93,6 @@ func TestHooks(t *testing.T) {
 		require.Len(t, log.events, 1)
 		require.Equal(t, pool.Discarded, log.events[0].Reason)
 		require.Equal(t, uint64(2), log.events[0].Uses)
-		closePool(t, p)
-		s.close()
 	})
 }
 
@@ -123,8 +120,8 @@ func (panicRelease) AfterRelease(pool.ReleaseEvent) { panic("release") }
 
 // TestHookPanic costs no connection's place.
 func TestHookPanic(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		h := &panicHook{on: true}
 		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1, Hook: h})
 		require.PanicsWithValue(t, "hook", func() { _, _ = p.Get(t.Context()) })
@@ -137,14 +134,12 @@ func TestHookPanic(t *testing.T) {
 			require.PanicsWithValue(t, "release", func() { _ = get(t, p).Close() })
 			require.PanicsWithValue(t, "release", func() { get(t, p).Evict() })
 		}
-		closePool(t, p)
-		s.close()
 	})
 }
 
 func TestStat(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		p := newPool(t, pool.Config{Dial: s.slowly(time.Second), Backend: open, MaxConns: 2, MaxWaiters: 1})
 		require.Equal(t, pool.Stat{MaxConns: 2}, p.Stat())
 		a, b := get(t, p), get(t, p)
@@ -183,7 +178,6 @@ func TestStat(t *testing.T) {
 		closePool(t, p)
 		require.Equal(t, uint64(2), p.Stat().Gets)
 		require.Equal(t, uint64(2), p.Stat().Evictions.Total())
-		s.close()
 	})
 }
 
@@ -201,8 +195,8 @@ func TestReasonString(t *testing.T) {
 func borrow(t *testing.T, p *pool.Pool) *pool.Conn { return get(t, p) }
 
 func TestLeakReport(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open backend.Open[*pool.Member]) {
-		s := newMemServer(echo)
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
 		var leaks []pool.Leak
 		p := newPool(t, pool.Config{Dial: s.dial, Address: "name", Backend: open, ProbeAfter: -1,
 			LeakAfter: time.Second, LeakReport: func(l pool.Leak) { leaks = append(leaks, l) }})
@@ -233,6 +227,5 @@ func TestLeakReport(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Len(t, leaks, 1)
 		require.NoError(t, c.Close())
-		s.close()
 	})
 }
