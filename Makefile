@@ -90,7 +90,7 @@ soak: ## break the Client's connections for DURATION, then stress the pools as l
 		./pool/puddlepool ./pool/slotpool ./examples/custompool
 
 .PHONY: ci
-ci: lint cross api-check race ## what .ci/run runs
+ci: lint cross api-check race ## all that CI checks: lint, cross, api-check, race
 
 .PHONY: clean
 clean: ## remove what the targets built

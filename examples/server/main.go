@@ -3,6 +3,7 @@
 // and only then are their connections closed.
 //
 //	go run ./examples/server -addr 127.0.0.1:8999
+//	go run ./examples/call -addr 127.0.0.1:8999 hello # in another terminal
 package main
 
 import (

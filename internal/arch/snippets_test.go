@@ -1,0 +1,123 @@
+package arch_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// snippet finds the Go code in a document.
+var snippet = regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
+
+// used finds the packages that code names, and imports the ones it imports.
+var (
+	used    = regexp.MustCompile(`\b([a-z]+)\.[A-Z]`)
+	imports = regexp.MustCompile(`(?m)^import "([^"]+)".*$`)
+)
+
+// packages are those a snippet may use without an import.
+var packages = map[string]string{
+	"context": "context", "fmt": "fmt", "log": "log", "testing": "testing", "time": "time",
+	"gtcp":       "github.com/seed-99d6a01a/gtcp",
+	"framing":    "github.com/seed-99d6a01a/gtcp/framing",
+	"server":     "github.com/seed-99d6a01a/gtcp/server",
+	"pool":       "github.com/seed-99d6a01a/gtcp/pool",
+	"pooltest":   "github.com/seed-99d6a01a/gtcp/pool/pooltest",
+	"custompool": "github.com/seed-99d6a01a/gtcp/examples/custompool",
+}
+
+func TestSnippetsCompile(t *testing.T) {
+	var sources []string
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || filepath.Ext(path) != ".md" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, match := range snippet.FindAllStringSubmatch(string(text), -1) {
+			sources = append(sources, source(path, match[1], len(sources)))
+		}
+		return err
+	})
+	require.NoError(t, err)
+	require.NotEmpty(t, sources)
+	require.Empty(t, compile(t, sources))
+}
+
+func TestBrokenSnippetsAreSeen(t *testing.T) {
+	for code, want := range map[string]string{
+		"client := gtcp.NewClient(addr)":           "not enough arguments",
+		"p, err := pool.New(pool.Config{Maxi: 1})": "unknown field Maxi",
+		"for {":                    "syntax error",
+		"func f() { undefined() }": "undefined: undefined",
+		"import \"github.com/seed-99d6a01a/gtcp/no\"": "no",
+	} {
+		require.Contains(t, compile(t, []string{source("x.md", code, 0)}), want, code)
+	}
+}
+
+// source makes a file of a snippet: its declarations as they are, its statements
+// in a function that has a context and an address.
+func source(path, code string, n int) string {
+	var b strings.Builder
+	b.WriteString("package snippets\n\nimport \"context\"\n")
+	known := map[string]bool{"context": true}
+	for _, match := range imports.FindAllStringSubmatch(code, -1) {
+		fmt.Fprintf(&b, "import %q\n", match[1])
+		known[match[1][strings.LastIndex(match[1], "/")+1:]] = true
+	}
+	for _, match := range used.FindAllStringSubmatch(code, -1) {
+		if name := match[1]; packages[name] != "" && !known[name] {
+			fmt.Fprintf(&b, "import %q\n", packages[name])
+			known[name] = true
+		}
+	}
+	code = imports.ReplaceAllString(code, "")
+	if !strings.HasPrefix(code, "func ") {
+		code = fmt.Sprintf("func snippet%d(ctx context.Context, addr string) {\n%s\n}\n", n, code)
+	}
+	fmt.Fprintf(&b, "var _ context.Context\n//line %s:1\n%s", filepath.Base(path), code)
+	return b.String()
+}
+
+// compile returns what the compiler says of the sources, as files of one package
+// that exists only for it. That a snippet does not use all it declares is no
+// fault of a snippet.
+func compile(t *testing.T, sources []string) string {
+	t.Helper()
+	folder, err := filepath.Abs(filepath.Join(root, "internal", "snippets"))
+	require.NoError(t, err)
+	files := map[string]string{}
+	for n, source := range sources {
+		file := filepath.Join(t.TempDir(), fmt.Sprintf("snippet%d.go", n))
+		require.NoError(t, os.WriteFile(file, []byte(source), 0o600))
+		files[filepath.Join(folder, filepath.Base(file))] = file
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": files})
+	require.NoError(t, err)
+	config := filepath.Join(t.TempDir(), "overlay.json")
+	require.NoError(t, os.WriteFile(config, overlay, 0o600))
+
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-gcflags=-e", "-overlay", config, "./internal/snippets")
+	cmd.Dir = root
+	out, err := cmd.CombinedOutput()
+	if err == nil || len(out) == 0 {
+		require.NoError(t, err)
+		return ""
+	}
+	var faults []string
+	for line := range strings.Lines(string(out)) {
+		if !strings.Contains(line, "declared and not used") && !strings.Contains(line, "imported and not used") &&
+			!strings.HasPrefix(line, "#") {
+			faults = append(faults, line)
+		}
+	}
+	return strings.Join(faults, "")
+}
