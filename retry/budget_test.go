@@ -100,6 +100,19 @@ func TestZeroBudget(t *testing.T) {
 	})
 }
 
+// A call through Value earns what one through Do does.
+func TestBudgetOfValue(t *testing.T) {
+	b := &retry.Budget{Ratio: 0.5, PerSecond: -1, Burst: 1}
+	p := retry.Policy{Backoff: retry.Constant(0), Budget: b}
+	require.Equal(t, 2, attempts(t, p, 1))
+	require.Zero(t, b.Stat().Available)
+	for _, available := range []float64{0.5, 1} {
+		_, err := retry.Value(t.Context(), p, func(context.Context) (int, error) { return 1, nil })
+		require.NoError(t, err)
+		require.Equal(t, available, b.Stat().Available)
+	}
+}
+
 // A retry that the wait's end forbids must not be paid for before it is known
 // to be impossible.
 func TestBudgetIsNotSpentOnRetriesThatCannotHappen(t *testing.T) {

@@ -116,12 +116,16 @@ func TestContextIsPassedOn(t *testing.T) {
 		require.True(t, got == ctx)
 		return nil
 	}))
+	var attempt context.Context
 	require.NoError(t, retry.Do(ctx, retry.Policy{PerAttemptTimeout: time.Hour}, func(got context.Context) error {
 		require.Equal(t, "v", got.Value(key{}))
 		_, ok := got.Deadline()
 		require.True(t, ok)
+		require.NoError(t, got.Err())
+		attempt = got
 		return nil
 	}))
+	require.ErrorIs(t, attempt.Err(), context.Canceled, "its timer is not left behind")
 }
 
 func TestPanicPassesThrough(t *testing.T) {
@@ -136,7 +140,9 @@ func TestPanicPassesThrough(t *testing.T) {
 func TestOnRetry(t *testing.T) {
 	run := func(p retry.Policy, ctx context.Context, errs ...error) (fired []retry.Attempt, at []time.Duration, calls int) {
 		start := time.Now()
-		p.Backoff = retry.Constant(time.Second)
+		if p.Backoff == nil {
+			p.Backoff = retry.Constant(time.Second)
+		}
 		p.OnRetry = func(a retry.Attempt) {
 			fired = append(fired, a)
 			at = append(at, time.Since(start))
@@ -155,6 +161,11 @@ func TestOnRetry(t *testing.T) {
 			}, fired)
 			require.Equal(t, []time.Duration{time.Second, 2 * time.Second}, at)
 		})
+	})
+	t.Run("a negative delay", func(t *testing.T) {
+		fired, _, calls := run(retry.Policy{Backoff: retry.Constant(-1)}, t.Context(), unsent(true), nil)
+		require.Equal(t, 2, calls)
+		require.Equal(t, []retry.Attempt{{Number: 1, Err: unsent(true)}}, fired, "counts as zero")
 	})
 	for name, errs := range map[string][]error{
 		"success": {nil}, "not retryable": {errPlain}, "permanent": {retry.Permanent(errPlain)},
