@@ -164,3 +164,46 @@ func ExampleWriter() {
 	// <nil> 9 0
 	// <nil> 0 1048589
 }
+
+// A loop over the frames of a stream. io.EOF, bare, is its orderly end.
+func ExampleReader() {
+	stream := strings.NewReader("\x00\x03one\x00\x03two")
+	r := framing.NewReader(stream, framing.Format{})
+	for {
+		frame, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Printf("%s\n", frame) // frame is valid until the next call
+	}
+	// Output:
+	// one
+	// two
+}
+
+// A payload that the caller sends itself, for example from a file, needs only
+// the header in front of it.
+func ExampleFormat_AppendHeader() {
+	format := framing.Format{HeaderSize: 4}
+	header, err := format.AppendHeader(nil, 1<<20)
+	fmt.Printf("% x %v\n", header, err)
+	// Output: 00 10 00 00 <nil>
+}
+
+// The frames of a stream of varints, as protobuf's delimited messages are.
+func ExampleFormat_varint() {
+	format := framing.Format{HeaderSize: framing.Varint, MaxSize: 1 << 20}
+	var stream bytes.Buffer
+	w := framing.NewWriter(&stream, format)
+	if err := errors.Join(w.WriteFrame([]byte("message")), w.Flush()); err != nil {
+		fmt.Println(err)
+		return
+	}
+	message, err := framing.NewReader(&stream, format).Next()
+	fmt.Printf("%s %v\n", message, err)
+	// Output: message <nil>
+}

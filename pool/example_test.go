@@ -203,3 +203,50 @@ func ExampleError() {
 	_ = p.Close(context.Background())
 	// Output: true 1 0 1
 }
+
+// The settings of a pool that a busy service may have. Every field but the
+// address may be left out.
+func ExampleConfig() {
+	config := pool.Config{
+		Address:     "10.0.0.1:8999",
+		Backend:     slotpool.Open[*pool.Member],
+		MaxConns:    100,
+		MinIdle:     10,
+		MaxWaiters:  1000,
+		GetTimeout:  time.Second,
+		MaxIdleTime: time.Minute,
+	}
+	fmt.Println(config.Validate())
+	config.MinIdle = 200
+	var invalid *pool.ConfigError
+	if errors.As(config.Validate(), &invalid) {
+		fmt.Println(invalid.Field, invalid.Problem)
+	}
+	// Output:
+	// <nil>
+	// MinIdle is larger than MaxConns
+}
+
+// Evict is for the borrower who knows that nobody should use the connection
+// again: here, because he does not wait for the answer to what he has sent.
+func ExampleConn_Evict() {
+	addr, stop := serveEcho()
+	defer stop()
+	p, err := pool.New(pool.Config{Address: addr})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	defer func() { _ = p.Close(ctx) }()
+
+	c, err := p.Get(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := c.Write([]byte("goodbye")); err != nil {
+		log.Fatal(err)
+	}
+	c.Evict()
+	fmt.Println("idle:", p.Stat().Idle, "discarded:", p.Stat().Evictions.Discarded)
+	// Output: idle: 0 discarded: 1
+}

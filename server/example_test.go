@@ -3,6 +3,7 @@ package server_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -35,8 +36,10 @@ func Example() {
 		return
 	}
 	w, r := framing.NewWriter(c, framing.Format{}), framing.NewReader(c, framing.Format{})
-	_ = w.WriteFrame([]byte("hello"))
-	_ = w.Flush()
+	if err := errors.Join(w.WriteFrame([]byte("hello")), w.Flush()); err != nil {
+		fmt.Println(err)
+		return
+	}
 	reply, err := r.Next()
 	fmt.Println(string(reply), err)
 	c.Close()
@@ -80,25 +83,26 @@ func ExampleHandlerFunc() {
 	}
 	defer c.Close()
 	fmt.Fprintln(c, "over and out")
-	line, _ := bufio.NewReader(c).ReadString('\n')
-	fmt.Print(line)
+	line, err := bufio.NewReader(c).ReadString('\n')
+	fmt.Printf("%q %v\n", line, err)
 	fmt.Println(srv.Shutdown(context.Background()))
 	_, err = c.Read(make([]byte, 1))
 	fmt.Println(err == io.EOF)
 	// Output:
-	// over and out
+	// "over and out\n" <nil>
 	// <nil>
 	// true
 }
 
 // Replies built without allocation are appended to a buffer that is used again;
-// errors become replies too.
+// errors become replies too. A FrameHandler needs no Server: it serves any
+// connection.
 func ExampleFrameHandler() {
 	h := &server.FrameHandler{
 		Format: framing.Format{HeaderSize: 4, MaxSize: 1 << 20},
 		Append: func(_ context.Context, dst, req []byte) ([]byte, error) {
 			if len(req) == 0 {
-				return nil, fmt.Errorf("nothing asked")
+				return nil, errors.New("nothing asked")
 			}
 			return append(append(dst, "you said "...), req...), nil
 		},
@@ -106,6 +110,29 @@ func ExampleFrameHandler() {
 		Concurrency: 8,
 		IdleTimeout: time.Minute,
 	}
-	fmt.Println(h.Validate())
-	// Output: <nil>
+	if err := h.Validate(); err != nil {
+		fmt.Println(err)
+		return
+	}
+	client, accepted := net.Pipe()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		h.ServeConn(context.Background(), conn.New(accepted))
+	}()
+
+	w, r := framing.NewWriter(client, h.Format), framing.NewReader(client, h.Format)
+	for _, request := range []string{"hello", ""} {
+		if err := errors.Join(w.WriteFrame([]byte(request)), w.Flush()); err != nil {
+			fmt.Println(err)
+			return
+		}
+		reply, err := r.Next()
+		fmt.Println(string(reply), err)
+	}
+	client.Close()
+	<-served
+	// Output:
+	// you said hello <nil>
+	// nothing asked <nil>
 }

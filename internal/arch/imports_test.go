@@ -40,7 +40,7 @@ var rules = []rule{
 	{pkg: "conn", reason: "the bottom: standard library only"},
 	{pkg: "framing", tests: []string{"conn"}, reason: "works on any byte stream"},
 	{pkg: "retry", reason: "sees only errors"},
-	{pkg: "pool/backend", reason: "the contract and nothing else"},
+	{pkg: "pool/backend", tests: []string{"pool/puddlepool"}, reason: "the contract and nothing else"},
 	{pkg: "pool/engine", may: []string{"pool/backend"}, tests: []string{"pool/pooltest"}, reason: "what backends share"},
 	{pkg: "pool/puddlepool", may: []string{"pool/backend", "pool/engine", puddle}, tests: []string{"pool/pooltest"},
 		reason: "the only importer of puddle"},

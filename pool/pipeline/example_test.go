@@ -1,11 +1,14 @@
 package pipeline_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
@@ -62,4 +65,78 @@ func ExampleError() {
 		fmt.Println(e, e.Written, e.SafeToRetry())
 	}
 	// Output: pipeline: dial: no route false true
+}
+
+// serveUpper answers each request in upper case.
+func serveUpper() (addr string, stop func() error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	srv := &server.Server{Handler: server.Frames(framing.Format{},
+		func(_ context.Context, req []byte) ([]byte, error) { return bytes.ToUpper(req), nil })}
+	go func() { _ = srv.Serve(l) }()
+	return l.Addr().String(), srv.Close
+}
+
+// A caller with memory of its own calls without an allocation.
+func ExamplePipeline_AppendCall() {
+	addr, stop := serveUpper()
+	defer stop()
+	p, err := pipeline.New(pipeline.Config{Address: addr})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	defer p.Close(ctx)
+
+	buf := make([]byte, 0, 1024)
+	for _, request := range []string{"one", "two"} {
+		reply, err := p.AppendCall(ctx, buf[:0], []byte(request))
+		fmt.Println(string(reply), err)
+	}
+	// Output:
+	// ONE <nil>
+	// TWO <nil>
+}
+
+// calls implements pipeline.CallHook.
+type calls struct{}
+
+func (calls) AfterCall(_ context.Context, e pipeline.CallEvent) {
+	fmt.Println("called:", e.Err, e.Duration > 0)
+}
+
+// A hook implements those of the hook interfaces it cares for.
+func ExampleCallHook() {
+	addr, stop := serveUpper()
+	defer stop()
+	p, err := pipeline.New(pipeline.Config{Address: addr, Hook: calls{}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	defer p.Close(ctx)
+	if _, err := p.Call(ctx, []byte("hello")); err != nil {
+		log.Fatal(err)
+	}
+	// Output: called: <nil> true
+}
+
+// Few connections carry many callers. The settings say how many of each.
+func ExampleConfig() {
+	config := pipeline.Config{
+		Address:      "10.0.0.1:8999",
+		MaxConns:     4,    // the most connections
+		MaxInFlight:  1000, // the most requests on them; more callers wait,
+		MaxWaiters:   1000, // so many at most
+		DialTimeout:  time.Second,
+		StallTimeout: 5 * time.Second,
+	}
+	fmt.Println(config.Validate())
+	config.DialBackoff.Max = -1
+	fmt.Println(config.Validate())
+	// Output:
+	// <nil>
+	// pipeline: Config.DialBackoff.Max is negative
 }

@@ -2,38 +2,85 @@ package slotpool_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
 	"github.com/seed-99d6a01a/gtcp/pool/slotpool"
 )
 
-// The maximum can be changed while the backend is in use.
-func ExampleOpen() {
-	ctx := context.Background()
+// counted makes resources that count up from 1.
+func counted() backend.Factory[int] {
 	made := 0
-	ids, err := slotpool.Open(backend.Factory[int]{
+	return backend.Factory[int]{
 		New:   func(context.Context) (int, error) { made++; return made, nil },
-		Close: func(id int) {},
-	}, backend.Limits{Max: 1, MaxWaiters: -1})
+		Close: func(int) {},
+	}
+}
+
+// A backend can be used bare, for resources of any kind. One caller after the
+// other gets the same resource, so no second one is made.
+func Example() {
+	ctx := context.Background()
+	b, err := slotpool.Open(counted(), backend.Limits{Max: 4})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer ids.Close(ctx)
+	defer b.Close(ctx)
 
-	first, _ := ids.Acquire(ctx)
-	_, err = ids.Acquire(ctx)
-	fmt.Println(err)
-
-	if err := ids.(backend.Resizer).Resize(2); err != nil {
-		fmt.Println(err)
+	for range 2 {
+		lease, err := b.Acquire(ctx)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(lease.Value)
+		if err := b.Return(lease, backend.Keep); err != nil {
+			fmt.Println(err)
+		}
 	}
-	second, _ := ids.Acquire(ctx)
-	fmt.Println(first.Value, second.Value)
-	_ = ids.Return(first, backend.Keep)
-	_ = ids.Return(second, backend.Keep)
+	fmt.Println(b.Stat().Idle, "idle of", b.Stat().Max)
 	// Output:
-	// backend: too many callers wait for a resource
+	// 1
+	// 1
+	// 1 idle of 4
+}
+
+// The maximum can be changed while the backend is in use.
+func ExampleOpen() {
+	ctx := context.Background()
+	b, err := slotpool.Open(counted(), backend.Limits{Max: 1, MaxWaiters: -1})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer b.Close(ctx)
+
+	first, err := b.Acquire(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = b.Acquire(ctx)
+	fmt.Println("refused:", errors.Is(err, backend.ErrTooManyWaiters))
+
+	if err := b.(backend.Resizer).Resize(2); err != nil {
+		fmt.Println(err)
+		return
+	}
+	second, err := b.Acquire(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(first.Value, second.Value)
+	for _, lease := range []backend.Lease[int]{first, second} {
+		if err := b.Return(lease, backend.Keep); err != nil {
+			fmt.Println(err)
+		}
+	}
+	// Output:
+	// refused: true
 	// 1 2
 }

@@ -1,0 +1,86 @@
+package backend_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/seed-99d6a01a/gtcp/pool/backend"
+	"github.com/seed-99d6a01a/gtcp/pool/puddlepool"
+)
+
+// workers makes resources that count up from 1.
+func workers() backend.Factory[int] {
+	made := 0
+	return backend.Factory[int]{
+		New:   func(context.Context) (int, error) { made++; return made, nil },
+		Close: func(n int) { fmt.Println("closed", n) },
+	}
+}
+
+// What is kept is lent again, what is discarded is closed. A lease ends once: to
+// return it again touches nothing.
+func ExampleBackend() {
+	ctx := context.Background()
+	b, err := puddlepool.Open(workers(), backend.Limits{Max: 2})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	for _, verdict := range []backend.Verdict{backend.Keep, backend.Discard} {
+		lease, err := b.Acquire(ctx)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(verdict, lease.Value)
+		if err := b.Return(lease, verdict); err != nil {
+			fmt.Println(err)
+		}
+		if err := b.Return(lease, verdict); errors.Is(err, backend.ErrStale) {
+			fmt.Println("stale")
+		}
+	}
+	if err := b.Close(ctx); err != nil { // waits for what was discarded
+		fmt.Println(err)
+	}
+	// Unordered output:
+	// keep 1
+	// stale
+	// discard 1
+	// stale
+	// closed 1
+}
+
+// Make turns a panic of New into an error, so that a backend loses no capacity
+// to it.
+func ExampleFactory_Make() {
+	f := backend.Factory[int]{
+		New:   func(context.Context) (int, error) { panic("no such host") },
+		Close: func(int) {},
+	}
+	if err := f.Validate(); err != nil {
+		fmt.Println(err)
+		return
+	}
+	f.Make(context.Background(), func(_ int, err error) {
+		var p *backend.PanicError
+		if errors.As(err, &p) {
+			fmt.Println(p.Op, p.Value)
+		}
+	})
+	// Output: New no such host
+}
+
+// A dial keeps the values of the caller's context but not its end: it goes on
+// for the next caller. Its own bound is DialTimeout.
+func ExampleLimits_DialContext() {
+	caller, giveUp := context.WithCancel(context.Background())
+	ctx, cancel := backend.Limits{}.DialContext(caller, context.Background())
+	defer cancel()
+	giveUp()
+	_, bounded := ctx.Deadline()
+	fmt.Println(ctx.Err(), bounded)
+	// Output: <nil> true
+}
