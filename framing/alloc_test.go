@@ -99,6 +99,16 @@ func TestFlushAllocatesNothing(t *testing.T) {
 	}
 }
 
+// A Reader that goes on to another stream keeps the buffer it has.
+func TestResetAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	src := &loop{data: encode(t, framing.Format{}, fill(64))}
+	r := framing.NewReader(src, framing.Format{})
+	zero(t, "Reset", func() error { r.Reset(src); return nil })
+}
+
 type vectorDiscard struct{}
 
 func (vectorDiscard) Write(p []byte) (int, error) { return len(p), nil }

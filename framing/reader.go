@@ -2,7 +2,6 @@ package framing
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 )
@@ -100,8 +99,7 @@ func NewReader(r io.Reader, f Format) *Reader {
 // Reader is the zero Format. A nil src leaves it without a stream.
 func (r *Reader) Reset(src io.Reader) {
 	err := r.err
-	var bad *FormatError
-	if !errors.As(err, &bad) {
+	if _, bad := err.(*FormatError); !bad {
 		err = nil
 		if r.lay == (layout{}) {
 			err = r.lay.compile(&Format{})

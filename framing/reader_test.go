@@ -226,29 +226,6 @@ func TestReset(t *testing.T) {
 	}
 }
 
-// A reader that brings nothing, for ever, without an error.
-type stuckReader struct{}
-
-func (stuckReader) Read([]byte) (int, error) { return 0, nil }
-
-// stuckPeeker has a header and then brings nothing.
-type stuckPeeker struct{ *bytes.Buffer }
-
-func (p stuckPeeker) Buffered() int              { return p.Len() }
-func (p stuckPeeker) Peek(n int) ([]byte, error) { return p.Bytes()[:min(n, p.Len())], nil }
-func (stuckPeeker) Read([]byte) (int, error)     { return 0, nil }
-func (p stuckPeeker) Discard(n int) (int, error) { return len(p.Next(n)), nil }
-func (stuckPeeker) BufferSize() int              { return 64 }
-
-func TestNoProgress(t *testing.T) {
-	_, err := framing.NewReader(stuckReader{}, framing.Format{}).Next()
-	require.Equal(t, io.ErrNoProgress, err)
-	_, err = framing.NewReader(stuckPeeker{bytes.NewBuffer([]byte{9, 9})}, framing.Format{}).Next()
-	require.Equal(t, io.ErrNoProgress, err)
-	_, err = framing.NewReader(stuckPeeker{bytes.NewBuffer([]byte{9, 9})}, framing.Format{Strip: 100}).Next()
-	require.Equal(t, io.ErrNoProgress, err)
-}
-
 // A read that brings the last bytes and the error together loses neither.
 func TestDataWithError(t *testing.T) {
 	for _, size := range []int{3, 100, 70_000} {
@@ -300,11 +277,6 @@ func TestHostileLengthCostsWhatArrived(t *testing.T) {
 			runtime.KeepAlive(readers)
 		})
 	}
-}
-
-func TestPeekThatBringsNothing(t *testing.T) {
-	_, err := framing.NewReader(stuckPeeker{bytes.NewBuffer([]byte{0, 9})}, framing.Format{}).Next()
-	require.Equal(t, io.ErrNoProgress, err)
 }
 
 // closingPeeker fails Discard once told to, as a connection does that another
