@@ -52,10 +52,18 @@
 // prepares each connection, and what it returns is found with [Conn.Session],
 // which is how a pool of connections becomes one of a protocol's sessions.
 //
+// # Errors
+//
+// An error of Get is an [*Error], which says how full the pool was. errors.Is
+// finds the cause in it: the context's error, [ErrTooManyWaiters], [ErrClosed]
+// ("backend: closed"), or a dial's, such as syscall.ECONNREFUSED. errors.As finds
+// a [*BackoffError] while the pool does not dial. SafeToRetry is true of all but
+// ErrClosed. An error of I/O on the loan is that of conn, as without a pool.
+//
 // # Watching
 //
-// [Pool.Stat] has the figures, Config.Hook observes each event, errors say how
-// full the pool was, and Config.LeakReport finds who does not give back.
+// [Pool.Stat] has the figures, Config.Hook observes each event, and
+// Config.LeakReport finds who does not give back.
 //
 // # Backends
 //
