@@ -4,17 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
 	"github.com/seed-99d6a01a/gtcp/pool/puddlepool"
 )
 
 // workers makes resources that count up from 1.
-func workers() backend.Factory[int] {
-	made := 0
-	return backend.Factory[int]{
-		New:   func(context.Context) (int, error) { made++; return made, nil },
-		Close: func(n int) { fmt.Println("closed", n) },
+func workers() backend.Factory[int64] {
+	var made atomic.Int64 // New may be called by several goroutines at once
+	return backend.Factory[int64]{
+		New:   func(context.Context) (int64, error) { return made.Add(1), nil },
+		Close: func(n int64) { fmt.Println("closed", n) },
 	}
 }
 

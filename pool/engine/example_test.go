@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
 	"github.com/seed-99d6a01a/gtcp/pool/engine"
@@ -69,11 +70,11 @@ func (l *line[T]) Idle() int {
 // engine does the rest of a backend.
 func ExampleStore() {
 	ctx := context.Background()
-	made := 0
-	b, err := engine.Open(backend.Factory[int]{
-		New:   func(context.Context) (int, error) { made++; return made, nil },
-		Close: func(int) {},
-	}, backend.Limits{Max: 2}, &line[int]{})
+	var made atomic.Int64 // New may be called by several goroutines at once
+	b, err := engine.Open(backend.Factory[int64]{
+		New:   func(context.Context) (int64, error) { return made.Add(1), nil },
+		Close: func(int64) {},
+	}, backend.Limits{Max: 2}, &line[int64]{})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -84,7 +85,7 @@ func ExampleStore() {
 		fmt.Println(err)
 		return
 	}
-	last := 0
+	last := int64(0)
 	for range 4 {
 		lease, err := b.Acquire(ctx)
 		if err != nil {

@@ -4,17 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
 	"github.com/seed-99d6a01a/gtcp/pool/slotpool"
 )
 
 // counted makes resources that count up from 1.
-func counted() backend.Factory[int] {
-	made := 0
-	return backend.Factory[int]{
-		New:   func(context.Context) (int, error) { made++; return made, nil },
-		Close: func(int) {},
+func counted() backend.Factory[int64] {
+	var made atomic.Int64 // New may be called by several goroutines at once
+	return backend.Factory[int64]{
+		New:   func(context.Context) (int64, error) { return made.Add(1), nil },
+		Close: func(int64) {},
 	}
 }
 
@@ -75,7 +76,7 @@ func ExampleOpen() {
 		return
 	}
 	fmt.Println(first.Value, second.Value)
-	for _, lease := range []backend.Lease[int]{first, second} {
+	for _, lease := range []backend.Lease[int64]{first, second} {
 		if err := b.Return(lease, backend.Keep); err != nil {
 			fmt.Println(err)
 		}
