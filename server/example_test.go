@@ -51,7 +51,7 @@ func Example() {
 	// Output:
 	// > hello <nil>
 	// <nil>
-	// server: use of closed network connection
+	// server: closed: use of closed network connection
 }
 
 // A handler of another protocol reads and writes the connection itself, with its

@@ -21,7 +21,7 @@ const DefaultHandshakeTimeout = 10 * time.Second
 // ErrServerClosed is returned by Serve and ListenAndServe once Shutdown or
 // Close has been called, and by a Shutdown that a Close cut short. It is
 // net.ErrClosed to errors.Is.
-var ErrServerClosed = fmt.Errorf("server: %w", net.ErrClosed)
+var ErrServerClosed = fmt.Errorf("server: closed: %w", net.ErrClosed)
 
 // Handler serves accepted connections.
 type Handler interface {
