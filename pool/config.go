@@ -89,6 +89,12 @@ type Config struct {
 	// [conn.Conn.Check]. It may do I/O, bounded by ctx, which is Get's. An
 	// error, or a connection that is not clean afterwards, evicts.
 	Probe func(ctx context.Context, c *conn.Conn) error
+	// BorrowerAsks leaves the probe to the borrower, whose first operation is
+	// [conn.Conn.Ask], or [conn.Conn.Check], and who calls [Conn.Replace] if
+	// that refuses the connection. That saves the probe's system call. Nothing
+	// is looked for at Get or when a connection comes back; ProbeAfter and
+	// Probe must be left zero.
+	BorrowerAsks bool
 
 	// MaxDialing bounds the dials in progress. Zero is DefaultMaxDialing;
 	// negative is no bound but MaxConns. Waiting for one's turn counts against
@@ -173,6 +179,8 @@ func (c Config) Validate() error {
 		return &ConfigError{"DialBackoff.Max", "is smaller than DialBackoff.Min"}
 	case c.Hook != nil && newHooks(c.Hook) == hooks{}:
 		return &ConfigError{"Hook", "implements none of the hook interfaces"}
+	case c.BorrowerAsks && (c.ProbeAfter != 0 || c.Probe != nil):
+		return &ConfigError{"BorrowerAsks", "is set beside ProbeAfter or Probe"}
 	case c.LeakAfter > 0 && c.LeakReport == nil:
 		return &ConfigError{"LeakAfter", "is set without LeakReport"}
 	}

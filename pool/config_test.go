@@ -18,6 +18,7 @@ import (
 func TestConfigValidate(t *testing.T) {
 	const addr = "127.0.0.1:1"
 	dial := func(context.Context) (net.Conn, error) { return nil, errors.New("no") }
+	probe := func(context.Context, *conn.Conn) error { return nil }
 	for _, tc := range []struct {
 		field string
 		c     pool.Config
@@ -46,6 +47,8 @@ func TestConfigValidate(t *testing.T) {
 		{"DialBackoff.Max", pool.Config{Address: addr, DialBackoff: pool.DialBackoff{Max: -1}}},
 		{"DialBackoff.Max", pool.Config{Address: addr, DialBackoff: pool.DialBackoff{Max: 1}}},
 		{"Hook", pool.Config{Address: addr, Hook: []int{1}}},
+		{"BorrowerAsks", pool.Config{Address: addr, BorrowerAsks: true, ProbeAfter: -1}},
+		{"BorrowerAsks", pool.Config{Address: addr, BorrowerAsks: true, Probe: probe}},
 		{"LeakAfter", pool.Config{Address: addr, LeakAfter: 1}},
 		{"LeakAfter", pool.Config{Address: addr, LeakAfter: -1}},
 	} {

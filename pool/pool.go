@@ -48,10 +48,13 @@ func New(c Config) (*Pool, error) {
 	c = c.withDefaults()
 	p := &Pool{cfg: c, hooks: newHooks(c.Hook), epoch: time.Now()}
 	p.probeAfter = int64(c.ProbeAfter)
-	if c.ProbeAfter == 0 {
+	switch {
+	case c.BorrowerAsks:
+		p.probeAfter = -1
+	case c.ProbeAfter == 0:
 		p.probeAfter = defaultProbeAfter
 	}
-	p.checkReturns = p.probeAfter != 0
+	p.checkReturns = p.probeAfter != 0 && !c.BorrowerAsks
 	p.stamps = p.probeAfter > 0 || c.MaxIdleTime > 0
 	p.gate = gate{limit: c.MaxDialing, backoff: c.DialBackoff, now: p.now}
 	p.sweeper.init(p)

@@ -1,0 +1,64 @@
+package pool_test
+
+import (
+	"io"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/pool"
+)
+
+// TestBorrowerAsks lends a connection as it is, to a borrower who asks it
+// himself, and replaces it where it refuses.
+func TestBorrowerAsks(t *testing.T) {
+	for name, tc := range map[string]struct {
+		leave  func(t *testing.T, c *pool.Conn) // how the first borrower leaves it
+		refuse error
+		reason func(pool.Evictions) uint64
+	}{
+		"clean": {func(*testing.T, *pool.Conn) {}, nil, nil},
+		"unread answer": {func(t *testing.T, c *pool.Conn) {
+			_, err := c.Write([]byte("x"))
+			require.NoError(t, err)
+			arrived(t, c.NetConn())
+		}, conn.ErrUnread, func(e pool.Evictions) uint64 { return e.Dirty }},
+		"closed by its peer": {func(t *testing.T, c *pool.Conn) {
+			_, err := c.Write([]byte{quit})
+			require.NoError(t, err)
+			arrived(t, c.NetConn())
+		}, conn.ErrPeerClosed, func(e pool.Evictions) uint64 { return e.Dead }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			overBackends(t, func(t *testing.T, open opener) {
+				s := newTCPServer(t, echo)
+				p := newPool(t, pool.Config{Address: s.addr, Backend: open, MaxConns: 1, BorrowerAsks: true})
+				c := get(t, p)
+				roundTrip(t, c)
+				tc.leave(t, c)
+				require.NoError(t, c.Close())
+
+				c = get(t, p)
+				require.True(t, c.Reused(), "nobody has looked")
+				n, err := c.Ask([]byte("y"))
+				require.ErrorIs(t, err, tc.refuse)
+				if tc.refuse != nil {
+					require.Zero(t, n)
+					c, err = c.Replace(t.Context())
+					require.NoError(t, err)
+					require.False(t, c.Reused())
+					_, err = c.Ask([]byte("y"))
+					require.NoError(t, err)
+					require.EqualValues(t, 1, tc.reason(p.Stat().Evictions))
+				}
+				b := make([]byte, 1)
+				_, err = io.ReadFull(c, b)
+				require.NoError(t, err)
+				require.Equal(t, "y", string(b))
+				require.NoError(t, c.Close())
+				require.Equal(t, 1, p.Stat().Idle)
+			})
+		})
+	}
+}
