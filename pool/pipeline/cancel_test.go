@@ -58,12 +58,7 @@ func TestCancelledLoneCall(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, pipeline.Config{StallTimeout: -1}, func(b *bubble) {
-				warm := b.call(bg, "warm")
-				p := b.accept()
-				p.asked("warm")
-				p.answer("warm")
-				warm.replied("warm")
-
+				p := b.exchange()
 				ctx, cancel := c.ctx()
 				defer cancel()
 				start := time.Now()
@@ -176,30 +171,64 @@ func TestCancelledInTheMiddleOfAWrite(t *testing.T) {
 }
 
 func TestStallEndsTheConnection(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		quiet bool   // the link reads from the beginning
+		sent  []byte // of the reply
+		after time.Duration
+	}{
+		{"the first call was alone", false, nil, 10 * time.Second},
+		{"the link reads", true, nil, 10 * time.Second},
+		{"in the middle of the reply", false, []byte{0}, 20 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, pipeline.Config{StallTimeout: 10 * time.Second}, func(b *bubble) {
+				p := b.exchange()
+				if c.quiet {
+					quiet()
+				}
+				ctx, cancel := context.WithTimeout(bg, time.Second)
+				defer cancel()
+				first := b.call(ctx, "first")
+				p.asked("first")
+				second := b.call(bg, "second")
+				first.failed(context.DeadlineExceeded, true)
+				left := time.Now()
+				synctest.Wait()
+				p.raw(c.sent)
+				second.failed(pipeline.ErrStalled, true)
+				require.Equal(b, c.after, time.Since(left))
+				synctest.Wait()
+				require.Equal(b, pipeline.Ends{Stalled: 1}, b.Stat().Ends)
+			})
+		})
+	}
+}
+
+// What was abandoned while a lone caller read is watched once that has left.
+func TestStallBehindALoneCall(t *testing.T) {
 	inBubble(t, pipeline.Config{StallTimeout: 10 * time.Second}, func(b *bubble) {
-		ctx, cancel := context.WithTimeout(bg, time.Second)
-		defer cancel()
-		first := b.call(ctx, "first")
-		p := b.accept()
-		p.asked("first")
-		second := b.call(bg, "second")
-		first.failed(context.DeadlineExceeded, true)
+		p := b.exchange()
+		alone := b.call(bg, "alone")
+		ctx, cancel := context.WithCancel(bg)
+		gone := b.call(ctx, "gone")
+		last := b.call(bg, "last")
+		p.asked("alone")
+		p.asked("gone")
+		cancel()
+		gone.failed(context.Canceled, true)
+		p.answer("to alone")
+		alone.replied("to alone")
 		left := time.Now()
-		second.failed(pipeline.ErrStalled, true)
+		last.failed(pipeline.ErrStalled, true)
 		require.Equal(b, 10*time.Second, time.Since(left))
-		synctest.Wait()
-		require.Equal(b, pipeline.Ends{Stalled: 1}, b.Stat().Ends)
 	})
 }
 
 // Patience has no end while the oldest call is waited for, or bytes come.
 func TestNoStall(t *testing.T) {
 	inBubble(t, pipeline.Config{StallTimeout: 10 * time.Second}, func(b *bubble) {
-		warm := b.call(bg, "warm")
-		p := b.accept()
-		p.asked("warm")
-		p.answer("warm")
-		warm.replied("warm")
+		p := b.exchange()
 		quiet() // from now on it is the link that reads
 		patient := b.call(bg, "patient")
 		p.asked("patient")

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/internal/memnet"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 	"github.com/stretchr/testify/require"
@@ -38,42 +39,37 @@ func TestDialBackoff(t *testing.T) {
 	})
 }
 
+// switched is a dial to the peer that can be made to fail.
+type switched struct {
+	down  bool
+	dials int
+}
+
+func (s *switched) dial(ctx context.Context, l *memnet.Listener) (net.Conn, error) {
+	s.dials++
+	if s.down {
+		return nil, errDown
+	}
+	return l.Dial(ctx)
+}
+
 func TestRecoveryResetsTheBackoff(t *testing.T) {
-	var l *memnet.Listener
-	down := true
-	inBubble(t, pipeline.Config{
-		Dial: func(ctx context.Context) (net.Conn, error) {
-			if down {
-				return nil, errDown
-			}
-			return l.Dial(ctx)
-		},
-		DialBackoff: pipeline.DialBackoff{Min: time.Second},
-	}, func(b *bubble) {
-		l = b.net
+	s := &switched{down: true}
+	inBubbleDialing(t, pipeline.Config{DialBackoff: pipeline.DialBackoff{Min: time.Second}}, s.dial, func(b *bubble) {
 		for range 5 {
 			b.call(bg, "request").failed(errDown, false)
 			time.Sleep(time.Minute)
 		}
-		down = false
-		o := b.call(bg, "request")
-		p := b.accept()
-		p.asked("request")
-		p.answer("reply")
-		o.replied("reply")
-		p.Close()
+		s.down = false
+		b.exchange().Close()
 		quiet()
 		require.Zero(b, b.Stat().Open)
 		require.NoError(b, b.Stat().LastDialError)
-		down = true
+		s.down = true
 		b.call(bg, "request").failed(errDown, false)
-		time.Sleep(time.Second + 1)
-		down = false
-		o = b.call(bg, "request") // the first step again
-		p = b.accept()
-		p.asked("request")
-		p.answer("reply")
-		o.replied("reply")
+		time.Sleep(time.Second + 1) // the first step again
+		s.down = false
+		b.exchange()
 	})
 }
 
@@ -94,15 +90,11 @@ func TestNoBackoff(t *testing.T) {
 // goes on for the others.
 func TestCallersShareADial(t *testing.T) {
 	dials := 0
-	var l *memnet.Listener
-	inBubble(t, pipeline.Config{
-		Dial: func(ctx context.Context) (net.Conn, error) {
-			dials++
-			time.Sleep(time.Second)
-			return l.Dial(ctx)
-		},
+	inBubbleDialing(t, pipeline.Config{}, func(ctx context.Context, l *memnet.Listener) (net.Conn, error) {
+		dials++
+		time.Sleep(time.Second)
+		return l.Dial(ctx)
 	}, func(b *bubble) {
-		l = b.net
 		ctx, cancel := context.WithTimeout(bg, time.Millisecond)
 		defer cancel()
 		hasty := b.call(ctx, "hasty")
@@ -148,6 +140,26 @@ func TestDialReturnsNothing(t *testing.T) {
 	})
 }
 
+// What a connection of package conn has in its buffer is not lost.
+func TestDialReturnsAConn(t *testing.T) {
+	inBubbleDialing(t, pipeline.Config{}, func(ctx context.Context, l *memnet.Listener) (net.Conn, error) {
+		nc, err := l.Dial(ctx)
+		if err != nil {
+			return nil, err
+		}
+		c := conn.New(nc)
+		_, err = c.Peek(1)
+		return c, err
+	}, func(b *bubble) {
+		o := b.call(bg, "request")
+		p := b.accept()
+		p.raw([]byte{0}) // half a header, which the dial sees
+		p.asked("request")
+		p.raw([]byte("\x05reply"))
+		o.replied("reply")
+	})
+}
+
 // More connections are dialed while the ones there are busy, and the least
 // loaded gets the call.
 func TestSeveralConnections(t *testing.T) {
@@ -179,19 +191,10 @@ func TestSeveralConnections(t *testing.T) {
 
 // A dial for growth that fails is no caller's error.
 func TestGrowthFails(t *testing.T) {
-	var l *memnet.Listener
-	dials := 0
-	inBubble(t, pipeline.Config{
-		MaxConns: 2,
-		Dial: func(ctx context.Context) (net.Conn, error) {
-			if dials++; dials > 1 {
-				return nil, errDown
-			}
-			return l.Dial(ctx)
-		},
-	}, func(b *bubble) {
-		l = b.net
+	s := &switched{}
+	inBubbleDialing(t, pipeline.Config{MaxConns: 2}, s.dial, func(b *bubble) {
 		first := b.call(bg, "first")
+		s.down = true
 		second := b.call(bg, "second")
 		third := b.call(bg, "third")
 		p := b.accept()
@@ -202,7 +205,7 @@ func TestGrowthFails(t *testing.T) {
 		first.replied("1")
 		second.replied("2")
 		third.replied("3")
-		require.Equal(b, 2, dials)
+		require.Equal(b, 2, s.dials)
 	})
 }
 
@@ -210,16 +213,8 @@ func TestGrowthFails(t *testing.T) {
 // call does not dial once more.
 func TestUnansweringConnectionIsCountedFirst(t *testing.T) {
 	for range 500 {
-		var l *memnet.Listener
-		dials := 0
-		inBubble(t, pipeline.Config{
-			Dial: func(ctx context.Context) (net.Conn, error) {
-				dials++
-				return l.Dial(ctx)
-			},
-			DialBackoff: pipeline.DialBackoff{Min: time.Hour, Max: time.Hour},
-		}, func(b *bubble) {
-			l = b.net
+		cfg := pipeline.Config{DialBackoff: pipeline.DialBackoff{Min: time.Hour, Max: time.Hour}}
+		inBubble(t, cfg, func(b *bubble) {
 			go func() {
 				p := b.accept()
 				p.asked("request")
@@ -230,7 +225,7 @@ func TestUnansweringConnectionIsCountedFirst(t *testing.T) {
 			require.Equal(b, pipeline.Ends{PeerClosed: 1}, b.Stat().Ends)
 			_, err = b.Call(bg, []byte("request"))
 			require.ErrorContains(b, err, "dial")
-			require.Equal(b, 1, dials)
+			require.Equal(b, uint64(1), b.Stat().Dials)
 		})
 	}
 }
@@ -238,32 +233,18 @@ func TestUnansweringConnectionIsCountedFirst(t *testing.T) {
 // A dial that fails is no longer why calls fail once a connection answers, and
 // failures with successes between are not in a row.
 func TestAnswerEndsTheFailures(t *testing.T) {
-	var l *memnet.Listener
-	down := false
-	inBubble(t, pipeline.Config{
-		MaxConns: 2,
-		Dial: func(ctx context.Context) (net.Conn, error) {
-			if down {
-				return nil, errDown
-			}
-			return l.Dial(ctx)
-		},
-		DialBackoff: pipeline.DialBackoff{Min: time.Second, Max: time.Hour},
-	}, func(b *bubble) {
-		l = b.net
+	s := &switched{}
+	cfg := pipeline.Config{MaxConns: 2, DialBackoff: pipeline.DialBackoff{Min: time.Second, Max: time.Hour}}
+	inBubbleDialing(t, cfg, s.dial, func(b *bubble) {
 		for range 10 {
-			down = true
+			s.down = true
 			b.call(bg, "request").failed(errDown, false)
 			require.ErrorIs(b, b.Stat().LastDialError, errDown)
-			down = false
+			s.down = false
 			time.Sleep(time.Second + 1)
-			o := b.call(bg, "request")
-			p := b.accept()
-			p.asked("request")
-			p.answer("reply")
-			o.replied("reply")
+			p := b.exchange()
 			require.NoError(b, b.Stat().LastDialError)
-			down = true
+			s.down = true
 			first, second := b.call(bg, "first"), b.call(bg, "second") // the second wants another connection
 			require.ErrorIs(b, b.Stat().LastDialError, errDown)
 			p.asked("first")

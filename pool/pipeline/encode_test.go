@@ -17,6 +17,7 @@ func TestEncoder(t *testing.T) {
 		{HeaderSize: 8, LittleEndian: true},
 		{HeaderSize: framing.Varint},
 		{HeaderSize: 4, LengthAdjust: -4},
+		{HeaderSize: 4, LengthAdjust: -4, Strip: -1},
 		{HeaderSize: 4, LengthOffset: 1, LengthAdjust: -5, Strip: -1},
 	} {
 		require.NoError(t, format.Validate())

@@ -80,11 +80,7 @@ func TestUnsolicitedFrame(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, pipeline.Config{}, func(b *bubble) {
-				first := b.call(bg, "first")
-				p := b.accept()
-				p.asked("first")
-				p.answer("first")
-				first.replied("first")
+				p := b.exchange()
 				c.wait()
 				var calls []*outcome
 				for range c.calls {
@@ -96,11 +92,7 @@ func TestUnsolicitedFrame(t *testing.T) {
 				}
 				synctest.Wait()
 				require.Equal(b, pipeline.Ends{Protocol: 1}, b.Stat().Ends)
-				next := b.call(bg, "next")
-				p = b.accept()
-				p.asked("next")
-				p.answer("next")
-				next.replied("next")
+				b.exchange()
 			})
 		})
 	}
@@ -165,11 +157,7 @@ func TestNotAByteWasWritten(t *testing.T) {
 func TestIdleConnectionClosedByPeer(t *testing.T) {
 	inBubble(t, pipeline.Config{}, func(b *bubble) {
 		for range 3 {
-			o := b.call(bg, "request")
-			p := b.accept()
-			p.asked("request")
-			p.answer("reply")
-			o.replied("reply")
+			p := b.exchange()
 			quiet()
 			p.Close()
 			synctest.Wait()
@@ -216,6 +204,14 @@ func TestIdleSocketClosedByPeer(t *testing.T) {
 
 // The calls that come too late for a connection are moved once, not for ever.
 func TestPeerThatClosesEveryConnection(t *testing.T) {
+	inBubbleDialing(t, pipeline.Config{DialBackoff: pipeline.DialBackoff{Min: -1}},
+		func(ctx context.Context, l *memnet.Listener) (net.Conn, error) {
+			nc, err := l.Dial(ctx)
+			return &deaf{nc}, err
+		}, func(b *bubble) {
+			b.call(bg, "request").failed(syscall.EPIPE, false)
+			require.Equal(b, uint64(2), b.Stat().Dials)
+		})
 	dials := 0
 	inBubble(t, pipeline.Config{
 		Dial: func(context.Context) (net.Conn, error) {
@@ -241,6 +237,11 @@ func TestPeerThatClosesEveryConnection(t *testing.T) {
 	})
 }
 
+// deaf is a connection whose peer no longer listens.
+type deaf struct{ net.Conn }
+
+func (deaf) Write([]byte) (int, error) { return 0, syscall.EPIPE }
+
 // resets is a connection on which every read fails.
 type resets struct {
 	net.Conn
@@ -251,12 +252,10 @@ func (r *resets) Read([]byte) (int, error) { return 0, r.err }
 
 func TestResetIsThePeersDoing(t *testing.T) {
 	for _, err := range []error{syscall.ECONNRESET, syscall.Errno(10054)} { // as Unix and Windows say it
-		var l *memnet.Listener
-		inBubble(t, pipeline.Config{Dial: func(ctx context.Context) (net.Conn, error) {
+		inBubbleDialing(t, pipeline.Config{}, func(ctx context.Context, l *memnet.Listener) (net.Conn, error) {
 			nc, dialErr := l.Dial(ctx)
 			return &resets{nc, err}, dialErr
-		}}, func(b *bubble) {
-			l = b.net
+		}, func(b *bubble) {
 			b.call(bg, "request").failed(err, true)
 			require.Equal(b, pipeline.Ends{PeerClosed: 1}, b.Stat().Ends)
 		})

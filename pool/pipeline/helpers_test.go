@@ -28,11 +28,18 @@ type bubble struct {
 }
 
 func inBubble(t *testing.T, cfg pipeline.Config, f func(b *bubble)) {
+	inBubbleDialing(t, cfg, func(ctx context.Context, l *memnet.Listener) (net.Conn, error) { return l.Dial(ctx) }, f)
+}
+
+// inBubbleDialing is inBubble with a dial of the test's own to the peer, unless
+// cfg has one.
+func inBubbleDialing(t *testing.T, cfg pipeline.Config,
+	dial func(context.Context, *memnet.Listener) (net.Conn, error), f func(b *bubble)) {
 	synctest.Test(t, func(t *testing.T) {
 		l := memnet.Listen("peer")
 		defer l.Close()
 		if cfg.Dial == nil {
-			cfg.Dial = l.Dial
+			cfg.Dial = func(ctx context.Context) (net.Conn, error) { return dial(ctx, l) }
 		}
 		(&bubble{T: t, net: l}).run(cfg, f)
 	})
@@ -74,6 +81,17 @@ func (b *bubble) call(ctx context.Context, request string) *outcome {
 	}()
 	synctest.Wait()
 	return o
+}
+
+// exchange has a call answered, over a new connection, whose peer it returns.
+func (b *bubble) exchange() *peer {
+	b.Helper()
+	o := b.call(bg, "request")
+	p := b.accept()
+	p.asked("request")
+	p.answer("reply")
+	o.replied("reply")
+	return p
 }
 
 // accept returns the other end of the next connection.
