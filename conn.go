@@ -154,7 +154,8 @@ func (c *Conn) RecvTill(til []byte, retry ...Retry) ([]byte, error) {
 
 // SendRecv is Send and then Recv.
 func (c *Conn) SendRecv(data []byte, length int, retry ...Retry) ([]byte, error) {
-	if err := c.Send(data, retry...); err != nil {
+	msg := outgoing{body: data, asks: len(data) > 0}
+	if err := c.link().sendAll(msg, limit{}, first(retry)); err != nil {
 		return nil, err
 	}
 	return c.Recv(length, retry...)

@@ -62,13 +62,13 @@ func (o PkgOption) wire() (wire, error) {
 // option out of range are a *PkgError, and nothing has been sent; other errors
 // are those of Send.
 func (c *Conn) SendPkg(data []byte, option ...PkgOption) error {
-	return c.link().sendPkg(data, limit{}, first(option))
+	return c.link().sendPkg(data, limit{}, first(option), false)
 }
 
 // SendPkgWithTimeout is SendPkg with a bound on each attempt; see
 // SendWithTimeout.
 func (c *Conn) SendPkgWithTimeout(data []byte, timeout time.Duration, option ...PkgOption) error {
-	return c.link().sendPkg(data, sendLimit(timeout), first(option))
+	return c.link().sendPkg(data, sendLimit(timeout), first(option), false)
 }
 
 // RecvPkg receives one package. An empty one is nil, without an error.
@@ -90,7 +90,7 @@ func (c *Conn) RecvPkgWithTimeout(timeout time.Duration, option ...PkgOption) ([
 
 // SendRecvPkg is SendPkg and then RecvPkg.
 func (c *Conn) SendRecvPkg(data []byte, option ...PkgOption) ([]byte, error) {
-	if err := c.SendPkg(data, option...); err != nil {
+	if err := c.link().sendPkg(data, limit{}, first(option), true); err != nil {
 		return nil, err
 	}
 	return c.RecvPkg(option...)
@@ -117,7 +117,9 @@ type pkgOut struct {
 
 var pkgOuts = sync.Pool{New: func() any { return &pkgOut{buf: make([]byte, 0, 512)} }}
 
-func (s *stream) sendPkg(data []byte, l limit, o PkgOption) error {
+// sendPkg sends a package; asks says that its answer is waited for, without a
+// limit.
+func (s *stream) sendPkg(data []byte, l limit, o PkgOption, asks bool) error {
 	w, err := o.wire()
 	if err != nil {
 		return err
@@ -126,7 +128,7 @@ func (s *stream) sendPkg(data []byte, l limit, o PkgOption) error {
 		return &PkgError{Field: "data", Size: int64(len(data)), Limit: int64(w.most)}
 	}
 	out := pkgOuts.Get().(*pkgOut)
-	msg := outgoing{body: data}
+	msg := outgoing{body: data, asks: asks}
 	if len(data) < vectorSize {
 		out.buf, err = w.format().Append(out.buf[:0], data)
 		msg.body = out.buf
@@ -212,6 +214,9 @@ func (s *stream) receivePkg(l limit, o PkgOption) ([]byte, error) {
 	}
 	s.receiving.Lock()
 	defer s.receiving.Unlock()
+	if err := s.look(recvBound); err != nil {
+		return nil, err
+	}
 	p := reading{r: s.pkgReader(w)}
 	if simple(l, o.Retry) {
 		p.data, err = p.r.next()
@@ -259,12 +264,15 @@ func (s *stream) dropPkgReader() {
 
 // reader returns the connection for a read that is not of packages, and locks
 // receiving, which the caller unlocks.
-func (s *stream) reader() *conn.Conn {
+func (s *stream) reader() (*conn.Conn, error) {
 	s.receiving.Lock()
 	if s.pkgs != nil {
 		s.pkgs.letGo()
 	}
-	return s.current()
+	if err := s.look(recvBound); err != nil {
+		return nil, err
+	}
+	return s.current(), nil
 }
 
 // pkgError is gtcp's view of an error of package framing.

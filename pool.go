@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,8 +49,10 @@ func borrow(c *pool.Conn, t terms) *PoolConn {
 	all.lease.conn = c
 	all.lease.terms = t
 	all.lease.received = c.BytesRead()
+	all.lease.sent = c.BytesWritten()
 	if c.Reused() {
 		all.lease.renewable.Store(true)
+		all.lease.unseen.Store(!t.probed)
 	}
 	all.inner.init(c.Conn)
 	all.inner.lease = &all.lease
@@ -78,11 +82,19 @@ func (c *PoolConn) Close() error {
 type terms struct {
 	dialTimeout    time.Duration // for a connection in the place of the first
 	keepUnanswered bool
+	probed         bool // the pool has looked at the connection
 }
 
 // lease is the loan of a stream's connection.
 type lease struct {
 	terms
+
+	// looking is held, across I/O too, while the first operation of the loan
+	// looks at the connection, for any other must know what came of it.
+	looking sync.Mutex
+	unseen  atomic.Bool // nobody has looked yet
+	asking  atomic.Bool // whoever holds looking, or is about to, is in ask
+	sent    uint64      // bytes that had been written to the connection before the loan
 
 	renewable atomic.Bool   // the connection came from the pool and has not been written to
 	asked     atomic.Uint64 // bytes that had come over it before the last write, plus one; 0: none
@@ -141,12 +153,25 @@ func (s *stream) renew(c *conn.Conn, wrote bool, err error) (*conn.Conn, error) 
 		return nil, err
 	}
 	s.mu.Lock()
-	old, by, received := l.conn, s.send.deadline(), l.received
+	by, received := s.send.deadline(), l.received
 	s.mu.Unlock()
 	if c.BytesRead() != received {
 		return nil, err
 	}
-	ctx, cancel, _ := dialContext([]time.Duration{l.dialTimeout})
+	next, err := s.replace(by)
+	if err == nil {
+		s.asks(next)
+	}
+	return next, err
+}
+
+// replace puts a new connection in the place of the stream's, before a deadline
+// if there is one.
+func (s *stream) replace(by time.Time) (*conn.Conn, error) {
+	s.mu.Lock()
+	old := s.lease.conn
+	s.mu.Unlock()
+	ctx, cancel, _ := dialContext([]time.Duration{s.lease.dialTimeout})
 	defer cancel()
 	if !by.IsZero() {
 		ctx, cancel = context.WithDeadline(ctx, by)
@@ -167,7 +192,6 @@ func (s *stream) adopt(next *pool.Conn) (*conn.Conn, error) {
 	if !ended {
 		s.lease.conn = next
 		s.lease.received = next.BytesRead()
-		s.asks(next.Conn)
 		s.conn.Store(next.Conn)
 		err = s.applyDeadlines()
 	}
@@ -181,6 +205,89 @@ func (s *stream) adopt(next *pool.Conn) (*conn.Conn, error) {
 	}
 	return next.Conn, nil
 }
+
+// look makes sure, before the first operation of a loan, that nothing is there
+// to be read: it came for an earlier borrower, or unasked. Where something is,
+// a new connection takes the place of that one. A connection that its peer has
+// closed passes.
+func (s *stream) look(by func(*stream) bound) error {
+	l := s.lease
+	if l == nil || !l.unseen.Load() || l.asks(s) {
+		return nil
+	}
+	defer l.looking.Unlock()
+	if !l.unseen.Load() {
+		return nil
+	}
+	var err error
+	if errors.Is(s.current().Check(), conn.ErrUnread) {
+		err = s.moveOn(by)
+	}
+	l.unseen.Store(false)
+	return err
+}
+
+// asks reports whether somebody has asked and waits for the answer, for which
+// nobody else must wait. If not, it locks looking.
+func (l *lease) asks(s *stream) bool {
+	for !l.looking.TryLock() {
+		switch {
+		case !l.asking.Load():
+			l.looking.Lock()
+			return false
+		case s.current().BytesWritten() != l.sent:
+			return true
+		}
+		runtime.Gosched() // a system call or two
+	}
+	return false
+}
+
+// ask makes p the first request of a loan, to be answered before the caller does
+// anything else, and reports whether that was to be done and is. It does what
+// look and a write do, and waits until the answer begins, in the time that the
+// write takes alone.
+func (s *stream) ask(p []byte) (sent bool, err error) {
+	l := s.lease
+	if l == nil || len(p) >= vectorSize || !l.unseen.Load() || !l.asking.CompareAndSwap(false, true) {
+		return false, nil
+	}
+	l.looking.Lock()
+	defer l.looking.Unlock()
+	if !l.unseen.Load() {
+		return false, nil
+	}
+	c := s.current()
+	s.asks(c)
+	n, err := c.Ask(p)
+	l.asking.Store(false)
+	switch {
+	case n == len(p):
+		l.renewable.Store(false)
+		err = nil // the read that follows meets it
+	case n > 0:
+		s.giveUp()
+	case errors.Is(err, conn.ErrUnread):
+		err = s.moveOn(sendBound)
+	default:
+		return false, nil
+	}
+	l.unseen.Store(false)
+	return n > 0 || err != nil, err
+}
+
+// moveOn replaces a connection that somebody else's bytes have come over.
+func (s *stream) moveOn(by func(*stream) bound) error {
+	s.lease.renewable.Store(false)
+	s.mu.Lock()
+	b := by(s)
+	s.mu.Unlock()
+	_, err := s.replace(b.deadline())
+	return err
+}
+
+func sendBound(s *stream) bound { return s.send }
+func recvBound(s *stream) bound { return s.recv }
 
 // diedIdle says whether a write failed because the connection had died before:
 // no byte has left, and neither a deadline nor a Close on this side was why.

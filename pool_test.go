@@ -217,9 +217,16 @@ func TestNoReconnectInTheMiddle(t *testing.T) {
 	use(t, addr)
 	c := borrow(t, addr)
 	port := c.LocalAddr().String()
+	read := make(chan error, 1)
+	go func() {
+		_, err := io.ReadFull(c, make([]byte, 8))
+		read <- err
+	}()
+	for !waitsInRead() {
+		runtime.Gosched()
+	}
 	greeted <- struct{}{}
-	_, err := c.Recv(8)
-	require.NoError(t, err)
+	require.NoError(t, <-read)
 	_, _ = c.Conn.Conn.Write([]byte("x"))
 	<-greeted
 	within(t, func() {

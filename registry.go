@@ -2,13 +2,11 @@ package gtcp
 
 import (
 	"context"
-	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/pool"
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
@@ -41,7 +39,8 @@ type PoolOptions struct {
 	// Probe looks at a connection before it is lent: one that its peer has
 	// closed, or that has unread bytes, is replaced, and the borrower does
 	// not notice. Without it one that its peer has closed is lent, as gtcp
-	// does, and reads io.EOF. The system call is the same with and without.
+	// does, and reads io.EOF; unread bytes are looked for all the same, with
+	// the first operation on it.
 	Probe bool
 
 	// KeepUnanswered keeps a connection that has brought nothing since it was
@@ -90,7 +89,6 @@ func (o PoolOptions) config(addr string, dial func(context.Context) (net.Conn, e
 		MaxWaiters:  o.MaxWaiters,
 		MaxLifetime: o.MaxLifetime,
 		MaxIdleTime: o.MaxIdleTime,
-		Probe:       unread,
 		MaxDialing:  -1,
 		DialTimeout: maxDialTimeout,
 		DialBackoff: pool.DialBackoff{After: -1},
@@ -98,23 +96,11 @@ func (o PoolOptions) config(addr string, dial func(context.Context) (net.Conn, e
 	if c.MaxConns == 0 {
 		c.MaxConns = -1
 	}
-	if o.Probe {
-		c.Probe = nil // the pool's own
-	}
+	c.BorrowerAsks = !o.Probe
 	if addr == "" {
 		c.Address = "address:0" // to validate the rest
 	}
 	return c
-}
-
-// unread is the probe of a pool that was asked for none: it stops bytes that
-// arrived for an earlier borrower, also after that one had closed, and lets a
-// connection pass that its peer has closed.
-func unread(_ context.Context, c *conn.Conn) error {
-	if err := c.Check(); errors.Is(err, conn.ErrUnread) {
-		return err
-	}
-	return nil
 }
 
 // addressPool is the pool of one address.
@@ -122,13 +108,14 @@ type addressPool struct {
 	pool     *pool.Pool
 	bounded  bool
 	keep     bool         // what is unanswered
+	probes   bool         // before it lends
 	patience atomic.Int64 // the longest dial timeout asked for so far
 	callers  atomic.Int32 // NewPoolConn calls in progress
 	used     atomic.Bool  // since the registry last looked
 }
 
 func newAddressPool(addr string, o PoolOptions) (*addressPool, error) {
-	p := &addressPool{bounded: o.MaxConns > 0, keep: o.KeepUnanswered}
+	p := &addressPool{bounded: o.MaxConns > 0, keep: o.KeepUnanswered, probes: o.Probe}
 	p.patience.Store(int64(defaultDialTimeout))
 	var err error
 	p.pool, err = pool.New(o.config(addr, func(ctx context.Context) (net.Conn, error) {
@@ -151,7 +138,7 @@ func (p *addressPool) get(timeout []time.Duration) (*pool.Conn, terms, error) {
 	if len(timeout) == 0 && !p.bounded && patience == defaultDialTimeout {
 		// The dial bounds itself and nothing else is waited for.
 		c, err := p.pool.Get(context.Background())
-		return c, terms{defaultDialTimeout, p.keep}, err
+		return c, terms{defaultDialTimeout, p.keep, p.probes}, err
 	}
 	ctx, cancel, limit := dialContext(timeout)
 	defer cancel()
@@ -159,7 +146,7 @@ func (p *addressPool) get(timeout []time.Duration) (*pool.Conn, terms, error) {
 		p.patience.CompareAndSwap(int64(patience), int64(want))
 	}
 	c, err := p.pool.Get(ctx)
-	return c, terms{limit, p.keep}, err
+	return c, terms{limit, p.keep, p.probes}, err
 }
 
 // asked is the dial timeout that a limit asks for: zero asks for the longest.

@@ -71,14 +71,20 @@ func (s *stream) RemoteAddr() net.Addr { return s.current().RemoteAddr() }
 
 // Read reads what is there, waiting for the first byte.
 func (s *stream) Read(p []byte) (int, error) {
-	c := s.reader()
+	c, err := s.reader()
 	defer s.receiving.Unlock()
+	if err != nil {
+		return 0, err
+	}
 	return c.Read(p)
 }
 
 // Write writes p. On a connection that came from its pool the first write may
 // move to a new one, see renew.
 func (s *stream) Write(p []byte) (int, error) {
+	if err := s.look(sendBound); err != nil {
+		return 0, err
+	}
 	c := s.current()
 	if len(p) > 0 {
 		s.asks(c)
@@ -92,6 +98,9 @@ func (s *stream) Write(p []byte) (int, error) {
 
 // WriteBuffers is Write of the concatenation of bufs, which is not empty.
 func (s *stream) WriteBuffers(bufs [][]byte) (int64, error) {
+	if err := s.look(sendBound); err != nil {
+		return 0, err
+	}
 	c := s.current()
 	s.asks(c)
 	n, err := c.WriteBuffers(bufs)

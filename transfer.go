@@ -15,6 +15,7 @@ type outgoing struct {
 	s          *stream
 	head, body []byte
 	parts      *[2][]byte // room for both; nil where there is no head
+	asks       bool       // the answer is waited for, without a limit
 }
 
 func (o outgoing) left() int { return len(o.head) + len(o.body) }
@@ -37,6 +38,11 @@ func (o outgoing) write() (outgoing, error) {
 var errCut = errors.New("an earlier message was given up half sent")
 
 func (s *stream) sendAll(o outgoing, l limit, r Retry) error {
+	if o.asks && o.parts == nil && simple(l, r) {
+		if sent, err := s.ask(o.body); sent {
+			return describe(err, "Write data failed")
+		}
+	}
 	s.sending.Lock()
 	defer s.sending.Unlock()
 	if s.cut {
@@ -57,6 +63,13 @@ func (s *stream) sendAll(o outgoing, l limit, r Retry) error {
 	return describe(err, "Write data failed")
 }
 
+// giveUp notes that a message was given up half sent.
+func (s *stream) giveUp() {
+	s.sending.Lock()
+	s.cut = true
+	s.sending.Unlock()
+}
+
 // incoming is a receive in progress: what has come so far.
 type incoming struct {
 	c     *conn.Conn
@@ -69,8 +82,12 @@ type incoming struct {
 }
 
 func (s *stream) receive(length int, l limit, r Retry) ([]byte, error) {
-	in := incoming{c: s.reader()}
+	c, err := s.reader()
 	defer s.receiving.Unlock()
+	if err != nil {
+		return []byte{}, err
+	}
+	in := incoming{c: c}
 	if length < 0 {
 		return s.receiveAvailable(in, l, r)
 	}
@@ -79,7 +96,7 @@ func (s *stream) receive(length int, l limit, r Retry) ([]byte, error) {
 		length, step = shortRead, incoming.once
 	}
 	in.data = make([]byte, length)
-	in, err := attempt(s, l, r, in, step)
+	in, err = attempt(s, l, r, in, step)
 	return in.data[:in.n], bareEOF(err)
 }
 
@@ -108,10 +125,12 @@ func (s *stream) receiveAvailable(in incoming, l limit, r Retry) ([]byte, error)
 }
 
 func (s *stream) receiveUntil(delim []byte, r Retry) ([]byte, error) {
-	c := s.reader()
+	c, err := s.reader()
 	defer s.receiving.Unlock()
 	in := incoming{c: c, data: []byte{}, delim: delim}
-	var err error
+	if err != nil {
+		return in.data, err
+	}
 	if simple(limit{}, r) {
 		in.data, err = c.ReadUntil(in.data, delim, MaxLineSize)
 	} else {
