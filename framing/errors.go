@@ -44,12 +44,15 @@ func (e *SizeError) Error() string {
 
 // A FormatError says which field of a [Format] cannot work and why.
 type FormatError struct {
-	Field  string // name of the Format field
-	Reason string
+	Field   string // name of the Format field
+	Problem string
 }
 
-// Error names the field and the reason.
-func (e *FormatError) Error() string { return "framing: Format." + e.Field + ": " + e.Reason }
+// Error names the field and the problem.
+func (e *FormatError) Error() string { return "framing: Format." + e.Field + ": " + e.Problem }
+
+// SafeToRetry is false: the same Format fails again.
+func (e *FormatError) SafeToRetry() bool { return false }
 
 // A partWriteError wraps the failure of a write that followed another write of
 // the same frame: whatever the cause says of itself, bytes have left.

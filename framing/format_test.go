@@ -59,6 +59,7 @@ func TestValidate(t *testing.T) {
 			var bad *framing.FormatError
 			require.ErrorAs(t, err, &bad)
 			require.Equal(t, tt.field, bad.Field)
+			require.False(t, bad.SafeToRetry())
 			require.ErrorContains(t, err, "Format."+tt.field+": ")
 			require.Zero(t, tt.format.MaxPayload())
 			dst, err := tt.format.Append([]byte("kept"), []byte("x"))

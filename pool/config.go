@@ -18,11 +18,16 @@ const (
 	DefaultMaxDialing  = 16
 	DefaultDialTimeout = backend.DefaultDialTimeout
 	DefaultLeakAfter   = time.Minute
+
+	DefaultBackoffAfter = 3                      // of DialBackoff.After
+	DefaultMinBackoff   = 100 * time.Millisecond // of DialBackoff.Min
+	DefaultMaxBackoff   = 10 * time.Second       // of DialBackoff.Max
 )
 
 // Config says how a [Pool] works. Address or Dial is needed; the zero value
-// of every other field is a sensible setting, and negative means off where
-// off exists. A Config is copied by [New]: later changes have no effect.
+// of every other field is a sensible setting, and negative means off where a
+// field says so; elsewhere it is invalid. A Config is copied by [New]: later
+// changes have no effect.
 type Config struct {
 	// Network and Address say where to connect to, as in net.Dial. An empty
 	// Network is "tcp". With Dial set they are only for messages.
@@ -43,42 +48,42 @@ type Config struct {
 	// that too), slotpool.Open[*pool.Member] or one of your own.
 	Backend backend.Open[*Member]
 
-	// MaxConns bounds the connections open and being dialed together. Zero is
-	// DefaultMaxConns; negative is no bound.
+	// MaxConns bounds the connections open and being dialed together. Zero means
+	// DefaultMaxConns; negative means no bound.
 	MaxConns int
 	// MinIdle is how many connections are kept ready, as far as MaxConns allows.
-	// Zero is none.
+	// Zero means none.
 	MinIdle int
 	// MaxWaiters bounds the callers that wait for a connection because MaxConns
-	// is reached; one more fails at once with [ErrTooManyWaiters]. Zero is
-	// no bound; negative is that nobody may wait.
+	// is reached; one more fails at once with [ErrTooManyWaiters]. Zero means
+	// no bound; negative means that nobody may wait.
 	MaxWaiters int
-	// GetTimeout bounds each Get, beside its context. Zero is no bound but
+	// GetTimeout bounds each Get, beside its context. Zero means no bound but
 	// the context's.
 	GetTimeout time.Duration
 
 	// MaxLifetime bounds the age of a connection, counted from the start of
 	// its dial. An older one is not lent, is closed when it comes back, and
 	// is closed within a second while idle; a borrower in possession is not
-	// disturbed. Zero is DefaultMaxLifetime; negative is no bound.
+	// disturbed. Zero means DefaultMaxLifetime; negative means no bound.
 	MaxLifetime time.Duration
 	// LifetimeJitter shortens each connection's lifetime by a random part of
 	// up to this much, rolled once when it is dialed, so that connections
-	// made together do not end together. Zero is none.
+	// made together do not end together. Zero means none.
 	LifetimeJitter time.Duration
 	// MaxIdleTime bounds how long a connection may be idle before it is
 	// closed. It holds for those of MinIdle too, which are then replaced.
-	// Zero is no bound but MaxLifetime's.
+	// Zero means no bound but MaxLifetime's.
 	MaxIdleTime time.Duration
 
 	// ProbeAfter is how long a connection must have been idle to be probed
 	// when it is taken out. One that has been closed by its peer, or that
-	// has unread bytes, is then replaced within the same Get. Zero is
+	// has unread bytes, is then replaced within the same Get. Zero means
 	// always: a probe is one system call that takes about half a
 	// microsecond, a few percent of the fastest round trip. (Where there is
 	// no socket to ask, a probe waits a millisecond instead: set a threshold
 	// for such connections. On systems other than Unix that is so for all,
-	// and there zero is one second.) Negative is never: a connection that
+	// and there zero is one second.) Negative means never: a connection that
 	// its peer has closed is lent, and its next read says io.EOF.
 	//
 	// Unless it is zero, a connection that has moved bytes is also looked at
@@ -96,11 +101,11 @@ type Config struct {
 	// Probe must be left zero.
 	BorrowerAsks bool
 
-	// MaxDialing bounds the dials in progress. Zero is DefaultMaxDialing;
-	// negative is no bound but MaxConns. Waiting for one's turn counts against
+	// MaxDialing bounds the dials in progress. Zero means DefaultMaxDialing;
+	// negative means no bound but MaxConns. Waiting for one's turn counts against
 	// DialTimeout.
 	MaxDialing int
-	// DialTimeout bounds each dial, AfterConnect included. Zero is
+	// DialTimeout bounds each dial, AfterConnect included. Zero means
 	// DefaultDialTimeout. It cannot be switched off.
 	DialTimeout time.Duration
 	// DialBackoff says when to stop dialing an address that fails.
@@ -114,7 +119,7 @@ type Config struct {
 	// record stacks makes each Get slower by microseconds: it is for the
 	// search for a leak. Nil is off.
 	LeakReport func(Leak)
-	// LeakAfter is when LeakReport is called. Zero is DefaultLeakAfter.
+	// LeakAfter is when LeakReport is called. Zero means DefaultLeakAfter.
 	LeakAfter time.Duration
 }
 
@@ -125,12 +130,14 @@ type Config struct {
 // fails the next wait is twice as long. Each wait has jitter: it is between
 // half its step and the whole.
 type DialBackoff struct {
-	// After is how many failures in a row begin the first wait. Zero is 3;
-	// negative is never: every Get that needs a connection dials.
+	// After is how many failures in a row begin the first wait. Zero means
+	// DefaultBackoffAfter; negative means never: every Get that needs a
+	// connection dials.
 	After int
-	// Min is the first step. Zero is 100 ms.
+	// Min is the first step. Zero means DefaultMinBackoff; negative is invalid.
 	Min time.Duration
-	// Max is the largest step. Zero is 10 s, or Min if that is larger.
+	// Max is the largest step. Zero means DefaultMaxBackoff, or Min if that is
+	// larger; negative is invalid.
 	Max time.Duration
 }
 
@@ -138,13 +145,17 @@ type DialBackoff struct {
 type ConfigError struct {
 	Field   string
 	Problem string
+	Err     error // the cause, where the field is a struct that checks itself
 }
 
-// Error returns a line with both.
+// Error returns a line with the field and the problem.
 func (e *ConfigError) Error() string { return "pool: Config." + e.Field + " " + e.Problem }
 
 // SafeToRetry is false: the same Config fails again.
 func (e *ConfigError) SafeToRetry() bool { return false }
+
+// Unwrap returns the cause, nil if there is none.
+func (e *ConfigError) Unwrap() error { return e.Err }
 
 // Validate returns a [*ConfigError] that names the first invalid field, or
 // nil. [New] calls it.
@@ -166,23 +177,23 @@ func (c Config) Validate() error {
 		{"LeakAfter", int64(c.LeakAfter)},
 	} {
 		if f.value < 0 {
-			return &ConfigError{f.name, "is negative"}
+			return &ConfigError{f.name, "is negative", nil}
 		}
 	}
 	d := c.withDefaults()
 	switch {
 	case d.MaxConns > 0 && d.MinIdle > d.MaxConns:
-		return &ConfigError{"MinIdle", "is larger than MaxConns"}
+		return &ConfigError{"MinIdle", "is larger than MaxConns", nil}
 	case d.MaxLifetime > 0 && d.LifetimeJitter >= d.MaxLifetime:
-		return &ConfigError{"LifetimeJitter", "is not smaller than MaxLifetime"}
+		return &ConfigError{"LifetimeJitter", "is not smaller than MaxLifetime", nil}
 	case d.DialBackoff.Max < d.DialBackoff.Min:
-		return &ConfigError{"DialBackoff.Max", "is smaller than DialBackoff.Min"}
+		return &ConfigError{"DialBackoff.Max", "is smaller than DialBackoff.Min", nil}
 	case c.Hook != nil && newHooks(c.Hook) == hooks{}:
-		return &ConfigError{"Hook", "implements none of the hook interfaces"}
+		return &ConfigError{"Hook", "implements none of the hook interfaces", nil}
 	case c.BorrowerAsks && (c.ProbeAfter != 0 || c.Probe != nil):
-		return &ConfigError{"BorrowerAsks", "is set beside ProbeAfter or Probe"}
+		return &ConfigError{"BorrowerAsks", "is set beside ProbeAfter or Probe", nil}
 	case c.LeakAfter > 0 && c.LeakReport == nil:
-		return &ConfigError{"LeakAfter", "is set without LeakReport"}
+		return &ConfigError{"LeakAfter", "is set without LeakReport", nil}
 	}
 	return nil
 }
@@ -191,21 +202,21 @@ func (c Config) Validate() error {
 func (c Config) validateTarget() error {
 	if c.Dial != nil {
 		if c.Dialer != nil {
-			return &ConfigError{"Dialer", "is set beside Dial"}
+			return &ConfigError{"Dialer", "is set beside Dial", nil}
 		}
 		return nil
 	}
 	if c.Address == "" {
-		return &ConfigError{"Address", "is empty, and Dial is nil"}
+		return &ConfigError{"Address", "is empty, and Dial is nil", nil}
 	}
 	if c.Network == "" || strings.HasPrefix(c.Network, "tcp") {
 		if _, _, err := net.SplitHostPort(c.Address); err != nil {
-			return &ConfigError{"Address", "is invalid: " + err.Error()}
+			return &ConfigError{"Address", "is invalid: " + err.Error(), err}
 		}
 	}
 	if c.Dialer != nil {
 		if err := c.Dialer.Validate(); err != nil {
-			return &ConfigError{"Dialer", "is invalid: " + err.Error()}
+			return &ConfigError{"Dialer", "is invalid: " + err.Error(), err}
 		}
 	}
 	return nil
@@ -220,9 +231,9 @@ func (c Config) withDefaults() Config {
 	c.DialTimeout = defaulted(c.DialTimeout, DefaultDialTimeout)
 	c.LeakAfter = defaulted(c.LeakAfter, DefaultLeakAfter)
 	b := &c.DialBackoff
-	b.After = defaulted(b.After, 3)
-	b.Min = defaulted(b.Min, 100*time.Millisecond)
-	b.Max = defaulted(b.Max, max(10*time.Second, b.Min))
+	b.After = defaulted(b.After, DefaultBackoffAfter)
+	b.Min = defaulted(b.Min, DefaultMinBackoff)
+	b.Max = defaulted(b.Max, max(DefaultMaxBackoff, b.Min))
 	if c.Network == "" {
 		c.Network = "tcp"
 	}

@@ -71,6 +71,14 @@ func TestConfigValidate(t *testing.T) {
 	}
 }
 
+// TestConfigErrorHasTheCause finds what a field said of itself.
+func TestConfigErrorHasTheCause(t *testing.T) {
+	bad := pool.Config{Address: "127.0.0.1"} // no port
+	var cause *net.AddrError
+	require.ErrorAs(t, bad.Validate(), &cause)
+	require.NoError(t, errors.Unwrap(pool.Config{}.Validate()))
+}
+
 // TestConfigBackendRefuses passes on the error of a backend that cannot.
 func TestConfigBackendRefuses(t *testing.T) {
 	no := errors.ErrUnsupported

@@ -180,9 +180,9 @@ func (p *Pool) Resize(max int) error {
 	r, ok := p.backend.(backend.Resizer)
 	switch {
 	case max == 0:
-		return &ConfigError{"MaxConns", "cannot be resized to zero"}
+		return &ConfigError{"MaxConns", "cannot be resized to zero", nil}
 	case max > 0 && p.cfg.MinIdle > max:
-		return &ConfigError{"MinIdle", "is larger than MaxConns"}
+		return &ConfigError{"MinIdle", "is larger than MaxConns", nil}
 	case !ok:
 		return p.fail("resize", errors.ErrUnsupported)
 	}

@@ -109,7 +109,11 @@ func TestMaxInFlight(t *testing.T) {
 		gone := b.call(ctx, "gone")
 		fourth := b.call(bg, "fourth")
 		require.Equal(b, 3, b.Stat().Waiting)
-		b.call(bg, "fifth").failed(pipeline.ErrTooManyWaiters, false)
+		fifth := b.call(bg, "fifth")
+		fifth.failed(pipeline.ErrTooManyWaiters, false)
+		var late net.Error
+		require.ErrorAs(b, fifth.err, &late)
+		require.True(b, late.Timeout(), "as with a pool")
 		cancel()
 		first.failed(context.Canceled, true)
 		gone.failed(context.Canceled, false)

@@ -54,8 +54,8 @@ type Config struct {
 	MaxInFlight int
 
 	// MaxWaiters bounds the callers that wait because MaxInFlight is reached;
-	// one more fails at once with [ErrTooManyWaiters]. Zero is no bound;
-	// negative is that nobody may wait.
+	// one more fails at once with [ErrTooManyWaiters]. Zero means no bound;
+	// negative means that nobody may wait.
 	MaxWaiters int
 
 	// DialTimeout bounds one dial. Zero means DefaultDialTimeout; negative
@@ -84,10 +84,10 @@ type Config struct {
 // is drawn at random between half its step and the whole. A connection that
 // was asked and ended without one reply counts as a failed dial.
 type DialBackoff struct {
-	// Min is the first step. Zero is DefaultMinBackoff; negative is no pause
+	// Min is the first step. Zero means DefaultMinBackoff; negative means no pause
 	// at all.
 	Min time.Duration
-	// Max is the largest step. Zero is DefaultMaxBackoff, or Min if that is
+	// Max is the largest step. Zero means DefaultMaxBackoff, or Min if that is
 	// larger.
 	Max time.Duration
 }

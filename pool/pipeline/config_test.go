@@ -116,7 +116,7 @@ func TestHook(t *testing.T) {
 
 func TestReasonNames(t *testing.T) {
 	seen := map[string]bool{}
-	for r := pipeline.Broken; r <= pipeline.Closed+1; r++ {
+	for r := pipeline.Reason(0); r <= pipeline.Closed+1; r++ {
 		require.NotEmpty(t, r.String())
 		require.False(t, seen[r.String()])
 		seen[r.String()] = true

@@ -12,8 +12,9 @@ var (
 	// [net.ErrClosed].
 	ErrClosed = fmt.Errorf("pipeline: closed: %w", net.ErrClosed)
 
-	// ErrTooManyWaiters is the cause of a call beyond Config.MaxWaiters.
-	ErrTooManyWaiters = errors.New("pipeline: too many calls wait for their turn")
+	// ErrTooManyWaiters is the cause of a call beyond Config.MaxWaiters. As in
+	// a pool it means "not now": its Timeout is true, and it is safe to retry.
+	ErrTooManyWaiters error = tooManyWaiters{}
 
 	// ErrUnsolicited is the cause of a connection's end when the peer sent
 	// bytes that no request asked for.
@@ -27,6 +28,13 @@ var (
 // errEnded tells submit's caller that the connection ended meanwhile and
 // another must be found; it does not leave the package.
 var errEnded = errors.New("pipeline: connection has ended")
+
+type tooManyWaiters struct{}
+
+func (tooManyWaiters) Error() string     { return "pipeline: too many calls wait for their turn" }
+func (tooManyWaiters) Timeout() bool     { return true }
+func (tooManyWaiters) Temporary() bool   { return true }
+func (tooManyWaiters) SafeToRetry() bool { return true }
 
 // Error is the error of a call. It unwraps to its cause: the context's error
 // where the caller gave up, the first fatal error of the connection where that
@@ -67,7 +75,8 @@ func (e *Error) Unwrap() error { return e.Err }
 // it is not on a closed pipeline.
 func (e *Error) SafeToRetry() bool { return !e.Written && e.Err != ErrClosed }
 
-// Timeout reports whether the cause is a timeout, as in [net.Error].
+// Timeout reports whether the cause is a timeout: a context's deadline, a
+// dial's, or too many waiters.
 func (e *Error) Timeout() bool {
 	var t interface{ Timeout() bool }
 	return errors.As(e.Err, &t) && t.Timeout()

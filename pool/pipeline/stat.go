@@ -45,18 +45,18 @@ func (e Ends) Total() uint64 {
 // Reason says why a connection ended.
 type Reason uint8
 
-// The reasons.
+// The reasons. The zero Reason is none.
 const (
-	Broken     Reason = iota // an error of the network, other than:
-	PeerClosed               // the peer closed or reset it
-	Protocol                 // an unsolicited, oversize or malformed frame came
-	Stalled                  // see Config.StallTimeout
-	Closed                   // Close was called
+	Broken     Reason = iota + 1 // an error of the network, other than:
+	PeerClosed                   // the peer closed or reset it
+	Protocol                     // an unsolicited, oversize or malformed frame came
+	Stalled                      // see Config.StallTimeout
+	Closed                       // Close was called
 )
 
 // String returns the reason in a word or two.
 func (r Reason) String() string {
-	names := [...]string{"broken", "closed by peer", "protocol violated", "stalled", "pipeline closed"}
+	names := [...]string{"none", "broken", "closed by peer", "protocol violated", "stalled", "pipeline closed"}
 	if int(r) < len(names) {
 		return names[r]
 	}
