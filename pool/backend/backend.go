@@ -47,8 +47,10 @@ type Backend[T any] interface {
 	Sweep(keep func(T) bool)
 
 	// Clear begins a new generation: idle resources are closed now, lent
-	// ones when they come back, and those being dialed when they are made.
-	// A caller that waits for such a dial gets another one.
+	// ones when they come back. Dials in progress are given up: their
+	// contexts are cancelled, and what New returns is closed, an error told
+	// to nobody. A caller or a Warm that waits for such a dial gets another
+	// one, at the latest when New has returned.
 	Clear()
 
 	// Close stops lending. Every waiter gets ErrClosed at once, idle
@@ -77,9 +79,12 @@ type Open[T any] func(f Factory[T], l Limits) (Backend[T], error)
 // Resizer is implemented by backends whose maximum can change.
 type Resizer interface {
 	// Resize sets the maximum, with the meaning of Limits.Max. Growing
-	// serves waiters at once. Shrinking closes idle resources at once and
-	// lent ones as they come back; no new one is made until fewer than max
-	// are left. It returns ErrClosed after Close.
+	// serves waiters at once. Shrinking keeps what is open up to max and
+	// closes the rest, idle resources at once and lent ones as they come
+	// back. Dials beyond what is left of max are given up as Clear does, the
+	// newest first; their callers wait on in their turn, for what comes free
+	// or another dial, and a Warm that began one is done with it. No new one
+	// is made until fewer than max are left. It returns ErrClosed after Close.
 	Resize(max int) error
 }
 

@@ -26,7 +26,7 @@
 //  6. Returning a lease that has ended is [ErrStale] and touches nothing.
 //  7. Errors and panics of New, Close and callbacks cost no capacity.
 //  8. After Clear nothing made, or begun to be made, before is lent, and
-//     nobody waits for it in vain.
+//     nobody waits for it: its dials are cancelled.
 //  9. Close wakes every waiter at once, closes each resource exactly once and
 //     leaves no goroutine behind.
 //  10. Return never waits: not for Factory.Close, not for Factory.New.

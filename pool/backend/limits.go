@@ -41,7 +41,8 @@ func (l Limits) Unbounded() bool { return l.Max <= 0 }
 // DialContext returns the context for one call of Factory.New: it has the
 // values of caller but neither its deadline nor its cancellation, ends
 // DialTimeout from now, and ends when life, the backend's own context, does.
-// cancel must be called when New has returned.
+// cancel must be called when New has returned, and may be before, to give the
+// dial up.
 func (l Limits) DialContext(caller, life context.Context) (ctx context.Context, cancel context.CancelFunc) {
 	d := l.DialTimeout
 	if d <= 0 {
@@ -59,9 +60,10 @@ func (l Limits) DialContext(caller, life context.Context) (ctx context.Context, 
 type Factory[T any] struct {
 	// New makes a resource. Its context always has a deadline, has the
 	// values of the context of the Acquire or Warm that asked for it, and
-	// does not end with it; it is cancelled by the backend's Close. New is
-	// called on a goroutine of the backend's own, any number at once, never
-	// under a lock, and must return soon after its context has ended.
+	// does not end with it; it is cancelled when the backend gives the dial
+	// up, in Close, Clear or Resize. New is called on a goroutine of the
+	// backend's own, any number at once, never under a lock, and must return
+	// soon after its context has ended.
 	New func(ctx context.Context) (T, error)
 	// Close ends a resource. It is called exactly once for each success of
 	// New, on a goroutine of the backend's own, any number at once, never

@@ -59,7 +59,7 @@ type Entry[T any] struct {
 
 	value  T
 	engine *engine[T]
-	gen    uint64 // engine.gen when its dial began
+	gen    uint64 // engine.gen when it was made
 
 	// epoch goes up by one when a lease ends, or is set to evicted. Whoever
 	// moves it is the one who ended that lease.
@@ -75,13 +75,14 @@ func (e *Entry[T]) lease() backend.Lease[T] {
 	return backend.Lease[T]{Value: e.value, Handle: e, Epoch: e.epoch.Load()}
 }
 
-// dial is a call of Factory.New in progress, or one that begins again because
-// a Clear made its result useless. Its fields are guarded by engine.mu.
+// dial is a call of Factory.New in progress. Its fields are guarded by engine.mu.
 type dial[T any] struct {
-	gen    uint64          // engine.gen when it began
 	caller context.Context // whose values New sees
-	owner  *waiter[T]      // who gets its error; nil if nobody waits for it
-	report chan<- error    // of Warm: gets one value; has room for it
+	cancel context.CancelFunc
+	void   bool         // given up: what comes of it counts for nothing
+	owner  *waiter[T]   // who gets its error; nil if nobody waits for it
+	report chan<- error // of Warm: gets one value; has room for it
+	wanted int          // by that Warm
 }
 
 // engine is a backend over a [Store]. Open returns one as a backend.Backend.
@@ -89,8 +90,6 @@ type engine[T any] struct {
 	factory backend.Factory[T]
 	limits  backend.Limits
 	store   Store[T]
-	life    context.Context // of dials; ended by Close
-	endLife context.CancelFunc
 	born    time.Time
 
 	// Written under mu, read without it on every Acquire and Return, so kept
@@ -108,7 +107,8 @@ type engine[T any] struct {
 	mu      sync.Mutex // guards what follows; never held during a callback
 	max     int        // 0: none
 	entries map[*Entry[T]]struct{}
-	dialing int
+	dials   []*dial[T] // those not given up, the oldest first
+	ending  int        // those given up: calls of New that have not returned
 	queue   queue[T]
 	closed  bool
 	drained chan struct{} // closed once closed is true and no entry is left
@@ -144,7 +144,6 @@ func Open[T any](f backend.Factory[T], l backend.Limits, store Store[T]) (backen
 		born:    time.Now(),
 		drained: make(chan struct{}),
 	}
-	p.life, p.endLife = context.WithCancel(context.Background())
 	p.waiters.New = func() any { return &waiter[T]{ready: make(chan struct{}, 1)} }
 	return p, nil
 }

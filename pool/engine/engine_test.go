@@ -181,12 +181,14 @@ func TestWarmWhileResized(t *testing.T) {
 		go func() { done <- b.Warm(context.Background(), 2) }()
 		synctest.Wait()
 		b.Clear()
-		require.NoError(t, b.(backend.Resizer).Resize(1))
-		s.dials[0] <- nil
-		s.dials[1] <- nil
 		synctest.Wait()
-		require.Equal(t, 1, b.Stat().Dialing, "one begins anew, for the other there is no room")
-		s.dials[2] <- nil
+		require.Len(t, s.dials, 4, "both begin anew")
+		require.NoError(t, b.(backend.Resizer).Resize(1))
+		synctest.Wait()
+		require.Len(t, s.dials, 4, "for the other there is no room")
+		require.Equal(t, 1, b.Stat().Dialing)
+		s.dials[2] <- nil // one of the two, whichever it is
+		s.dials[3] <- nil
 		require.NoError(t, <-done)
 		require.Equal(t, 1, b.Stat().Idle)
 	})

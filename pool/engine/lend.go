@@ -65,8 +65,8 @@ func (p *engine[T]) admitLocked() bool {
 	if p.limits.MaxWaiters == 0 || p.roomLocked() {
 		return true
 	}
-	// Each dial in progress will serve a waiter; only the others count.
-	return p.queue.all.len-p.dialing < max(p.limits.MaxWaiters, 0)
+	// Each dial will serve a waiter; only the others count.
+	return p.queue.all.len-len(p.dials) < max(p.limits.MaxWaiters, 0)
 }
 
 // wait blocks until w is served or failed or ctx ends. The waiter is then
@@ -197,12 +197,16 @@ func (p *engine[T]) leaveLocked(w *waiter[T]) {
 	p.waiting.Store(int64(p.queue.all.len))
 }
 
+// dialingLocked is the number of calls of Factory.New in progress.
+func (p *engine[T]) dialingLocked() int { return len(p.dials) + p.ending }
+
 // roomLocked reports whether a dial may begin.
 func (p *engine[T]) roomLocked() bool {
-	return p.max == 0 || len(p.entries)+p.dialing < p.max
+	return p.max == 0 || len(p.entries)+p.dialingLocked() < p.max
 }
 
-// surplusLocked reports whether there are more than there may be.
+// surplusLocked reports whether more are open than there may be. Dials do not
+// count: Resize gives up those that are too many.
 func (p *engine[T]) surplusLocked() bool {
-	return p.max != 0 && len(p.entries)+p.dialing > p.max
+	return p.max != 0 && len(p.entries) > p.max
 }

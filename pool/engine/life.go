@@ -11,44 +11,61 @@ import (
 
 // dialLocked begins d, whose owner is set. There must be room.
 func (p *engine[T]) dialLocked(d *dial[T]) {
-	d.gen = p.gen.Load()
-	p.dialing++
+	ctx, cancel := p.limits.DialContext(d.caller, context.Background())
+	d.cancel = cancel
+	p.dials = append(p.dials, d)
 	p.work.Add(1)
 	go func() {
 		defer p.work.Done()
-		ctx, cancel := p.limits.DialContext(d.caller, p.life)
 		defer cancel()
 		p.factory.Make(ctx, func(v T, err error) { p.dialed(d, v, err) })
 	}()
+}
+
+// giveUpLocked gives up the n newest dials. Their owners wait on, for what comes
+// free or another dial. They count until New returns, which must heed its context.
+func (p *engine[T]) giveUpLocked(n int) {
+	for range n {
+		last := len(p.dials) - 1
+		d := p.dials[last]
+		p.dials[last], p.dials = nil, p.dials[:last]
+		p.ending++
+		p.queue.disown(d)
+		d.void = true
+		d.cancel()
+	}
 }
 
 // dialed takes the result of d.
 func (p *engine[T]) dialed(d *dial[T], v T, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.dialing--
+	if d.void {
+		p.ending--
+		if err == nil {
+			p.disposeLocked(v)
+		}
+		p.rewarmLocked(d)
+		p.settleLocked()
+		return
+	}
+	i := slices.Index(p.dials, d)
+	p.dials = slices.Delete(p.dials, i, i+1)
 	owner := d.owner
 	p.queue.disown(d)
-	switch {
-	case err != nil:
+	if err != nil {
 		if owner != nil {
 			p.leaveLocked(owner)
 			owner.finish(nil, err)
 		}
-		d.tell(err)
-	case d.gen != p.gen.Load():
-		// Cleared or closed meanwhile. An owner gets another dial below.
-		p.disposeLocked(v)
-		p.rewarmLocked(d)
-	default:
-		e := &Entry[T]{value: v, engine: p, gen: d.gen}
+	} else {
+		e := &Entry[T]{value: v, engine: p, gen: p.gen.Load()}
 		p.entries[e] = struct{}{}
 		p.store.Add(e)
 		p.inheritLocked(owner)
 		p.placeLocked(e)
-		d.tell(nil)
 	}
-	p.noteExcessLocked()
+	d.tell(err)
 	p.settleLocked()
 }
 
@@ -72,17 +89,29 @@ func (d *dial[T]) tell(err error) {
 	}
 }
 
-// rewarmLocked begins a dial of Warm anew.
+// rewarmLocked begins a dial of Warm anew that was given up, if it is still
+// missing and there is room.
 func (p *engine[T]) rewarmLocked(d *dial[T]) {
 	switch {
 	case d.report == nil:
 	case p.closed:
 		d.tell(backend.ErrClosed)
-	case p.roomLocked():
-		p.dialLocked(&dial[T]{caller: d.caller, report: d.report})
+	case p.missingLocked(d.wanted) > 0:
+		p.dialLocked(&dial[T]{caller: d.caller, report: d.report, wanted: d.wanted})
 	default:
-		d.tell(nil) // Resize took the room
+		d.tell(nil)
 	}
+}
+
+// missingLocked is how many dials to begin for n to be idle, as far as there is
+// room. Dials that nobody waits for will be idle.
+func (p *engine[T]) missingLocked(n int) int {
+	owned := p.queue.all.len - p.queue.hungry.len
+	missing := max(n, 0) - p.store.Idle() - (len(p.dials) - owned)
+	if p.max != 0 {
+		missing = min(missing, p.max-len(p.entries)-p.dialingLocked())
+	}
+	return max(missing, 0)
 }
 
 // Warm implements backend.Backend.
@@ -95,36 +124,23 @@ func (p *engine[T]) Warm(ctx context.Context, n int) error {
 		p.mu.Unlock()
 		return backend.ErrClosed
 	}
-	// Dials that nobody waits for will be idle.
-	missing := max(n, 0) - p.store.Idle() - (p.dialing - (p.queue.all.len - p.queue.hungry.len))
-	if p.max != 0 {
-		missing = min(missing, p.max-len(p.entries)-p.dialing)
-	}
-	begun := max(missing, 0)
+	begun := p.missingLocked(n)
 	done := make(chan error, begun)
 	for range begun {
-		p.dialLocked(&dial[T]{caller: ctx, report: done})
+		p.dialLocked(&dial[T]{caller: ctx, report: done, wanted: n})
 	}
 	p.mu.Unlock()
 	for range begun {
 		select {
 		case err := <-done:
 			if err != nil {
-				return p.orClosed(err)
+				return err
 			}
 		case <-ctx.Done():
 			return backend.Ended(ctx)
 		}
 	}
 	return nil
-}
-
-// orClosed returns err, or ErrClosed if Close is likely its cause.
-func (p *engine[T]) orClosed(err error) error {
-	if p.life.Err() != nil {
-		return backend.ErrClosed
-	}
-	return err
 }
 
 // endLocked closes e, which nobody has and the store does not hold idle.
@@ -193,6 +209,7 @@ func (p *engine[T]) Clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.gen.Add(1)
+	p.giveUpLocked(len(p.dials))
 	p.flushLocked()
 	p.settleLocked()
 }
@@ -205,6 +222,9 @@ func (p *engine[T]) Resize(n int) error {
 		return backend.ErrClosed
 	}
 	p.max = max(n, 0)
+	if p.max != 0 {
+		p.giveUpLocked(min(len(p.dials), max(len(p.entries)+len(p.dials)-p.max, 0)))
+	}
 	p.noteExcessLocked()
 	p.flushLocked()
 	p.settleLocked()
@@ -254,8 +274,8 @@ func (p *engine[T]) shut() {
 		return
 	}
 	p.closed = true
-	p.endLife()
 	p.gen.Add(1) // what comes back is too old
+	p.giveUpLocked(len(p.dials))
 	for w := p.queue.all.head; w != nil; w = p.queue.all.head {
 		p.leaveLocked(w)
 		w.finish(nil, backend.ErrClosed)
@@ -287,7 +307,7 @@ func (p *engine[T]) Stat() backend.Stat {
 		Max:      p.max,
 		Idle:     idle,
 		Used:     open - idle,
-		Dialing:  p.dialing,
+		Dialing:  p.dialingLocked(),
 		Waiting:  p.queue.all.len,
 		Waits:    p.waits.Load(),
 		WaitTime: time.Duration(p.waitTime.Load()),

@@ -158,6 +158,14 @@ type stiffPool struct{ pool }
 
 func (stiffPool) Resize(int) error { return nil }
 
+// hastyPool makes room by closing what is idle.
+type hastyPool struct{ pool }
+
+func (p hastyPool) Resize(n int) error {
+	p.Sweep(func(*resource) bool { return false })
+	return p.pool.(backend.Resizer).Resize(n)
+}
+
 // coldPool does not warm.
 type coldPool struct{ pool }
 

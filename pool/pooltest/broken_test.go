@@ -94,6 +94,8 @@ var wrongs = []wrong{
 	flawed("close wakes nobody", "09 close wakes waiters"),
 	flawed("no epochs", "06 return twice", "06 return of another's", "model"),
 	flawed("clear strands", "08 clear while dialing", "scenario failover"),
+	flawed("clear lets dials hang", "08 clear while a dial hangs", "08 clear while a warming dial hangs", "model"),
+	flawed("clear fails callers", "08 clear and the failure of a dial", "model"),
 	flawed("room lost to errors", "07 New fails", "scenario server is away", "model"),
 	flawed("room lost to panics", "07 New panics", "07 New exits"),
 	flawed("cancelled dial wasted", "12 the dial of a cancelled caller"),
@@ -149,6 +151,13 @@ var wrongs = []wrong{
 	wrapping("close without patience", func(b pool) pool { return rudePool{b} }, "09 close drains"),
 	wrapping("close leaves a goroutine", func(b pool) pool { return leakyPool{b} }, "09 close closes all"),
 	wrapping("resize does nothing", func(b pool) pool { return stiffPool{b} }, "resize", "resize while dialing"),
+	wrapping("resize closes what is idle", func(b pool) pool { return hastyPool{b} }, "resize while a warming dial hangs"),
+	making("dials go on when given up", func(ctx context.Context, f factory) (*resource, error) {
+		deadline, _ := ctx.Deadline()
+		ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+		defer cancel()
+		return f.New(ctx)
+	}, "08 clear while a dial hangs", "resize keeps what is open", "resize gives up the newest dials", "resize to and fro while dials hang"),
 	wrapping("warm does nothing", func(b pool) pool { return coldPool{b} }, "warm", "warm fails"),
 	wrapping("sweep borrows all", func(b pool) pool { return greedyPool{b} }, "sweep borrows one"),
 	{"late binding declared in vain", []string{"11 a return beats the dial", "11 in turn while dialing"}, func(f factory, l backend.Limits) (pool, error) {

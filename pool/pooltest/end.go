@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 	"testing/synctest"
 	"time"
 
@@ -16,6 +17,9 @@ var clearCases = []testCase{
 	{"08 clear lent", backend.Limits{Max: 2}, testClearLent},
 	{"08 clear while dialing", backend.Limits{Max: 2}, testClearDialing},
 	{"08 clear while warming", backend.Limits{Max: 2}, testClearWarming},
+	{"08 clear while a dial hangs", backend.Limits{Max: 1}, testClearHanging},
+	{"08 clear while a warming dial hangs", backend.Limits{Max: 2}, testClearWarmHanging},
+	{"08 clear and the failure of a dial", backend.Limits{Max: 1}, testClearFailure},
 	{"08 clear with waiters", backend.Limits{Max: 2}, testClearWaiters},
 	{"08 clear again and again", backend.Limits{Max: 2}, testClearOften},
 }
@@ -56,7 +60,7 @@ func testClearDialing(w *world) {
 	time.Sleep(3 * time.Second)
 	synctest.Wait()
 	w.check(c.served(), "stranded by Clear: %v; %v", c, w.stat())
-	w.check(c.lease.Value.gen == 1, "%v, whose dial began before Clear", c)
+	w.check(c.lease.Value.gen != 0, "%v, whose dial began before Clear", c)
 	w.put(c.lease, backend.Keep)
 	w.gauges(1, 0, 0, 0)
 	w.put(w.get(), backend.Keep)
@@ -71,6 +75,76 @@ func testClearWarming(w *world) {
 	w.check(<-done == nil, "Warm fails because of Clear")
 	w.dial = nil
 	w.putAll(w.fill(2)) // lent sees what is older
+}
+
+// hang is a dial that goes nowhere, as to an address that answers nothing. It
+// heeds its context.
+func hang(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// hangUntil has the first n dials hang.
+func (w *world) hangUntil(n int) {
+	w.dial = func(ctx context.Context, k int) error {
+		if k <= n {
+			return hang(ctx)
+		}
+		return nil
+	}
+}
+
+func testClearHanging(w *world) {
+	w.hangUntil(1)
+	first, second := w.start(), w.start()
+	w.gauges(0, 0, 1, 2)
+	w.clear()
+	synctest.Wait()
+	w.check(first.served() && first.took == 0, "its dial hung, and was begun before Clear: %v; %v", first, w.stat())
+	w.inOrder(first.lease, backend.Keep, []*call{second})
+	w.put(second.lease, backend.Keep)
+	w.gauges(1, 0, 0, 0)
+	w.check(w.dialed() == 2, "%d dials, one hung", w.dialed())
+}
+
+func testClearWarmHanging(w *world) {
+	var back atomic.Bool
+	w.dial = func(ctx context.Context, _ int) error {
+		if back.Load() {
+			return nil
+		}
+		return hang(ctx)
+	}
+	begun := time.Now()
+	done := make(chan error, 1)
+	go func() { done <- w.b.Warm(w.ctx, 2) }()
+	synctest.Wait()
+	back.Store(true)
+	w.clear()
+	err := <-done
+	w.check(err == nil, "Warm fails because of Clear: %v", err)
+	w.check(time.Since(begun) == 0, "Warm waits for dials that were begun before Clear")
+	w.putAll(w.fill(2)) // lent sees what is older
+	w.whole()
+}
+
+// testClearFailure has a dial fail that was begun before Clear: that says nothing
+// of what a caller gets after it.
+func testClearFailure(w *world) {
+	w.dial = func(_ context.Context, n int) error {
+		time.Sleep(time.Second)
+		if n == 1 {
+			return errors.New("no")
+		}
+		return nil
+	}
+	c := w.start()
+	w.clear()
+	time.Sleep(2 * time.Second)
+	synctest.Wait()
+	w.check(c.served(), "the dial that failed was begun before Clear: %v; %v", c, w.stat())
+	w.put(c.lease, backend.Keep)
+	w.whole()
 }
 
 func testClearWaiters(w *world) {

@@ -91,6 +91,10 @@ var limitCases = []testCase{
 	{"no waiters", backend.Limits{Max: 2, MaxWaiters: -1}, testNoWaiters},
 	{"resize", backend.Limits{Max: 2}, testResize},
 	{"resize while dialing", backend.Limits{Max: 3}, testResizeDialing},
+	{"resize keeps what is open", backend.Limits{Max: 3}, testResizeKeeps},
+	{"resize gives up the newest dials", backend.Limits{Max: 3}, testResizeNewest},
+	{"resize while a warming dial hangs", backend.Limits{Max: 3}, testResizeWarming},
+	{"resize to and fro while dials hang", backend.Limits{Max: 2}, testResizeBack},
 }
 
 // refused sees that a caller is turned away at once.
@@ -202,4 +206,77 @@ func testResizeDialing(w *world) {
 		synctest.Wait()
 	}
 	w.gauges(1, 0, 0, 0)
+}
+
+// testResizeKeeps has dials hang while the maximum falls to what is open already:
+// it is they that go, and their callers wait in turn for what is open.
+func testResizeKeeps(w *world) {
+	r := w.resizer()
+	held := w.get()
+	w.hangUntil(3)
+	waiting := []*call{w.start(), w.start()}
+	w.gauges(0, 1, 2, 2)
+	w.resize(r, 1)
+	w.gauges(0, 1, 0, 2) // their contexts have ended
+	w.inOrder(held, backend.Keep, waiting)
+	w.inOrder(waiting[0].lease, backend.Keep, waiting[1:])
+	w.check(waiting[1].lease.Value == held.Value, "what was open is closed for dials that hang")
+	w.put(waiting[1].lease, backend.Keep)
+	w.gauges(1, 0, 0, 0)
+}
+
+func testResizeNewest(w *world) {
+	r := w.resizer()
+	w.dial = func(ctx context.Context, _ int) error {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+			return nil
+		}
+	}
+	waiting := []*call{w.start(), w.start(), w.start()}
+	time.Sleep(500 * time.Millisecond)
+	w.resize(r, 2)
+	w.gauges(0, 0, 2, 3)
+	time.Sleep(500 * time.Millisecond)
+	synctest.Wait()
+	w.check(waiting[0].served() && waiting[1].served(), "their dials took a second: %v, %v", waiting[0], waiting[1])
+	w.gauges(0, 2, 0, 1)
+	w.put(waiting[0].lease, backend.Discard)
+	w.gauges(0, 1, 1, 1)
+	time.Sleep(time.Second)
+	synctest.Wait()
+	w.check(waiting[2].served(), "there is room again: %v; %v", waiting[2], w.stat())
+}
+
+func testResizeWarming(w *world) {
+	r := w.resizer()
+	ls := w.fill(2)
+	w.put(ls[0], backend.Keep)
+	w.hangUntil(3)
+	warmed := make(chan error, 1)
+	go func() { warmed <- w.b.Warm(w.ctx, 3) }()
+	w.gauges(1, 1, 1, 0)
+	w.resize(r, 2)
+	w.gauges(1, 1, 0, 0) // what is idle stays
+	err := <-warmed
+	w.check(err == nil, "Warm, and there is room no more: %v", err)
+	w.put(ls[1], backend.Keep)
+	w.gauges(2, 0, 0, 0)
+}
+
+func testResizeBack(w *world) {
+	r := w.resizer()
+	w.hangUntil(2)
+	waiting := []*call{w.start(), w.start()}
+	for _, n := range []int{1, 2} {
+		w.resize(r, n)
+	}
+	synctest.Wait()
+	w.check(waiting[0].served() && waiting[0].took == 0, "a dial was begun for it or the other: %v; %v", waiting[0], w.stat())
+	w.gauges(0, 1, 1, 1)
+	w.clear() // the other dial hangs still
+	synctest.Wait()
+	w.check(waiting[1].served(), "stranded by Resize: %v; %v", waiting[1], w.stat())
 }

@@ -1,6 +1,7 @@
 package pooltest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -45,8 +46,12 @@ func testModel(t *testing.T, open backend.Open[*Resource]) {
 		rnd := rand.New(rand.NewPCG(seed, run))
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, open, backend.Limits{Max: 1 + rnd.IntN(4)})
-			m := &model{world: w, rnd: rnd, max: w.limits.Max, gates: make(map[int]*gate)}
+			m := &model{world: w, rnd: rnd, max: w.limits.Max, gates: make(map[int]*gate), gens: make(map[*Resource]int)}
 			_, m.late = w.b.(backend.LateBinder)
+			if r, ok := w.b.(backend.Resizer); ok && run%2 == 0 {
+				m.resizer = r
+				w.loose.Store(true) // compare sees to the maximum
+			}
 			defer w.finish()
 			defer m.openGates()
 			w.dial = m.gate
@@ -68,7 +73,10 @@ type model struct {
 	rnd  *rand.Rand
 	max  int
 	late bool
+	// resizer changes the maximum now and then; nil: it stays
+	resizer backend.Resizer
 
+	gens  map[*Resource]int          // clears before it; New may run in a Clear and not know
 	idle  []*Resource                // of this generation, in no order
 	out   []*call                    // each with its lease
 	queue []*call                    // waiting, in the order in which they came
@@ -81,16 +89,21 @@ type model struct {
 // gate is a dial in progress.
 type gate struct {
 	n      int
-	gen    int
-	caller any
+	ctx    context.Context
+	caller int // whom it was begun for
 	result chan error
 }
 
-// gate is what a dial does: it waits for the model.
+// void reports whether the dial was given up: whatever comes of it, nobody may
+// be told. Nothing else ends its context here.
+func (g *gate) void() bool { return g.ctx.Err() != nil }
+
+// gate is what a dial does: it waits for the model. Those of every other caller
+// heed their contexts; the rest go on when they are given up.
 func (m *model) gate(ctx context.Context, n int) error {
-	g := &gate{n: n, caller: ctx.Value(callerKey), result: make(chan error, 1)}
+	g := &gate{n: n, ctx: ctx, result: make(chan error, 1)}
+	g.caller, _ = ctx.Value(callerKey).(int)
 	m.mu.Lock()
-	g.gen = m.gen
 	m.gates[n] = g
 	m.mu.Unlock()
 	defer func() {
@@ -98,18 +111,23 @@ func (m *model) gate(ctx context.Context, n int) error {
 		delete(m.gates, n)
 		m.mu.Unlock()
 	}()
+	ended := ctx.Done()
+	if g.caller%2 == 0 {
+		ended = m.ctx.Done()
+	}
 	select {
 	case err := <-g.result:
 		return err
-	case <-m.ctx.Done():
-		return m.ctx.Err()
+	case <-ended:
+		return context.Canceled
 	}
 }
 
 // openGates ends all dials.
 func (m *model) openGates() { m.cancel() }
 
-// dialing returns the dials in progress, the oldest first.
+// dialing returns the dials in progress by caller, the oldest of each first: the
+// order of all would be another each time, where many begin at once.
 func (m *model) dialing() []*gate {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -117,7 +135,7 @@ func (m *model) dialing() []*gate {
 	for _, g := range m.gates {
 		all = append(all, g)
 	}
-	slices.SortFunc(all, func(a, b *gate) int { return a.n - b.n })
+	slices.SortFunc(all, func(a, b *gate) int { return cmp.Or(a.caller-b.caller, a.n-b.n) })
 	return all
 }
 
@@ -147,6 +165,8 @@ func (m *model) step() {
 		m.sweepSome()
 	case k < 97:
 		m.clearAll()
+	case k < 98 && m.resizer != nil:
+		m.resizeSome()
 	case len(m.over) > 0:
 		m.returnStale()
 	}
@@ -201,10 +221,11 @@ func (m *model) giveBack(i int) {
 	m.note(v.String() + " by " + c.String())
 	m.out = slices.Delete(m.out, i, i+1)
 	r := c.lease.Value
+	surplus := m.open()+1 > m.max // r is out of the list already
 	m.put(c.lease, v)
 	m.over = append(m.over, c.lease)
 	synctest.Wait()
-	if v == backend.Discard || r.gen != m.gen {
+	if v == backend.Discard || m.gens[r] != m.gen || surplus {
 		m.closed(r, "returned")
 		return
 	}
@@ -230,7 +251,7 @@ func (m *model) serve(owner *call) {
 	case owner != nil:
 		i = slices.Index(m.queue, owner)
 	default:
-		own := make(map[any]bool)
+		own := make(map[int]bool)
 		for _, g := range m.dialing() {
 			own[g.caller] = true
 		}
@@ -259,20 +280,24 @@ func (m *model) endDial(g *gate) {
 	if m.rnd.IntN(3) > 0 {
 		cause = nil
 	}
-	m.note("dial " + strconv.Itoa(g.n) + " ends")
+	m.note("dial for " + strconv.Itoa(g.caller) + " ends")
+	void := g.void()
 	g.result <- cause
 	synctest.Wait()
 	if cause != nil {
-		m.dialFailed(owner, cause)
+		if !void { // else nobody is told: see compare
+			m.dialFailed(owner, cause)
+		}
 		return
 	}
 	m.mu.Lock()
 	r := m.made[len(m.made)-1]
 	m.mu.Unlock()
-	if g.gen != m.gen {
-		m.closed(r, "older than Clear")
+	if void {
+		m.closed(r, "whose dial was given up")
 		return
 	}
+	m.gens[r] = m.gen
 	m.idle = append(m.idle, r)
 	m.serve(owner)
 }
@@ -314,12 +339,18 @@ func (m *model) sweepSome() {
 // clearAll clears.
 func (m *model) clearAll() {
 	m.note("clear")
+	dials := m.dialing()
 	m.clear()
 	synctest.Wait()
 	for _, r := range m.idle {
 		m.closed(r, "cleared")
 	}
 	m.idle = nil
+	for _, g := range dials {
+		if !g.void() {
+			m.wrong("Clear does not end the dial for %d", g.caller)
+		}
+	}
 }
 
 // returnStale returns a lease twice.
@@ -342,11 +373,18 @@ func (m *model) compare() {
 		m.wrong("%v; want idle %d, in use %d, dialing %d, waiting %d",
 			m.stat(), len(m.idle), len(m.out), len(dials), len(m.queue))
 	}
-	room := m.max - s.Open() - s.Dialing
-	if room < 0 {
+	live := len(m.live())
+	if m.open() > m.max && len(m.idle)+live > 0 || m.open()+live > m.max && live > 0 {
+		m.wrong("beyond max: %v, %d of the dials not given up", m.stat(), live)
+	}
+	room := m.max - m.open() - len(dials)
+	if room < 0 && m.resizer == nil {
 		m.wrong("beyond max: %v", m.stat())
 	}
-	if room > 0 && len(dials) < len(m.queue) {
-		m.wrong("there is room, and %d callers wait for %d dials", len(m.queue), len(dials))
+	if !m.late {
+		live = len(dials) // one that was given up may have to end before the next
+	}
+	if room > 0 && live < len(m.queue) {
+		m.wrong("there is room, and %d callers wait for %d dials", len(m.queue), live)
 	}
 }

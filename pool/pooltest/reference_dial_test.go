@@ -55,8 +55,12 @@ func (p *chanPool[T]) dial(ctx context.Context) (*item[T], error) {
 func (p *chanPool[T]) begin(b *birth[T]) {
 	b.gen = p.gen
 	p.stat.Dialing++
+	era := p.era
+	if p.flaw == "clear lets dials hang" {
+		era = p.life
+	}
 	p.work.Go(func() {
-		ctx, cancel := p.limits.DialContext(b.caller, p.life)
+		ctx, cancel := p.limits.DialContext(b.caller, era)
 		defer cancel()
 		p.factory.Make(ctx, func(v T, err error) { p.born(b, v, err) })
 	})
@@ -79,8 +83,10 @@ func (p *chanPool[T]) born(b *birth[T], v T, err error) {
 		}
 		return
 	}
-	if err == nil { // cleared or closed meanwhile
-		p.dispose(v)
+	if b.gen != p.gen && (err == nil || p.flaw != "clear fails callers") { // cleared or closed meanwhile
+		if err == nil {
+			p.dispose(v)
+		}
 		if p.flaw == "clear strands" {
 			p.room <- struct{}{}
 			return
@@ -157,6 +163,8 @@ func (p *chanPool[T]) Clear() {
 // clear makes all there is old. mu is held, so nothing becomes idle meanwhile.
 func (p *chanPool[T]) clear() {
 	p.gen++
+	p.endEra()
+	p.era, p.endEra = context.WithCancel(p.life)
 	for {
 		select {
 		case it := <-p.idle:

@@ -29,6 +29,8 @@ type chanPool[T any] struct {
 	limits  backend.Limits
 	life    context.Context // ends when Close begins
 	endLife context.CancelFunc
+	era     context.Context // ends when Clear begins; guarded by mu
+	endEra  context.CancelFunc
 	warming chan struct{} // has room for one Warm at a time
 
 	idle chan *item[T] // has room for Max, so to send never blocks
@@ -72,6 +74,7 @@ func openFlawed[T any](flaw string, f backend.Factory[T], l backend.Limits) (bac
 		p.room <- struct{}{}
 	}
 	p.life, p.endLife = context.WithCancel(context.Background())
+	p.era, p.endEra = context.WithCancel(p.life)
 	return p, nil
 }
 
