@@ -62,8 +62,8 @@ func (p *Pool) redial(ctx context.Context, m *Member, lease backend.Lease[*Membe
 	return m.handle.Load(), nil
 }
 
-// connect dials for m under the gate's rules. ctx bounds the dial; if caller
-// has ended too, the dial was given up and has not failed.
+// connect dials for m under the gate's rules. ctx bounds the dial; if it was
+// cancelled, or caller has ended too, the dial was given up and has not failed.
 func (p *Pool) connect(ctx, caller context.Context, m *Member) (err error) {
 	pass, err := p.gate.enter(ctx)
 	if err != nil {
@@ -73,7 +73,7 @@ func (p *Pool) connect(ctx, caller context.Context, m *Member) (err error) {
 	err = errPanicked
 	defer func() {
 		outcome := err
-		if err != nil && hasPassed(caller) {
+		if err != nil && (hasPassed(caller) || errors.Is(ctx.Err(), context.Canceled)) {
 			outcome = context.Canceled
 		}
 		p.gate.leave(pass, outcome)

@@ -166,15 +166,17 @@ func (p *Pool) Do(ctx context.Context, f func(*Conn) error) error {
 }
 
 // Clear closes the connections that are idle, and those lent when they come
-// back: for when all are known to be of no more use. Callers that wait get
-// new ones.
+// back: for when all are known to be of no more use. Dials in progress are given
+// up and their contexts cancelled. Callers that wait get new ones.
 func (p *Pool) Clear() {
 	p.generation.Add(1)
 	p.backend.Clear()
 }
 
 // Resize changes Config.MaxConns, with its meaning but for zero, which is invalid.
-// It fails with an error that is [errors.ErrUnsupported] if the backend
+// What is open beyond a smaller max is closed, lent connections when they come
+// back; dials beyond it are given up, the newest first, and their callers wait
+// on. It fails with an error that is [errors.ErrUnsupported] if the backend
 // cannot, or if Config.MinIdle is more.
 func (p *Pool) Resize(max int) error {
 	r, ok := p.backend.(backend.Resizer)
