@@ -94,6 +94,7 @@ func (c ClientConfig) validate(addr string) error {
 func (c ClientConfig) poolConfig(addr string) pool.Config {
 	p := c.Pool
 	p.Network, p.Address, p.Dialer, p.Dial = c.Network, addr, c.Dialer, c.Dial
+	p.BorrowerAsks = p.BorrowerAsks || p.ProbeAfter == 0 && p.Probe == nil
 	return p
 }
 

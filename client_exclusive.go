@@ -111,11 +111,18 @@ func (c *Client) exclusive(ctx context.Context, dst, request []byte) ([]byte, er
 	if err != nil {
 		return dst, err
 	}
-	defer lease.Close()
-	x.lease, x.dst = lease, dst
-	before := lease.BytesWritten()
-	if err := lease.Do(ctx, x.perform); err != nil {
-		written := lease.BytesWritten() > before || !retry.SafeToRetry(err)
+	defer func() { lease.Close() }()
+	x.dst = dst
+	written, err := x.on(ctx, lease)
+	if err != nil && !written && lease.Reused() && diedIdle(err) && ctx.Err() == nil {
+		next, failed := lease.Replace(ctx)
+		if failed != nil {
+			return dst, failed
+		}
+		lease = next
+		written, err = x.on(ctx, lease)
+	}
+	if err != nil {
 		e := &CallError{Written: written, Err: err}
 		if addr := lease.RemoteAddr(); addr != nil {
 			e.Addr = addr.String()
@@ -126,9 +133,18 @@ func (c *Client) exclusive(ctx context.Context, dst, request []byte) ([]byte, er
 	return x.reply, nil
 }
 
+// on makes the exchange on a connection, and reports whether any of the request
+// may have left the process.
+func (x *exchange) on(ctx context.Context, lease *pool.Conn) (written bool, err error) {
+	x.lease = lease
+	before := lease.BytesWritten()
+	err = lease.Do(ctx, x.perform)
+	return lease.BytesWritten() > before || err != nil && !retry.SafeToRetry(err), err
+}
+
 // do is the exchange itself, within the context that its connection obeys.
 func (x *exchange) do() error {
-	if _, err := x.lease.Write(x.frame); err != nil {
+	if _, err := x.lease.Ask(x.frame); err != nil {
 		return err
 	}
 	x.reader.Reset(x.lease.Conn)

@@ -224,3 +224,48 @@ func TestClientRemembersEarlierAttempts(t *testing.T) {
 		require.True(t, retry.SafeToRetry(err), "of this one nothing was sent")
 	})
 }
+
+// Bytes that came unasked while a connection was idle are nobody's reply, and
+// cost the next call nothing but a dial.
+func TestClientIdleConnectionDirty(t *testing.T) {
+	addr, late := lateServer(t)
+	c := client(t, addr, gtcp.ClientConfig{Retry: retry.Policy{MaxAttempts: 1}})
+	reply, err := c.Call(t.Context(), []byte("first"))
+	require.NoError(t, err)
+	require.Equal(t, "first", string(reply))
+	late()
+	for range 3 {
+		reply, err = c.Call(t.Context(), []byte("other"))
+		require.NoError(t, err)
+		require.Equal(t, "other", string(reply))
+	}
+	s := c.Stat().Pool
+	require.EqualValues(t, 2, s.Dials)
+	require.EqualValues(t, 1, s.Evictions.Dirty)
+	require.Equal(t, 1, s.Idle)
+}
+
+// With a server that has gone, a call fails with the dial's error and can be
+// repeated elsewhere.
+func TestClientIdleConnectionClosedForGood(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		c, err := l.Accept()
+		l.Close()
+		if err == nil {
+			_, _ = io.CopyN(c, c, 3)
+			c.Close()
+		}
+	}()
+	c := client(t, l.Addr().String(), gtcp.ClientConfig{Retry: retry.Policy{MaxAttempts: 1}})
+	_, err = c.Call(t.Context(), []byte("x"))
+	require.NoError(t, err)
+	<-gone
+	_, err = c.Call(t.Context(), []byte("x"))
+	require.ErrorContains(t, err, "refused")
+	require.True(t, retry.SafeToRetry(err))
+	require.Zero(t, c.Stat().Pool.Open)
+}
