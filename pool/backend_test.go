@@ -3,6 +3,7 @@ package pool_test
 import (
 	"context"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +21,12 @@ type meddler struct {
 	beforeReturn func()
 	sweepless    bool
 	holdUp       bool
+	warms        atomic.Int32 // calls of Warm
+}
+
+func (m *meddler) Warm(ctx context.Context, n int) error {
+	m.warms.Add(1)
+	return m.Backend.Warm(ctx, n)
 }
 
 // Acquire, if holdUp is set, has what it gets until the caller gives up, and a

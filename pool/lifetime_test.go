@@ -66,6 +66,30 @@ var lifetimes = []struct {
 	}},
 }
 
+// TestReplacedLifetime shows that the life of a connection that Replace has made
+// is counted from its own dial, whenever it comes back.
+func TestReplacedLifetime(t *testing.T) {
+	for _, tc := range []struct{ replaced, returned time.Duration }{
+		{300 * time.Second, 700 * time.Second}, // the old one's life ends while it is lent
+		{800 * time.Second, 900 * time.Second}, // it had ended
+	} {
+		inBubbles(t, func(t *testing.T, open opener) {
+			s := newMemServer(t, nil)
+			p := newPool(t, pool.Config{Dial: s.dial, Backend: open, ProbeAfter: -1})
+			c := get(t, p)
+			until(t, tc.replaced)
+			c, err := c.Replace(t.Context())
+			require.NoError(t, err)
+			until(t, tc.returned)
+			require.NoError(t, c.Close())
+			until(t, tc.replaced+599*time.Second)
+			require.Equal(t, 1, s.open())
+			until(t, tc.replaced+600*time.Second)
+			require.Zero(t, s.open())
+		})
+	}
+}
+
 func TestLifetime(t *testing.T) {
 	overBackends(t, func(t *testing.T, open opener) {
 		for _, tc := range lifetimes {

@@ -52,18 +52,21 @@ func TestMinIdle(t *testing.T) {
 	})
 }
 
-// TestMinIdleOutage has the keeper dial no faster than the backoff allows.
+// TestMinIdleOutage has the keeper dial no faster than the backoff allows, and
+// sleep meanwhile.
 func TestMinIdleOutage(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		s.l.Refuse(true)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MinIdle: 1,
-			DialBackoff: pool.DialBackoff{After: 2, Min: time.Second, Max: time.Second}})
+		m := &meddler{}
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: m.meddle(open), MinIdle: 1,
+			DialBackoff: pool.DialBackoff{After: 2, Min: time.Second, Max: 8 * time.Second}})
 		time.Sleep(time.Minute)
-		require.LessOrEqual(t, s.dialed(), 2+2*60)
-		require.Greater(t, s.dialed(), 30)
+		require.LessOrEqual(t, s.dialed(), 2+4+60/4)
+		require.Greater(t, s.dialed(), 2+4+3)
+		require.LessOrEqual(t, int(m.warms.Load()), 3*s.dialed())
 		s.l.Refuse(false)
-		time.Sleep(2 * time.Second)
+		time.Sleep(9 * time.Second)
 		require.Equal(t, 1, p.Stat().Idle)
 	})
 }

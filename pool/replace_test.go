@@ -217,6 +217,22 @@ func TestMinIdleRoom(t *testing.T) {
 	})
 }
 
+// A connection that comes back to a pool that closes was not kept.
+func TestReleaseAfterClose(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
+		log := &hookLog{}
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Hook: log})
+		c := get(t, p)
+		closed := make(chan error, 1)
+		go func() { closed <- p.Close(context.Background()) }()
+		synctest.Wait()
+		require.NoError(t, c.Close())
+		require.NoError(t, <-closed)
+		require.Equal(t, []pool.ReleaseEvent{{Reason: pool.PoolClosed}}, log.releases)
+	})
+}
+
 // A connection that Clear has ended was not kept, one dialed since in an old
 // place included.
 func TestReleaseAfterClear(t *testing.T) {

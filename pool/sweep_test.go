@@ -53,6 +53,22 @@ func until(t *testing.T, at time.Duration) {
 	synctest.Wait()
 }
 
+// TestMaxIdleTimeAfterALongLoan has no sweep between the dial and the return.
+func TestMaxIdleTimeAfterALongLoan(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
+		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxIdleTime: time.Minute, MaxLifetime: -1, ProbeAfter: -1})
+		c := get(t, p)
+		time.Sleep(time.Hour)
+		require.NoError(t, c.Close())
+		time.Sleep(59 * time.Second)
+		require.Equal(t, 1, s.open())
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Zero(t, s.open())
+	})
+}
+
 // TestMaxIdleTimeUnseen has a connection become idle without a borrower: a
 // dial whose caller gave up.
 func TestMaxIdleTimeUnseen(t *testing.T) {
