@@ -32,7 +32,7 @@ type Policy struct {
 
 	// MaxElapsed is how long after the start of the call an attempt may still
 	// begin; an attempt under way is not cut short. A retry whose backoff would
-	// end later is given up without waiting. Zero or less means no limit.
+	// end later is given up without waiting. Zero or less means no bound.
 	MaxElapsed time.Duration
 
 	// Retryable decides whether an error is worth another attempt. Nil means

@@ -2,7 +2,13 @@
 // idle, and the choice of what is lent first. Everything that is hard about a
 // backend is in the engine: permits, waiters, dials, generations, closing.
 // puddlepool and slotpool are stores of one or two hundred lines;
-// examples/custompool is a shorter one.
+// examples/custompool is a shorter one, and so is the example of [Store].
+//
+// To write a backend, implement [Store] and return what [Open] returns; then let
+// pooltest.Run prove it. The backend is safe for concurrent use and keeps the
+// promises of package backend, whose errors it returns.
+//
+// # How it works
 //
 // The fast path takes no lock of the engine's: Acquire claims an idle entry
 // from the store, Return puts it back. Everything else happens under one

@@ -3,6 +3,12 @@
 // one returned last first, so that under a light load a few resources are
 // busy and the rest can be closed for idleness.
 //
+// A pool.Config without a Backend has this one. [Open] is all there is to know:
+// what it returns keeps the promises of package backend and is safe for
+// concurrent use. The example lends resources without package pool.
+//
+// # How it works
+//
 // What a caller waits for is decided outside the puddle, by the machinery this
 // package shares with slotpool: permits, a first-in-first-out queue, dials and
 // closing. The puddle does what it is good at, keeping the books of what is

@@ -4,6 +4,16 @@
 // clock. Lending the lowest first keeps the load on few resources, as a stack
 // would, so that the rest can be closed for idleness.
 //
+//	p, err := pool.New(pool.Config{
+//		Address: "127.0.0.1:8999",
+//		Backend: slotpool.Open[*pool.Member],
+//	})
+//
+// [Open] is all there is to know. What it returns keeps the promises of package
+// backend and is safe for concurrent use; docs/tuning.md says when to choose it.
+//
+// # How it works
+//
 // When nothing is idle, callers wait in a first-in-first-out queue and are
 // handed what is returned directly. Every dial is late bound: a caller whose
 // dial is slow takes what is returned meanwhile, and the dial's result becomes
