@@ -68,10 +68,15 @@ func (s *Server) emptyBacklog(l net.Listener) {
 			return
 		}
 		nc, err := l.Accept()
-		if err != nil {
+		switch {
+		case err == nil:
+			s.start(nc)
+		case timedOut(err) || !passes(err):
 			return
+		default: // not those behind it; connections that end may free what is short
+			s.stats.acceptErrors.Add(1)
+			time.Sleep(backlogWait)
 		}
-		s.start(nc)
 	}
 }
 
