@@ -34,8 +34,9 @@
 // [Error].SafeToRetry is true. The pipeline itself repeats nothing, but for
 // requests that met a connection which the peer had closed while it was idle:
 // nothing was in flight then, and they go to another connection once, unless
-// the closed one had never answered, which counts as a failed dial. The retry
-// package and gtcp.Client build on that.
+// the closed one had never answered, which counts as a failed dial. How far that
+// close is noticed in time, [Pipeline] says. The retry package and gtcp.Client
+// build on that.
 //
 // Connections are dialed by the calls that need them. After a failed dial calls
 // fail at once, with its error, until the next dial is due: see [DialBackoff].

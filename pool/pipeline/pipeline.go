@@ -10,6 +10,16 @@ import (
 
 // Pipeline sends the requests of many callers over few connections. Its
 // methods are safe for concurrent use. Make one with [New].
+//
+// A call that finds nothing in flight first looks whether the peer has closed
+// the connection, and if so takes another. It does not look when the last such
+// call began less than a millisecond ago: nobody reads between two of them, so
+// only a system call would tell. A peer that closes right behind its reply can
+// therefore cost the next call an io.EOF, with [Error].Written true, where a
+// look would have moved it. Over a connection that is not a socket no call
+// looks. No look can do more than narrow the gap: a peer may also close while
+// the request is on its way. A caller whose requests may be repeated should
+// repeat them, as gtcp.Client does if it is told so.
 type Pipeline struct {
 	cfg    Config // defaults filled in
 	hooks  hooks
