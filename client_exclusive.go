@@ -147,7 +147,7 @@ func (x *exchange) do() error {
 	if _, err := x.lease.Ask(x.frame); err != nil {
 		return err
 	}
-	x.reader.Reset(x.lease.Conn)
+	x.reader.Reset(&x.lease.Conn)
 	reply, err := x.reader.ReadFrame(x.dst)
 	x.reply = reply
 	return err

@@ -214,7 +214,7 @@ func (s *stream) receivePkg(l limit, o PkgOption) ([]byte, error) {
 	}
 	s.receiving.Lock()
 	defer s.receiving.Unlock()
-	if err := s.look(recvBound); err != nil {
+	if err := s.look(receiving); err != nil {
 		return nil, err
 	}
 	p := reading{r: s.pkgReader(w)}
@@ -269,7 +269,7 @@ func (s *stream) reader() (*conn.Conn, error) {
 	if s.pkgs != nil {
 		s.pkgs.letGo()
 	}
-	if err := s.look(recvBound); err != nil {
+	if err := s.look(receiving); err != nil {
 		return nil, err
 	}
 	return s.current(), nil

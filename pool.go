@@ -54,7 +54,7 @@ func borrow(c *pool.Conn, t terms) *PoolConn {
 		all.lease.renewable.Store(true)
 		all.lease.unseen.Store(!t.probed)
 	}
-	all.inner.init(c.Conn)
+	all.inner.init(&c.Conn)
 	all.inner.lease = &all.lease
 	all.outer = Conn{Conn: &all.inner, stream: &all.inner}
 	all.borrowed.Conn = &all.outer
@@ -111,8 +111,8 @@ func (l *lease) end(s *stream, keep bool) error {
 	s.mu.Lock()
 	c, ended, unanswered := l.conn, l.ended, l.unanswered() && !l.keepUnanswered
 	l.ended = true
-	if keep && !ended && !(s.recv.own.IsZero() && s.send.own.IsZero()) {
-		s.recv.own, s.send.own = time.Time{}, time.Time{}
+	if b := s.bounds; keep && !ended && b != nil && !(b.recv.own.IsZero() && b.send.own.IsZero()) {
+		b.recv.own, b.send.own = time.Time{}, time.Time{}
 		_ = s.applyDeadlines() // it fails on a closed connection, which is not kept
 	}
 	s.mu.Unlock()
@@ -153,23 +153,27 @@ func (s *stream) renew(c *conn.Conn, wrote bool, err error) (*conn.Conn, error) 
 		return nil, err
 	}
 	s.mu.Lock()
-	by, received := s.send.deadline(), l.received
+	received := l.received
 	s.mu.Unlock()
 	if c.BytesRead() != received {
 		return nil, err
 	}
-	next, err := s.replace(by)
+	next, err := s.replace(sending)
 	if err == nil {
 		s.asks(next)
 	}
 	return next, err
 }
 
-// replace puts a new connection in the place of the stream's, before a deadline
-// if there is one.
-func (s *stream) replace(by time.Time) (*conn.Conn, error) {
+// replace puts a new connection in the place of the stream's, before the
+// deadline of a direction.
+func (s *stream) replace(of direction) (*conn.Conn, error) {
+	var by time.Time
 	s.mu.Lock()
 	old := s.lease.conn
+	if s.bounds != nil {
+		by = of(s.bounds).deadline()
+	}
 	s.mu.Unlock()
 	ctx, cancel, _ := dialContext([]time.Duration{s.lease.dialTimeout})
 	defer cancel()
@@ -192,7 +196,7 @@ func (s *stream) adopt(next *pool.Conn) (*conn.Conn, error) {
 	if !ended {
 		s.lease.conn = next
 		s.lease.received = next.BytesRead()
-		s.conn.Store(next.Conn)
+		s.conn.Store(&next.Conn)
 		err = s.applyDeadlines()
 	}
 	s.mu.Unlock()
@@ -203,14 +207,14 @@ func (s *stream) adopt(next *pool.Conn) (*conn.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return next.Conn, nil
+	return &next.Conn, nil
 }
 
 // look makes sure, before the first operation of a loan, that nothing is there
 // to be read: it came for an earlier borrower, or unasked. Where something is,
 // a new connection takes the place of that one. A connection that its peer has
 // closed passes.
-func (s *stream) look(by func(*stream) bound) error {
+func (s *stream) look(of direction) error {
 	l := s.lease
 	if l == nil || !l.unseen.Load() || l.asks(s) {
 		return nil
@@ -221,7 +225,7 @@ func (s *stream) look(by func(*stream) bound) error {
 	}
 	var err error
 	if errors.Is(s.current().Check(), conn.ErrUnread) {
-		err = s.moveOn(by)
+		err = s.moveOn(of)
 	}
 	l.unseen.Store(false)
 	return err
@@ -268,7 +272,7 @@ func (s *stream) ask(p []byte) (sent bool, err error) {
 	case n > 0:
 		s.giveUp()
 	case errors.Is(err, conn.ErrUnread):
-		err = s.moveOn(sendBound)
+		err = s.moveOn(sending)
 	default:
 		return false, nil
 	}
@@ -277,17 +281,11 @@ func (s *stream) ask(p []byte) (sent bool, err error) {
 }
 
 // moveOn replaces a connection that somebody else's bytes have come over.
-func (s *stream) moveOn(by func(*stream) bound) error {
+func (s *stream) moveOn(of direction) error {
 	s.lease.renewable.Store(false)
-	s.mu.Lock()
-	b := by(s)
-	s.mu.Unlock()
-	_, err := s.replace(b.deadline())
+	_, err := s.replace(of)
 	return err
 }
-
-func sendBound(s *stream) bound { return s.send }
-func recvBound(s *stream) bound { return s.recv }
 
 // diedIdle says whether a write failed because the connection had died before:
 // no byte has left, and neither a deadline nor a Close on this side was why.

@@ -30,11 +30,19 @@ type stream struct {
 
 	conn atomic.Pointer[conn.Conn] // in use; written with mu held
 
-	mu   sync.Mutex // guards the fields below; never held across I/O
-	recv bound
-	send bound
-	wait time.Duration // of Recv(-1)
+	mu     sync.Mutex    // guards the fields below; never held across I/O
+	bounds *bounds       // nil while there were none: most loans set none
+	wait   time.Duration // of Recv(-1)
 }
+
+// bounds are what limits either direction.
+type bounds struct{ recv, send bound }
+
+// A direction picks one of the two.
+type direction func(*bounds) bound
+
+func receiving(b *bounds) bound { return b.recv }
+func sending(b *bounds) bound   { return b.send }
 
 // bound is what limits one direction: the caller's own deadline, and that of a
 // call with a timeout of its own. The earlier one is in force.
@@ -82,7 +90,7 @@ func (s *stream) Read(p []byte) (int, error) {
 // Write writes p. On a connection that came from its pool the first write may
 // move to a new one, see renew.
 func (s *stream) Write(p []byte) (int, error) {
-	if err := s.look(sendBound); err != nil {
+	if err := s.look(sending); err != nil {
 		return 0, err
 	}
 	c := s.current()
@@ -98,7 +106,7 @@ func (s *stream) Write(p []byte) (int, error) {
 
 // WriteBuffers is Write of the concatenation of bufs, which is not empty.
 func (s *stream) WriteBuffers(bufs [][]byte) (int64, error) {
-	if err := s.look(sendBound); err != nil {
+	if err := s.look(sending); err != nil {
 		return 0, err
 	}
 	c := s.current()
@@ -142,11 +150,20 @@ func (s *stream) setBufferWait(d time.Duration) {
 	s.wait = d
 }
 
+// limits returns the bounds, which it makes if there are none; mu is held.
+func (s *stream) limits() *bounds {
+	if s.bounds == nil {
+		s.bounds = new(bounds)
+	}
+	return s.bounds
+}
+
 // SetDeadline sets the caller's own deadline of both directions.
 func (s *stream) SetDeadline(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.recv.own, s.send.own = t, t
+	b := s.limits()
+	b.recv.own, b.send.own = t, t
 	return s.applyDeadlines()
 }
 
@@ -154,27 +171,33 @@ func (s *stream) SetDeadline(t time.Time) error {
 func (s *stream) SetReadDeadline(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.recv.own = t
-	return s.current().SetReadDeadline(s.recv.deadline())
+	b := &s.limits().recv
+	b.own = t
+	return s.current().SetReadDeadline(b.deadline())
 }
 
 // SetWriteDeadline sets the caller's own deadline of writes.
 func (s *stream) SetWriteDeadline(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.send.own = t
-	return s.current().SetWriteDeadline(s.send.deadline())
+	b := &s.limits().send
+	b.own = t
+	return s.current().SetWriteDeadline(b.deadline())
 }
 
 // applyDeadlines puts both deadlines on the connection; mu is held.
 func (s *stream) applyDeadlines() error {
-	if r, w := s.recv.deadline(), s.send.deadline(); !r.Equal(w) {
+	if s.bounds == nil {
+		return nil
+	}
+	r, w := s.bounds.recv.deadline(), s.bounds.send.deadline()
+	if !r.Equal(w) {
 		if err := s.current().SetReadDeadline(r); err != nil {
 			return err
 		}
 		return s.current().SetWriteDeadline(w)
 	}
-	return s.current().SetDeadline(s.recv.deadline())
+	return s.current().SetDeadline(r)
 }
 
 // limitRecv bounds the call in progress; the zero time ends the bound and
@@ -182,8 +205,9 @@ func (s *stream) applyDeadlines() error {
 func (s *stream) limitRecv(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.recv.call = t
-	err := s.current().SetReadDeadline(s.recv.deadline())
+	b := &s.limits().recv
+	b.call = t
+	err := s.current().SetReadDeadline(b.deadline())
 	return describe(err, "SetDeadlineRecv for connection failed with %q", t)
 }
 
@@ -191,7 +215,8 @@ func (s *stream) limitRecv(t time.Time) error {
 func (s *stream) limitSend(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.send.call = t
-	err := s.current().SetWriteDeadline(s.send.deadline())
+	b := &s.limits().send
+	b.call = t
+	err := s.current().SetWriteDeadline(b.deadline())
 	return describe(err, "SetDeadlineSend for connection failed with %q", t)
 }

@@ -17,14 +17,25 @@ import (
 // methods fails with an error that is net.ErrClosed, or does nothing: however
 // long a stale Conn is kept, it cannot touch the next borrower's connection.
 type Conn struct {
-	*conn.Conn
+	// Conn is the loan's own handle on the connection.
+	conn.Conn
 
-	handle conn.Conn // what the embedded pointer points to
-	life   *life
-	loans  uint64 // of the same member before this one
-	reused bool
-	ended  atomic.Bool
+	life  *life
+	state atomic.Uint64 // how many loans of the same member came before, and the marks below
 }
+
+// A pool makes a Conn for each loan, so it is kept as small as can be.
+const (
+	loanEnded  uint64 = 1 << iota
+	loanReused        // as Reused
+	loanOne           // the first loan; each is a multiple of it
+)
+
+// ended reports whether the loan has ended.
+func (c *Conn) ended() bool { return c.state.Load()&loanEnded != 0 }
+
+// end ends the loan, and reports whether it had not ended before.
+func (c *Conn) end() bool { return c.state.Or(loanEnded)&loanEnded == 0 }
 
 // Close ends the loan. A healthy connection goes back to the pool; one on
 // which an operation has failed, timed out or is in progress, or that has
@@ -48,7 +59,7 @@ func (c *Conn) Evict() { c.settle(Discarded) }
 // Session returns what Config.AfterConnect returned for this connection, nil
 // if there is none or the loan has ended.
 func (c *Conn) Session() any {
-	if c.ended.Load() {
+	if c.ended() {
 		return nil
 	}
 	return c.life.session
@@ -56,7 +67,7 @@ func (c *Conn) Session() any {
 
 // Reused reports whether the connection has been another's before, or has been
 // idle, and was not dialed just now.
-func (c *Conn) Reused() bool { return c.reused }
+func (c *Conn) Reused() bool { return c.state.Load()&loanReused != 0 }
 
 // CreatedAt returns when the dial of the connection began.
 func (c *Conn) CreatedAt() time.Time { return c.life.member.pool.time(c.life.born) }
@@ -64,10 +75,8 @@ func (c *Conn) CreatedAt() time.Time { return c.life.member.pool.time(c.life.bor
 // loansEnded is the number of loans of the member that have ended, if this is
 // its live handle.
 func (c *Conn) loansEnded() uint64 {
-	if c.ended.Load() {
-		return c.loans + 1
-	}
-	return c.loans
+	state := c.state.Load()
+	return state/loanOne + state&loanEnded
 }
 
 // Replace closes the connection and dials another in its place, past those
@@ -81,7 +90,7 @@ func (c *Conn) loansEnded() uint64 {
 func (c *Conn) Replace(ctx context.Context) (*Conn, error) {
 	m := c.life.member
 	p := m.pool
-	if !c.ended.CompareAndSwap(false, true) {
+	if !c.end() {
 		return nil, p.fail("replace", errHandleClosed)
 	}
 	why := Dead // it may look well, but its borrower knows better
@@ -103,7 +112,7 @@ func (c *Conn) Replace(ctx context.Context) (*Conn, error) {
 
 // settle ends the loan, for the reason given or as health decides.
 func (c *Conn) settle(why Reason) {
-	if !c.ended.CompareAndSwap(false, true) {
+	if !c.end() {
 		return
 	}
 	m := c.life.member // ours until it is given back
@@ -111,7 +120,7 @@ func (c *Conn) settle(why Reason) {
 	last := c // the live handle
 	if why == kept {
 		next := m.newHandle()
-		if err := c.Handoff(&next.handle); err != nil {
+		if err := c.Handoff(&next.Conn); err != nil {
 			why = c.unfit(err)
 		} else {
 			last = next

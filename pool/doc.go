@@ -3,7 +3,7 @@
 //
 //	p, err := pool.New(pool.Config{Address: "127.0.0.1:8999"})
 //	...
-//	c, err := p.Get(ctx) // *pool.Conn, a *conn.Conn that Close gives back
+//	c, err := p.Get(ctx) // *pool.Conn, a conn.Conn that Close gives back
 //	...
 //	err = c.Close() // kept if it is healthy, closed if not
 //

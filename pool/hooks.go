@@ -94,7 +94,7 @@ func (p *Pool) getObserved(ctx context.Context) (*Conn, error) {
 	}()
 	p.hooks.get.AfterGet(ctx, GetEvent{
 		Addr: p.cfg.Address, Start: p.time(start), Duration: time.Duration(p.now() - start),
-		Reused: c != nil && c.reused, Err: err,
+		Reused: c != nil && c.Reused(), Err: err,
 	})
 	told = true
 	return c, err

@@ -79,7 +79,8 @@ func (m *Member) newHandle() *Conn {
 	}
 	h := &m.handles[m.made]
 	m.made++
-	h.Conn, h.life, h.loans = &h.handle, m.life, m.loans
+	h.life = m.life
+	h.state.Store(m.loans * loanOne)
 	m.loans++
 	return h
 }
@@ -89,7 +90,7 @@ func (m *Member) adopt(c *conn.Conn, l *life) error {
 	l.loans = m.loans
 	m.life, m.moved = l, 0
 	h := m.newHandle()
-	if err := c.Handoff(&h.handle); err != nil {
+	if err := c.Handoff(&h.Conn); err != nil {
 		_ = c.Close()
 		return err
 	}

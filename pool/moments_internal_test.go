@@ -51,7 +51,7 @@ func TestCloseBetweenHandoffAndReturn(t *testing.T) {
 	require.NoError(t, err)
 	m := c.life.member
 	next := m.newHandle()
-	require.NoError(t, c.Conn.Handoff(&next.handle))
+	require.NoError(t, c.Conn.Handoff(&next.Conn))
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

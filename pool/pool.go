@@ -132,7 +132,9 @@ func (p *Pool) take(ctx context.Context) (*Conn, error) {
 			}
 		}
 		c := m.handle.Load()
-		c.reused = reused
+		if reused {
+			c.state.Or(loanReused)
+		}
 		p.beginLoan(m, lease)
 		p.keeper.poke()
 		return c, nil

@@ -11,7 +11,7 @@ import (
 // probe asks whether an idle connection is alive and silent. The lease is
 // given up if the user's probe panics.
 func (p *Pool) probe(ctx context.Context, m *Member, lease backend.Lease[*Member]) Reason {
-	c := m.handle.Load().Conn
+	c := &m.handle.Load().Conn
 	if p.cfg.Probe == nil {
 		return diagnose(c.Check())
 	}
