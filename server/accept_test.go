@@ -26,6 +26,11 @@ type temporary bool
 func (t temporary) Error() string   { return "listener hiccup" }
 func (t temporary) Temporary() bool { return bool(t) }
 
+// closedTemporary says that it passes, but a closed listener does not.
+type closedTemporary struct{ temporary }
+
+func (closedTemporary) Unwrap() error { return net.ErrClosed }
+
 func TestAcceptErrorsThatPass(t *testing.T) {
 	for _, err := range []error{
 		acceptError(syscall.EMFILE), acceptError(syscall.ENFILE), acceptError(syscall.ENOBUFS),
@@ -51,6 +56,7 @@ func TestAcceptErrorsThatDoNotPass(t *testing.T) {
 	for _, err := range []error{
 		acceptError(syscall.EINVAL), acceptError(syscall.ENOTSOCK), temporary(false),
 		errors.New("too many open files"), // in words only
+		closedTemporary{true},
 	} {
 		t.Run(err.Error(), func(t *testing.T) {
 			l := memnet.Listen("server")
@@ -98,6 +104,23 @@ func TestAcceptBacksOff(t *testing.T) {
 		require.ErrorIs(t, <-served, server.ErrServerClosed)
 		require.Equal(t, 4275*time.Millisecond, time.Since(began))
 		shutdown(t, s)
+	})
+}
+
+// A connection accepted between ends the trouble: the next delay is the first.
+func TestAcceptDelayBeginsAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := memnet.Listen("server")
+		log := &logbook{}
+		startOn(t, &server.Server{Handler: echo(), Logger: log.logger()}, l)
+		for range 2 {
+			l.FailAccept(acceptError(syscall.EMFILE))
+			l.FailAccept(acceptError(syscall.EMFILE))
+			time.Sleep(20 * time.Millisecond) // both are waited out
+			requireServed(dialFrom(t, l, tcpAddr("192.0.2.1")))
+		}
+		require.Len(t, log.with("delay=5ms"), 2)
+		require.Len(t, log.with("delay=10ms"), 2)
 	})
 }
 

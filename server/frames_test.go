@@ -91,6 +91,7 @@ func TestOversizeRequest(t *testing.T) {
 	eachMode(t, func(t *testing.T, n int) {
 		log := &logbook{}
 		h := &server.FrameHandler{Handle: script, Concurrency: n, Format: framing.Format{MaxSize: 10}}
+		h.ErrorReply = func(context.Context, error) []byte { return []byte("no reply without SkipOversize") }
 		s := &server.Server{Handler: h, Logger: log.logger()}
 		addr := start(t, s)
 		other := dial(t, addr)

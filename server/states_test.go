@@ -1,6 +1,8 @@
 package server_test
 
 import (
+	"context"
+	"io"
 	"slices"
 	"sync"
 	"testing"
@@ -45,6 +47,18 @@ func TestConnStateInOrder(t *testing.T) {
 			require.Equal(t, want, states)
 		})
 	}
+}
+
+// A hook that panics has the connection closed even where it would be kept.
+func TestConnStateThatPanicsOnAKeptConnection(t *testing.T) {
+	s := &server.Server{KeepOpen: true, Handler: server.HandlerFunc(func(context.Context, *conn.Conn) {})}
+	s.ConnState = func(_ *conn.Conn, state server.State) {
+		if state == server.StateIdle {
+			panic("in a hook")
+		}
+	}
+	_, err := io.ReadAll(dial(t, start(t, s)))
+	require.NoError(t, err)
 }
 
 func TestConnStateThatPanics(t *testing.T) {

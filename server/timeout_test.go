@@ -74,6 +74,29 @@ func TestIdleTimeout(t *testing.T) {
 	}
 }
 
+// One server keeps a short timeout as well beside a long one.
+func TestIdleTimeoutsOfTwoHandlers(t *testing.T) {
+	long, short := echo(), echo()
+	long.IdleTimeout, short.IdleTimeout = time.Hour, 10*time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		l := memnet.Listen("server")
+		next := []*server.FrameHandler{long, short}
+		startOn(t, &server.Server{Handler: server.HandlerFunc(func(ctx context.Context, c *conn.Conn) {
+			h := next[0]
+			next = next[1:]
+			h.ServeConn(ctx, c)
+		})}, l)
+		first, err := l.Dial(t.Context())
+		require.NoError(t, err)
+		defer first.Close()
+		synctest.Wait()
+		second, err := l.Dial(t.Context())
+		require.NoError(t, err)
+		synctest.Wait()
+		requireEndsAfter(t, second, short.IdleTimeout)
+	})
+}
+
 func TestIdleTimeoutOfAPeerThatNeverSends(t *testing.T) {
 	inBubble(t, echo(), func(t *testing.T, s *server.Server, nc net.Conn) {
 		synctest.Wait()
