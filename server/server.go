@@ -92,7 +92,8 @@ type Server struct {
 	// For one connection StateNew is the first call and StateClosed the last,
 	// and one call returns before the next begins. It runs on the goroutine
 	// that caused the change, or on one that is in a call for the same
-	// connection already, and delays it.
+	// connection already, and delays it. A panic in it is logged and ends this
+	// connection alone, as one in a handler does.
 	ConnState func(c *conn.Conn, state State)
 
 	// Logger takes the server's log. Nil means slog.Default.

@@ -92,10 +92,16 @@ func (s *session) tellNext() bool {
 	state := c.untold[0]
 	c.untold = c.untold[1:]
 	c.mu.Unlock()
-	defer func() { // a panic of the hook included
+	defer func() {
+		v := recover() // whatever goroutine this is: it may be one nobody else guards
 		c.mu.Lock()
 		c.telling = false
 		c.mu.Unlock()
+		if v != nil {
+			s.srv.stats.panics.Add(1)
+			logPanic(s.srv.logger(), s.conn, v)
+			_ = s.conn.Close()
+		}
 	}()
 	s.srv.ConnState(s.conn, state)
 	return true

@@ -1,0 +1,37 @@
+package server_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/internal/memnet"
+	"github.com/seed-99d6a01a/gtcp/server"
+)
+
+// A hook that panics does so on goroutines that no handler's guard is around: it
+// must cost its connection, not the process.
+func TestConnStatePanicsAtClose(t *testing.T) {
+	l := memnet.Listen("server")
+	s := &server.Server{
+		Handler: server.HandlerFunc(func(context.Context, *conn.Conn) {}),
+		Logger:  (&logbook{}).logger(),
+		ConnState: func(_ *conn.Conn, st server.State) {
+			if st == server.StateClosed {
+				panic("hook")
+			}
+		},
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	c := dialFrom(t, l, tcpAddr("192.0.2.1"))
+	_, _ = c.Read(make([]byte, 1))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	require.NoError(t, s.Shutdown(ctx))
+	require.ErrorIs(t, <-served, server.ErrServerClosed)
+	require.Equal(t, uint64(1), s.Stat().Panics)
+	require.Zero(t, s.Stat().Open)
+}
