@@ -2,6 +2,7 @@ package gtcp
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -67,9 +68,7 @@ func ConfigurePools(options PoolOptions, addrs ...string) error {
 // PoolStat returns the figures of the pool of addr, all zero if it has none:
 // it was not used yet, or not for so long that it was forgotten.
 func PoolStat(addr string) pool.Stat {
-	pools.mu.RLock()
-	defer pools.mu.RUnlock()
-	if p := pools.byAddr[addr]; p != nil {
+	if p := pools.of(addr); p != nil {
 		return p.pool.Stat()
 	}
 	return pool.Stat{}
@@ -110,7 +109,6 @@ type addressPool struct {
 	keep     bool         // what is unanswered
 	probes   bool         // before it lends
 	patience atomic.Int64 // the longest dial timeout asked for so far
-	callers  atomic.Int32 // NewPoolConn calls in progress
 	used     atomic.Bool  // since the registry last looked
 }
 
@@ -164,68 +162,62 @@ const forgetAfter = time.Minute
 // registry holds the pool of each address. Its timer runs only while there is
 // a pool that could be forgotten.
 type registry struct {
-	mu       sync.RWMutex // guards the fields below; never held across I/O
+	byAddr sync.Map // of *addressPool by address; changed with mu held, so that every call can read it without
+
+	mu       sync.Mutex // guards the fields below; never held across I/O
 	defaults PoolOptions
 	options  map[string]PoolOptions // of addresses that have their own
-	byAddr   map[string]*addressPool
-	retired  []*addressPool // replaced, and waiting for what they lent
-	timer    *time.Timer    // nil: not running
+	retired  []*addressPool         // replaced, and waiting for what they lent
+	timer    *time.Timer            // nil: not running
 }
 
 var pools registry
 
+// of is the pool of addr, nil if there is none.
+func (r *registry) of(addr string) *addressPool {
+	p, _ := r.byAddr.Load(addr)
+	a, _ := p.(*addressPool)
+	return a
+}
+
 // get lends a connection to addr within the dial timeout.
 func (r *registry) get(addr string, timeout []time.Duration) (*pool.Conn, terms, error) {
-	p, err := r.use(addr)
-	if err != nil {
-		return nil, terms{}, err
-	}
-	defer p.callers.Add(-1)
-	return p.get(timeout)
-}
-
-// use returns the pool of addr with one caller more, which the caller takes
-// off again.
-func (r *registry) use(addr string) (*addressPool, error) {
-	r.mu.RLock()
-	p := r.byAddr[addr]
-	if p != nil {
-		p.callers.Add(1)
-	}
-	r.mu.RUnlock()
-	if p == nil {
-		var err error
-		if p, err = r.open(addr); err != nil {
-			return nil, err
+	for {
+		p := r.of(addr)
+		if p == nil {
+			var err error
+			if p, err = r.open(addr); err != nil {
+				return nil, terms{}, err
+			}
 		}
+		if !p.used.Load() {
+			p.used.Store(true)
+		}
+		c, t, err := p.get(timeout)
+		if err == nil || !errors.Is(err, pool.ErrClosed) {
+			return c, t, err
+		}
+		// It was forgotten a moment ago, and by now is not found again.
 	}
-	if !p.used.Load() {
-		p.used.Store(true)
-	}
-	return p, nil
 }
 
-// open is use for an address that had no pool a moment ago.
+// open returns the pool of an address that had none a moment ago.
 func (r *registry) open(addr string) (*addressPool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.byAddr[addr]
-	if p == nil {
-		options, own := r.options[addr]
-		if !own {
-			options = r.defaults
-		}
-		var err error
-		if p, err = newAddressPool(addr, options); err != nil {
-			return nil, err
-		}
-		if r.byAddr == nil {
-			r.byAddr = map[string]*addressPool{}
-		}
-		r.byAddr[addr] = p
-		r.watch()
+	if p := r.of(addr); p != nil {
+		return p, nil
 	}
-	p.callers.Add(1)
+	options, own := r.options[addr]
+	if !own {
+		options = r.defaults
+	}
+	p, err := newAddressPool(addr, options)
+	if err != nil {
+		return nil, err
+	}
+	r.byAddr.Store(addr, p)
+	r.watch()
 	return p, nil
 }
 
@@ -235,9 +227,9 @@ func (r *registry) configure(o PoolOptions, addrs []string) {
 	defer r.mu.Unlock()
 	if len(addrs) == 0 {
 		r.defaults = o
-		for addr := range r.byAddr {
-			if _, own := r.options[addr]; !own {
-				r.retire(addr)
+		for addr := range r.byAddr.Range {
+			if _, own := r.options[addr.(string)]; !own {
+				r.retire(addr.(string))
 			}
 		}
 		return
@@ -254,11 +246,11 @@ func (r *registry) configure(o PoolOptions, addrs []string) {
 // retire takes the pool of addr out of use; mu is held. Clear closes in the
 // background and does not block.
 func (r *registry) retire(addr string) {
-	p := r.byAddr[addr]
+	p := r.of(addr)
 	if p == nil {
 		return
 	}
-	delete(r.byAddr, addr)
+	r.byAddr.Delete(addr)
 	r.retired = append(r.retired, p)
 	p.pool.Clear()
 }
@@ -270,16 +262,22 @@ func (r *registry) watch() {
 	}
 }
 
-// look forgets the pools that are done with, and closes them.
+// look forgets the pools that are done with, and closes them. A caller who has
+// one of them in hand gets another, or, if he comes just before, a loan for
+// whose end Close waits.
 func (r *registry) look() {
 	var done []*addressPool
 	r.mu.Lock()
 	r.timer = nil
-	for addr, p := range r.byAddr {
-		if !p.used.Swap(false) && p.quiet() {
-			delete(r.byAddr, addr)
-			done = append(done, p)
+	watched := false
+	for addr, v := range r.byAddr.Range {
+		p := v.(*addressPool)
+		if p.used.Swap(false) || !p.quiet() {
+			watched = true
+			continue
 		}
+		r.byAddr.Delete(addr)
+		done = append(done, p)
 	}
 	var kept []*addressPool
 	for _, p := range r.retired {
@@ -291,21 +289,17 @@ func (r *registry) look() {
 		kept = append(kept, p)
 	}
 	r.retired = kept
-	if len(r.byAddr)+len(r.retired) > 0 {
+	if watched || len(kept) > 0 {
 		r.watch()
 	}
 	r.mu.Unlock()
 	for _, p := range done {
-		_ = p.pool.Close(context.Background()) // nothing is lent: it does not wait
+		_ = p.pool.Close(context.Background())
 	}
 }
 
-// quiet says whether nobody uses the pool and nothing is in it. It is called
-// with the registry's mu held for writing, so nobody can begin to.
+// quiet says whether nothing is in the pool, nor wanted from it.
 func (p *addressPool) quiet() bool {
-	if p.callers.Load() > 0 {
-		return false
-	}
 	s := p.pool.Stat()
 	return s.Open == 0 && s.Dialing == 0 && s.Waiting == 0
 }

@@ -3,6 +3,7 @@ package gtcp
 import (
 	"io"
 	"net"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,9 +27,11 @@ func TestDefect21FailedAddressIsForgotten(t *testing.T) {
 }
 
 func addresses(r *registry) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.byAddr)
+	n := 0
+	for range r.byAddr.Range {
+		n++
+	}
+	return n
 }
 
 func TestDefect21AddressInUseIsKept(t *testing.T) {
@@ -50,12 +53,12 @@ func TestDefect21AddressInUseIsKept(t *testing.T) {
 	}
 	for range 3 {
 		look()
-		require.Len(t, r.byAddr, 1, "a connection is lent")
+		require.Equal(t, 1, addresses(r), "a connection is lent")
 	}
 	require.NoError(t, c.Close())
 	for range 3 {
 		look()
-		require.Len(t, r.byAddr, 1, "a connection is idle")
+		require.Equal(t, 1, addresses(r), "a connection is idle")
 	}
 	// Other options end the pool, and its connection with it.
 	r.configure(PoolOptions{MaxConns: 1}, nil)
@@ -129,5 +132,46 @@ func TestPatience(t *testing.T) {
 		_, _, err = p.get(nil)
 		require.Error(t, err)
 		require.NoError(t, p.pool.Close(t.Context()))
+	}
+}
+
+// A caller whose pool is forgotten while he has it in hand gets another.
+func TestForgottenUnderACaller(t *testing.T) {
+	r := &registry{}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				r.look()
+			}
+		}
+	}()
+	var opened sync.Map
+	for range 5000 {
+		_, _, err := r.get("no port", nil)
+		require.Error(t, err)
+		require.NotErrorIs(t, err, net.ErrClosed)
+		if p := r.of("no port"); p != nil {
+			opened.Store(p, true)
+		}
+	}
+	close(stop)
+	<-stopped
+	pools := 0
+	for range opened.Range {
+		pools++
+	}
+	require.Greater(t, pools, 1, "it was forgotten and opened again")
+	r.mu.Lock()
+	if r.timer != nil {
+		r.timer.Stop()
+	}
+	r.mu.Unlock()
+	for _, p := range r.byAddr.Range {
+		require.NoError(t, p.(*addressPool).pool.Close(t.Context()))
 	}
 }
