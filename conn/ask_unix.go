@@ -39,6 +39,7 @@ func (k *core) askSocket(p []byte) (n int, rest bool, err error) {
 	case err != nil: // it was not even tried
 		return 0, true, k.askRefused(k.interrupted(k.rawReadError(err)))
 	case ck.errno != syscall.EAGAIN:
+		k.read.Add(uint64(max(ck.n, 0)))
 		return 0, true, k.askFound(k.checked())
 	case ck.outErr != nil:
 		return n, true, k.writeError(int64(n), ck.outErr)
@@ -54,8 +55,7 @@ func (k *core) askCallback(ck *checker) func(fd uintptr) bool {
 			k.room()
 			return k.onReadable(fd)
 		}
-		ck.run(fd)
-		if ck.errno != syscall.EAGAIN {
+		if ck.look(fd); ck.errno != syscall.EAGAIN {
 			return true
 		}
 		n, err := syscall.Write(int(fd), ck.out)
@@ -74,5 +74,18 @@ func (k *core) askCallback(ck *checker) func(fd uintptr) bool {
 			ck.outErr = k.opError("write", os.NewSyscallError("write", err))
 		}
 		return true
+	}
+}
+
+// look is run for Ask: a read is quicker than a peek, and the byte that it may
+// bring is one that nobody will get.
+func (ck *checker) look(fd uintptr) {
+	for {
+		n, err := syscall.Read(int(fd), ck.buf[:])
+		ck.n = n
+		ck.errno, _ = err.(syscall.Errno) // it is nothing else
+		if ck.errno != syscall.EINTR {
+			return
+		}
 	}
 }
