@@ -50,9 +50,11 @@ func borrow(c *pool.Conn, t terms) *PoolConn {
 	all.lease.terms = t
 	all.lease.received = c.BytesRead()
 	all.lease.sent = c.BytesWritten()
-	if c.Reused() {
-		all.lease.renewable.Store(true)
-		all.lease.unseen.Store(!t.probed)
+	switch {
+	case !c.Reused():
+		all.lease.stage.Store(stageUsed)
+	case t.probed:
+		all.lease.stage.Store(stageSeen)
 	}
 	all.inner.init(&c.Conn)
 	all.inner.lease = &all.lease
@@ -89,21 +91,27 @@ type terms struct {
 type lease struct {
 	terms
 
+	stage atomic.Uint32
 	// looking is held, across I/O too, while the first operation of the loan
 	// looks at the connection, for any other must know what came of it.
 	looking sync.Mutex
-	unseen  atomic.Bool // nobody has looked yet
-	asking  atomic.Bool // whoever holds looking, or is about to, is in ask
-	sent    uint64      // bytes that had been written to the connection before the loan
-
-	renewable atomic.Bool   // the connection came from the pool and has not been written to
-	asked     atomic.Uint64 // bytes that had come over it before the last write, plus one; 0: none
+	sent    uint64        // bytes that had been written to the connection before the loan
+	asked   atomic.Uint64 // bytes that had come over it before the last write, plus one; 0: none
 
 	// Guarded by the stream's mu.
 	conn     *pool.Conn
 	received uint64 // bytes that had come over conn before the loan
 	ended    bool
 }
+
+// The stages of a loan.
+const (
+	stageUnseen  uint32 = iota // the connection came from the pool and nobody has looked at it
+	stageAsking                // somebody is in ask
+	stageLooking               // somebody looks, and holds lease.looking
+	stageSeen                  // nothing was there to be read, and nothing has been written
+	stageUsed                  // it has been written to, or was dialed for the loan
+)
 
 // end ends the loan, to keep the connection if it is healthy or to close it.
 func (l *lease) end(s *stream, keep bool) error {
@@ -146,7 +154,7 @@ func (s *stream) asks(c *conn.Conn) {
 // that were set, and returns it for the write to be made there.
 func (s *stream) renew(c *conn.Conn, wrote bool, err error) (*conn.Conn, error) {
 	l := s.lease
-	if l == nil || err == nil && !wrote || !l.renewable.CompareAndSwap(true, false) {
+	if l == nil || err == nil && !wrote || l.stage.Load() != stageSeen || !l.stage.CompareAndSwap(stageSeen, stageUsed) {
 		return nil, err
 	}
 	if err == nil || !diedIdle(err) {
@@ -215,36 +223,31 @@ func (s *stream) adopt(next *pool.Conn) (*conn.Conn, error) {
 // a new connection takes the place of that one. A connection that its peer has
 // closed passes.
 func (s *stream) look(of direction) error {
-	l := s.lease
-	if l == nil || !l.unseen.Load() || l.asks(s) {
+	if s.lease == nil || s.lease.stage.Load() >= stageSeen {
 		return nil
 	}
-	defer l.looking.Unlock()
-	if !l.unseen.Load() {
-		return nil
-	}
-	var err error
-	if errors.Is(s.current().Check(), conn.ErrUnread) {
-		err = s.moveOn(of)
-	}
-	l.unseen.Store(false)
-	return err
+	return s.lookFirst(of)
 }
 
-// asks reports whether somebody has asked and waits for the answer, for which
-// nobody else must wait. If not, it locks looking.
-func (l *lease) asks(s *stream) bool {
-	for !l.looking.TryLock() {
-		switch {
-		case !l.asking.Load():
-			l.looking.Lock()
-			return false
-		case s.current().BytesWritten() != l.sent:
-			return true
+func (s *stream) lookFirst(of direction) error {
+	l := s.lease
+	l.looking.Lock()
+	defer l.looking.Unlock()
+	for !l.stage.CompareAndSwap(stageUnseen, stageLooking) {
+		// Somebody has looked, or asks and has looked: nobody else must wait
+		// for the answer. Else it is a matter of a system call.
+		if l.stage.Load() >= stageSeen || s.current().BytesWritten() != l.sent {
+			return nil
 		}
-		runtime.Gosched() // a system call or two
+		runtime.Gosched()
 	}
-	return false
+	if !errors.Is(s.current().Check(), conn.ErrUnread) {
+		l.stage.Store(stageSeen)
+		return nil
+	}
+	_, err := s.replace(of)
+	l.stage.Store(stageUsed)
+	return err
 }
 
 // ask makes p the first request of a loan, to be answered before the caller does
@@ -253,38 +256,21 @@ func (l *lease) asks(s *stream) bool {
 // write takes alone.
 func (s *stream) ask(p []byte) (sent bool, err error) {
 	l := s.lease
-	if l == nil || len(p) >= vectorSize || !l.unseen.Load() || !l.asking.CompareAndSwap(false, true) {
+	if l == nil || len(p) >= vectorSize || l.stage.Load() != stageUnseen || !l.stage.CompareAndSwap(stageUnseen, stageAsking) {
 		return false, nil
 	}
-	l.looking.Lock()
-	defer l.looking.Unlock()
-	if !l.unseen.Load() {
-		return false, nil
-	}
-	c := s.current()
-	s.asks(c)
-	n, err := c.Ask(p)
-	l.asking.Store(false)
+	n, err := s.current().Ask(p)
 	switch {
-	case n == len(p):
-		l.renewable.Store(false)
-		err = nil // the read that follows meets it
-	case n > 0:
-		s.giveUp()
-	case errors.Is(err, conn.ErrUnread):
-		err = s.moveOn(sending)
-	default:
+	case n == 0: // it was refused: for what, look will find
+		l.stage.Store(stageUnseen)
 		return false, nil
+	case n < len(p):
+		s.giveUp()
+	default:
+		err = nil // the read that follows meets it
 	}
-	l.unseen.Store(false)
-	return n > 0 || err != nil, err
-}
-
-// moveOn replaces a connection that somebody else's bytes have come over.
-func (s *stream) moveOn(of direction) error {
-	s.lease.renewable.Store(false)
-	_, err := s.replace(of)
-	return err
+	l.stage.Store(stageUsed)
+	return true, err
 }
 
 // diedIdle says whether a write failed because the connection had died before:
