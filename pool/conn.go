@@ -119,7 +119,7 @@ func (c *Conn) settle(why Reason) {
 	p := m.pool
 	last := c // the live handle
 	if why == kept {
-		next := m.newHandle()
+		next := m.newHandle(loanReused)
 		if err := c.Handoff(&next.Conn); err != nil {
 			why = c.unfit(err)
 		} else {

@@ -72,7 +72,7 @@ const maxChunk = 64
 // newHandle returns a handle that was never used. Handles come from chunks,
 // each twice as large as the one before, and are never used again: whoever
 // keeps one after Close holds something that will never be anybody's.
-func (m *Member) newHandle() *Conn {
+func (m *Member) newHandle(marks uint64) *Conn {
 	if m.made == len(m.handles) {
 		m.handles = make([]Conn, min(max(2*m.made, 1), maxChunk))
 		m.made = 0
@@ -80,7 +80,7 @@ func (m *Member) newHandle() *Conn {
 	h := &m.handles[m.made]
 	m.made++
 	h.life = m.life
-	h.state.Store(m.loans * loanOne)
+	h.state.Store(m.loans*loanOne | marks)
 	m.loans++
 	return h
 }
@@ -89,7 +89,7 @@ func (m *Member) newHandle() *Conn {
 func (m *Member) adopt(c *conn.Conn, l *life) error {
 	l.loans = m.loans
 	m.life, m.moved = l, 0
-	h := m.newHandle()
+	h := m.newHandle(0)
 	if err := c.Handoff(&h.Conn); err != nil {
 		_ = c.Close()
 		return err

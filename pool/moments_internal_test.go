@@ -50,7 +50,7 @@ func TestCloseBetweenHandoffAndReturn(t *testing.T) {
 	c, err := p.Get(t.Context())
 	require.NoError(t, err)
 	m := c.life.member
-	next := m.newHandle()
+	next := m.newHandle(0)
 	require.NoError(t, c.Conn.Handoff(&next.Conn))
 
 	ctx, cancel := context.WithCancel(t.Context())

@@ -132,7 +132,7 @@ func (p *Pool) take(ctx context.Context) (*Conn, error) {
 			}
 		}
 		c := m.handle.Load()
-		if reused {
+		if reused && !c.Reused() { // it has idled since its dial
 			c.state.Or(loanReused)
 		}
 		p.beginLoan(m, lease)
