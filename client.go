@@ -3,6 +3,7 @@ package gtcp
 import (
 	"context"
 
+	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/pool"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 	"github.com/seed-99d6a01a/gtcp/retry"
@@ -26,6 +27,7 @@ type Client struct {
 	pool     *pool.Pool
 	pipeline *pipeline.Pipeline
 	exchange exchanges
+	encode   framing.Encoder
 	err      error // of the configuration
 }
 
@@ -50,6 +52,9 @@ func NewClient(addr string, config ClientConfig) *Client {
 		return c
 	}
 	c.exchange.format = config.Format
+	if c.encode, c.err = framing.NewEncoder(config.Format); c.err != nil {
+		return c
+	}
 	if config.Shared {
 		c.pipeline, c.err = pipeline.New(config.pipelineConfig(addr))
 	} else {

@@ -102,7 +102,7 @@ func (es *exchanges) put(x *exchange) {
 func (c *Client) exclusive(ctx context.Context, dst, request []byte) ([]byte, error) {
 	x := c.exchange.get()
 	defer c.exchange.put(x)
-	frame, err := c.config.Format.Append(x.frame[:0], request)
+	frame, err := c.encode.Append(x.frame[:0], request)
 	if err != nil {
 		return dst, err
 	}

@@ -111,8 +111,19 @@ const vectorSize = 16 << 10
 
 // pkgOut is room for a package on its way out.
 type pkgOut struct {
-	buf   []byte    // a whole package, or the header of a large one
-	parts [2][]byte // what is left of a large one
+	wire   wire // of encode
+	encode framing.Encoder
+	buf    []byte    // a whole package, or the header of a large one
+	parts  [2][]byte // what is left of a large one
+}
+
+// encodes makes packages of w.
+func (out *pkgOut) encodes(w wire) (err error) {
+	if out.wire != w {
+		out.encode, err = framing.NewEncoder(w.format())
+		out.wire = w
+	}
+	return err
 }
 
 var pkgOuts = sync.Pool{New: func() any { return &pkgOut{buf: make([]byte, 0, 512)} }}
@@ -129,11 +140,14 @@ func (s *stream) sendPkg(data []byte, l limit, o PkgOption, asks bool) error {
 	}
 	out := pkgOuts.Get().(*pkgOut)
 	msg := outgoing{body: data, asks: asks}
-	if len(data) < vectorSize {
-		out.buf, err = w.format().Append(out.buf[:0], data)
+	err = out.encodes(w)
+	switch {
+	case err != nil:
+	case len(data) < vectorSize:
+		out.buf, err = out.encode.Append(out.buf[:0], data)
 		msg.body = out.buf
-	} else {
-		out.buf, err = w.format().AppendHeader(out.buf[:0], len(data))
+	default:
+		out.buf, err = out.encode.AppendHeader(out.buf[:0], len(data))
 		msg.head, msg.parts = out.buf, &out.parts
 	}
 	if err == nil {

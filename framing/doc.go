@@ -62,5 +62,5 @@
 // A [Writer] collects small frames and writes them with one call on Flush, or
 // when 64 KiB have gathered; a server should Flush when [Reader.Buffered] says
 // that no further request is waiting. Large frames go out without a copy.
-// [Format.Append] and [Format.AppendHeader] make frames without a Writer.
+// An [Encoder] makes frames without a Writer, [Format.Append] a single one.
 package framing

@@ -59,7 +59,7 @@ type Format struct {
 	// A Writer takes exactly what the Reader returns, so it needs every byte
 	// but the length itself. It can write a format that keeps the whole frame
 	// (Strip negative; the length field inside what it is given is filled in,
-	// see [Format.Append]) and one that drops nothing but the length field
+	// see [Encoder].Append) and one that drops nothing but the length field
 	// (Strip zero with LengthOffset zero); for any other it returns an error
 	// that wraps [ErrReadOnly].
 	Strip int
@@ -95,38 +95,23 @@ func (f Format) MaxPayload() int {
 	return int(l.limit)
 }
 
-// Append appends the frame that carries payload to dst and returns the
-// extended slice. On an error dst is returned as it was.
-//
-// Where the format keeps the whole frame (Strip negative), payload is the
-// whole frame. The bytes of a fixed-width length field in it are only a place:
-// the right value is written there, in dst. A varint has no fixed width to
-// leave room for, so it must already be right.
+// Append is [Encoder].Append for a frame now and then; its other error is that
+// of Validate.
 func (f Format) Append(dst, payload []byte) ([]byte, error) {
-	var l layout
-	if err := l.compile(&f); err != nil {
-		return dst, err
-	}
-	head, rest, err := l.begin(dst, payload)
-	return append(head, rest...), err
-}
-
-// AppendHeader appends the header of a frame whose payload has size bytes,
-// for callers that send the payload themselves. The format must be one whose
-// payload follows the header: Strip and LengthOffset zero.
-func (f Format) AppendHeader(dst []byte, size int) ([]byte, error) {
-	var l layout
-	if err := l.compile(&f); err != nil {
-		return dst, err
-	}
-	if l.keep {
-		return dst, fmt.Errorf("%w: the header is part of the payload", ErrReadOnly)
-	}
-	value, err := l.lengthFor(size)
+	e, err := NewEncoder(f)
 	if err != nil {
 		return dst, err
 	}
-	return l.appendLength(dst, value), nil
+	return e.Append(dst, payload)
+}
+
+// AppendHeader is [Encoder].AppendHeader likewise.
+func (f Format) AppendHeader(dst []byte, size int) ([]byte, error) {
+	e, err := NewEncoder(f)
+	if err != nil {
+		return dst, err
+	}
+	return e.AppendHeader(dst, size)
 }
 
 // compile checks a format and works out its layout.

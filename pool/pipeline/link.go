@@ -53,7 +53,6 @@ type link struct {
 	// deadlines are set, which does not block.
 	mu        sync.Mutex
 	err       error // why the link has ended; nil while it lives
-	encode    encoder
 	queue     queue
 	reading   turn
 	writing   bool   // the write turn is taken
@@ -81,7 +80,6 @@ func newLink(p *Pipeline, nc *conn.Conn) *link {
 		reads:       make(chan struct{}, 1),
 		writes:      make(chan struct{}, 1),
 		frames:      framing.NewReader(nc, p.cfg.Format),
-		encode:      encoder{format: p.cfg.Format},
 		interrupted: make(chan struct{}, 1),
 		opaque:      opaque(nc.NetConn()),
 		socket:      onSocket(nc.NetConn()),
@@ -112,7 +110,7 @@ func (l *link) submit(dst, request []byte) (c *call, lead bool, write []byte, er
 	if l.err != nil {
 		return nil, false, nil, errEnded
 	}
-	pending, err := l.encode.append(l.pending, request)
+	pending, err := l.p.encode.Append(l.pending, request)
 	if err != nil {
 		return nil, false, nil, err
 	}

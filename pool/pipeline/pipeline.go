@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/framing"
 )
 
 // Pipeline sends the requests of many callers over few connections. Its
@@ -23,6 +25,7 @@ import (
 type Pipeline struct {
 	cfg    Config // defaults filled in
 	hooks  hooks
+	encode framing.Encoder
 	calls  callPool
 	gate   gate
 	ctx    context.Context // of dials
@@ -54,10 +57,15 @@ func New(cfg Config) (*Pipeline, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
+	encode, err := framing.NewEncoder(cfg.Format)
+	if err != nil {
+		return nil, err
+	}
 	p := &Pipeline{
-		cfg:   cfg,
-		hooks: newHooks(cfg.Hook),
-		links: make(map[*link]struct{}),
+		cfg:    cfg,
+		hooks:  newHooks(cfg.Hook),
+		encode: encode,
+		links:  make(map[*link]struct{}),
 		gate: gate{
 			limit:      int64(cfg.MaxInFlight),
 			maxWaiters: cfg.MaxWaiters,
