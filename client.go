@@ -69,8 +69,10 @@ func NewClient(addr string, config ClientConfig) *Client {
 // The error is that of the last attempt. It is ctx's error too if ctx ended
 // the call, an [*pool.Error] where there was no connection to be had, and then
 // a [*CallError] or, of a shared client, a [*pipeline.Error]. Ask
-// [retry.SafeToRetry] whether the server may have seen the request: if it may
-// only in an earlier attempt, the error is in a [*CallError] that says so. A request
+// [retry.SafeToRetry] whether the call may be made again, with no harm and some
+// hope: it says no where the server may have seen the request, be it in an
+// earlier attempt only (the error is in a [*CallError] then), where the
+// configuration is invalid and where the client is closed. A request
 // that the format cannot express fails with the error of [framing.Format].Append.
 func (c *Client) Call(ctx context.Context, request []byte) ([]byte, error) {
 	return c.CallWith(ctx, nil, request, CallOptions{})

@@ -2,6 +2,7 @@ package gtcp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 
@@ -42,10 +43,13 @@ type ClientConfig struct {
 
 	// Pool configures the pool of an exclusive client beyond the above:
 	// bounds, lifetimes, probe, backend, hooks. The fields of the same names
-	// as those above, and Address, must be left zero.
+	// as those above, and Address, must be left zero. With ProbeAfter and
+	// Probe left zero each call looks at its connection itself, at no cost;
+	// see [conn.Conn.Ask]. A shared client does not use it.
 	Pool pool.Config
 
-	// Pipeline configures the connections of a shared client likewise.
+	// Pipeline configures the connections of a shared client likewise. An
+	// exclusive one does not use it.
 	Pipeline pipeline.Config
 }
 
@@ -65,30 +69,52 @@ func (c ClientConfig) validate(addr string) error {
 	}
 	p, q := c.Pool, c.Pipeline
 	for _, f := range []struct {
-		name string
-		set  bool
+		name    string
+		set     bool
+		instead string
 	}{
-		{"Pool.Network", p.Network != ""},
-		{"Pool.Address", p.Address != ""},
-		{"Pool.Dialer", p.Dialer != nil},
-		{"Pool.Dial", p.Dial != nil},
-		{"Pipeline.Network", q.Network != ""},
-		{"Pipeline.Address", q.Address != ""},
-		{"Pipeline.Dialer", q.Dialer != nil},
-		{"Pipeline.Dial", q.Dial != nil},
-		{"Pipeline.Format", q.Format != framing.Format{}},
+		{"Pool.Network", p.Network != "", "ClientConfig.Network"},
+		{"Pool.Address", p.Address != "", "NewClient's argument"},
+		{"Pool.Dialer", p.Dialer != nil, "ClientConfig.Dialer"},
+		{"Pool.Dial", p.Dial != nil, "ClientConfig.Dial"},
+		{"Pipeline.Network", q.Network != "", "ClientConfig.Network"},
+		{"Pipeline.Address", q.Address != "", "NewClient's argument"},
+		{"Pipeline.Dialer", q.Dialer != nil, "ClientConfig.Dialer"},
+		{"Pipeline.Dial", q.Dial != nil, "ClientConfig.Dial"},
+		{"Pipeline.Format", q.Format != framing.Format{}, "ClientConfig.Format"},
 	} {
 		if f.set {
-			return fmt.Errorf("gtcp: ClientConfig.%s is set: its place is outside", f.name)
+			return fmt.Errorf("gtcp: ClientConfig.%s is set: set %s instead", f.name, f.instead)
 		}
 	}
 	if err := c.poolConfig(addr).Validate(); err != nil {
-		return fmt.Errorf("gtcp: ClientConfig.Pool: %w", err)
+		return inField("Pool", err)
 	}
 	if err := c.pipelineConfig(addr).Validate(); err != nil {
-		return fmt.Errorf("gtcp: ClientConfig.Pipeline: %w", err)
+		return inField("Pipeline", err)
 	}
 	return nil
+}
+
+// inField is the error of a layer's configuration in the words of this one: what
+// is set outside is not the layer's.
+func inField(layer string, err error) error {
+	var ofPool *pool.ConfigError
+	var ofPipeline *pipeline.ConfigError
+	field := ""
+	switch {
+	case errors.As(err, &ofPool):
+		field = ofPool.Field
+	case errors.As(err, &ofPipeline):
+		field = ofPipeline.Field
+	}
+	switch field {
+	case "Address":
+		return fmt.Errorf("gtcp: the address of the server: %w", err)
+	case "Network", "Dialer", "Dial":
+		return fmt.Errorf("gtcp: ClientConfig.%s: %w", field, err)
+	}
+	return fmt.Errorf("gtcp: ClientConfig.%s: %w", layer, err)
 }
 
 func (c ClientConfig) poolConfig(addr string) pool.Config {

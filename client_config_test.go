@@ -25,6 +25,7 @@ func TestClientConfigNamesTheField(t *testing.T) {
 		"Dialer":           {Dialer: &conn.Dialer{}, Dial: dial},
 		"Format":           {Format: framing.Format{HeaderSize: 5}},
 		"Retry":            {Retry: retry.Policy{Backoff: retry.Exponential{Base: -1}}},
+		"Dialer: ":         {Dialer: &conn.Dialer{LocalAddr: &net.IPAddr{}}},
 		"Pool.Network":     {Pool: pool.Config{Network: "tcp"}},
 		"Pool.Address":     {Pool: pool.Config{Address: "a:1"}},
 		"Pool.Dialer":      {Pool: pool.Config{Dialer: &conn.Dialer{}}},
@@ -50,7 +51,8 @@ func TestClientConfigNamesTheField(t *testing.T) {
 func TestClientBadAddress(t *testing.T) {
 	for _, addr := range []string{"", "no port"} {
 		_, err := gtcp.NewClient(addr, gtcp.ClientConfig{}).Call(t.Context(), nil)
-		require.ErrorContains(t, err, "Address")
+		require.ErrorContains(t, err, "the address of the server")
+		require.False(t, retry.SafeToRetry(err))
 	}
 }
 

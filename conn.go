@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"reflect"
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
@@ -66,12 +67,14 @@ func connOf(c *conn.Conn, err error) (*Conn, error) {
 }
 
 // NewConnByNetConn makes a Conn of any stream connection, which from then on
-// must be used through it alone. Of a nil connection it makes a closed Conn; of
-// a Conn or PoolConn one that shares its buffer, so that both can be used.
+// must be used through it alone. Of a nil connection or pointer it makes a closed
+// Conn; of a Conn or PoolConn one that shares its buffer, so that both can be
+// used.
 func NewConnByNetConn(nc net.Conn) *Conn {
-	switch nc := nc.(type) {
-	case nil:
+	if v := reflect.ValueOf(nc); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return newConn(&conn.Conn{})
+	}
+	switch nc := nc.(type) {
 	case *conn.Conn:
 		return newConn(nc)
 	case *Conn:

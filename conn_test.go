@@ -299,7 +299,14 @@ func TestDeprecatedNames(t *testing.T) {
 }
 
 func TestConnOfNothingIsClosed(t *testing.T) {
-	for name, c := range map[string]*gtcp.Conn{"nil net.Conn": gtcp.NewConnByNetConn(nil), "zero": {}} {
+	for name, c := range map[string]*gtcp.Conn{
+		"nil net.Conn":     gtcp.NewConnByNetConn(nil),
+		"nil TCPConn":      gtcp.NewConnByNetConn((*net.TCPConn)(nil)),
+		"nil Conn":         gtcp.NewConnByNetConn((*gtcp.Conn)(nil)),
+		"nil PoolConn":     gtcp.NewConnByNetConn((*gtcp.PoolConn)(nil)),
+		"PoolConn of none": gtcp.NewConnByNetConn(&gtcp.PoolConn{}),
+		"zero":             {},
+	} {
 		t.Run(name, func(t *testing.T) {
 			require.ErrorIs(t, c.Send([]byte("x")), net.ErrClosed)
 			require.ErrorIs(t, c.SendPkg([]byte("x")), net.ErrClosed)

@@ -31,6 +31,7 @@ type Server struct {
 	tlsConfig *tls.Config
 	port      int            // -1 until Run listens
 	serving   *server.Server // of the Run in progress
+	served    bool           // that Run is over
 	stopped   bool           // Close or Shutdown was called
 }
 
@@ -135,6 +136,7 @@ func (s *Server) SetTLSConfig(config *tls.Config) {
 var (
 	errNoHandler = errors.New("start running failed: socket handler not defined")
 	errRunning   = errors.New("start running failed: the server is running")
+	errServed    = errors.New("start running failed: the server has served; make a new one")
 )
 
 // Run listens and serves until Close or Shutdown, and then returns an error
@@ -155,7 +157,11 @@ func (s *Server) Run() error {
 	s.mu.Lock()
 	s.port = l.Addr().(*net.TCPAddr).Port
 	s.mu.Unlock()
-	return describe(serving.Serve(l), "Listener.Accept failed")
+	err = serving.Serve(l)
+	s.mu.Lock()
+	s.served = true
+	s.mu.Unlock()
+	return describe(err, "Listener.Accept failed")
 }
 
 // begin takes the server for one Run.
@@ -167,6 +173,8 @@ func (s *Server) begin() (*server.Server, string, error) {
 		return nil, "", fmt.Errorf("%w for address %q", errNoHandler, s.address)
 	case s.stopped:
 		return nil, "", describe(server.ErrServerClosed, "start running failed")
+	case s.served:
+		return nil, "", errServed
 	case s.serving != nil:
 		return nil, "", errRunning
 	}

@@ -106,12 +106,12 @@ func (e *Error) SafeToRetry() bool { return e.safe || e.Op == "dial" }
 // its bound. The bytes up to the bound were returned; those after it are
 // still to be read.
 type LineTooLongError struct {
-	Max int // the bound, in bytes, delimiter included
+	Limit int // the bound, in bytes, delimiter included
 }
 
 // Error names the bound.
 func (e *LineTooLongError) Error() string {
-	return "no delimiter within " + strconv.Itoa(e.Max) + " bytes"
+	return "no delimiter within " + strconv.Itoa(e.Limit) + " bytes"
 }
 
 // causeText prints a cause without the operation and address that an *Error

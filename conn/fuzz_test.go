@@ -40,7 +40,7 @@ func FuzzReadUntil(f *testing.F) {
 			switch {
 			case wantErr == nil && err != nil, wantErr == io.EOF && err != io.EOF:
 				t.Fatalf("error %v, want %v", err, wantErr)
-			case wantErr == errOracleTooLong && !(errors.As(err, &long) && long.Max == bound):
+			case wantErr == errOracleTooLong && !(errors.As(err, &long) && long.Limit == bound):
 				t.Fatalf("error %v, want too long", err)
 			}
 			if wantErr == io.EOF {

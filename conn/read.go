@@ -119,7 +119,7 @@ func (c *Conn) ReadUntil(dst, delim []byte, max int) ([]byte, error) {
 			return dst, nil
 		}
 		if len(dst)-start >= max {
-			err := k.error("read", &LineTooLongError{Max: max})
+			err := k.error("read", &LineTooLongError{Limit: max})
 			k.failed(err, false)
 			return dst, err
 		}

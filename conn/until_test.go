@@ -82,7 +82,7 @@ func TestReadUntilBound(t *testing.T) {
 			}
 			var long *conn.LineTooLongError
 			require.ErrorAs(t, err, &long)
-			require.Equal(t, len(test.want), long.Max)
+			require.Equal(t, len(test.want), long.Limit)
 			require.ErrorContains(t, err, "conn: read stub:1: no delimiter within ")
 			require.ErrorIs(t, c.Reusable(), conn.ErrUnread)
 			n, err := c.Read(rest)

@@ -56,7 +56,7 @@
 //
 // An error of Get is an [*Error], which says how full the pool was. errors.Is
 // finds the cause in it: the context's error, [ErrTooManyWaiters], [ErrClosed]
-// ("backend: closed"), or a dial's, such as syscall.ECONNREFUSED. errors.As finds
+// ("backend: pool closed"), or a dial's, such as syscall.ECONNREFUSED. errors.As finds
 // a [*BackoffError] while the pool does not dial. SafeToRetry is true of all but
 // ErrClosed. An error of I/O on the loan is that of conn, as without a pool.
 //

@@ -14,7 +14,7 @@ import (
 var (
 	// ErrClosed is the error of a backend that has been closed. To try
 	// again is harmless but in vain, so SafeToRetry is false.
-	ErrClosed error = &stateError{msg: "backend: closed", is: net.ErrClosed}
+	ErrClosed error = &stateError{msg: "backend: pool closed", is: net.ErrClosed}
 	// ErrStale is the error of returning a lease that has ended.
 	ErrStale error = &stateError{msg: "backend: lease has ended"}
 	// ErrTooManyWaiters is the error of an Acquire that finds everything
