@@ -1,5 +1,7 @@
 package conn
 
+import "runtime"
+
 // Ask writes p, a request, and waits for the first byte of the answer, which it
 // leaves buffered. It is for the first request on a connection that has been
 // idle: it is Reusable, Check, Write and Peek(1) in one, and on a Unix socket
@@ -9,11 +11,13 @@ package conn
 //
 // If the connection is not fit for a request, Ask has written nothing and fails
 // with an *Error that is safe to retry, on another connection, and that is what
-// Reusable or Check would say: ErrPeerClosed, ErrUnread, ErrBusy if there is
-// any other read or write in progress. Where it finds bytes that nobody has
+// Reusable or Check would say: ErrPeerClosed, ErrUnread, ErrBusy if there is any
+// other read or write in progress, or if the kernel takes nothing at the moment.
+// Where it finds bytes that nobody has
 // asked for, every later read and write fails with that error too, so that
 // nobody takes them for an answer. Other errors are those of Write, or, if n is
-// len(p), of Read.
+// len(p), of Read. A request that a timeout has cut short, n above zero and below
+// len(p), cannot be resumed: every later write fails.
 //
 // A deadline set by the caller makes the connection unfit (ErrDeadlineSet); Do
 // is the way to bound an Ask.
@@ -51,9 +55,14 @@ func (c *Conn) beginAsk() (*core, error) {
 	if !k.rmu.TryLock() && !k.lockIdle() {
 		return nil, k.askRefused(ErrBusy)
 	}
-	if !k.wmu.TryLock() {
-		k.rmu.Unlock()
-		return nil, k.askRefused(ErrBusy)
+	// A lock that is held without a writer at work is about to be released, as
+	// in lockIdle.
+	for !k.wmu.TryLock() {
+		if k.state.Load()&markWriting != 0 {
+			k.rmu.Unlock()
+			return nil, k.askRefused(ErrBusy)
+		}
+		runtime.Gosched()
 	}
 	fit := k.empty() && c.mark(k, markWriting)
 	if fit && k.state.Load()&^(markDoing|markWriting) == c.gen {
@@ -62,7 +71,7 @@ func (c *Conn) beginAsk() (*core, error) {
 	if fit {
 		k.unmark(markWriting)
 	}
-	err := c.unfitness(k)
+	err := c.unfitness(k, markDoing)
 	k.wmu.Unlock()
 	k.rmu.Unlock()
 	if err == nil { // it was, a moment ago
@@ -87,6 +96,10 @@ func (c *Conn) writeRest(k *core, p []byte, n int) (int, error) {
 	n += m
 	if err != nil {
 		err = k.writeError(int64(n), err)
+		if e, ok := err.(*Error); ok && n > 0 && k.werr == nil {
+			k.werr = e // only the caller could resume it, and he is told
+			k.failed(e, true)
+		}
 	}
 	return n, err
 }

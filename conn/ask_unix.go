@@ -7,6 +7,10 @@ import (
 	"syscall"
 )
 
+// maxWrite is the most that is written at a time, in bytes: some systems take no
+// 2 GiB, as package net knows too.
+const maxWrite = 1 << 30
+
 // askSocket does the work of Ask on a socket, up to what it could not write at
 // once. The caller holds rmu and wmu, and askSocket releases wmu if it has
 // written all of p.
@@ -39,10 +43,11 @@ func (k *core) askSocket(p []byte) (n int, rest bool, err error) {
 	case err != nil: // it was not even tried
 		return 0, true, k.askRefused(k.interrupted(k.rawReadError(err)))
 	case ck.errno != syscall.EAGAIN:
-		k.read.Add(uint64(max(ck.n, 0)))
 		return 0, true, k.askFound(k.checked())
 	case ck.outErr != nil:
 		return n, true, k.writeError(int64(n), ck.outErr)
+	case n == 0: // to wait for room here could take long, and others wait for this
+		return 0, true, k.askRefused(ErrBusy)
 	}
 	return n, true, nil
 }
@@ -55,12 +60,13 @@ func (k *core) askCallback(ck *checker) func(fd uintptr) bool {
 			k.room()
 			return k.onReadable(fd)
 		}
-		if ck.look(fd); ck.errno != syscall.EAGAIN {
+		if ck.run(fd); ck.errno != syscall.EAGAIN {
 			return true
 		}
-		n, err := syscall.Write(int(fd), ck.out)
+		out := ck.out[:min(len(ck.out), maxWrite)]
+		n, err := syscall.Write(int(fd), out)
 		for err == syscall.EINTR {
-			n, err = syscall.Write(int(fd), ck.out)
+			n, err = syscall.Write(int(fd), out)
 		}
 		if n > 0 {
 			k.written.Add(uint64(n))
@@ -74,18 +80,5 @@ func (k *core) askCallback(ck *checker) func(fd uintptr) bool {
 			ck.outErr = k.opError("write", os.NewSyscallError("write", err))
 		}
 		return true
-	}
-}
-
-// look is run for Ask: a read is quicker than a peek, and the byte that it may
-// bring is one that nobody will get.
-func (ck *checker) look(fd uintptr) {
-	for {
-		n, err := syscall.Read(int(fd), ck.buf[:])
-		ck.n = n
-		ck.errno, _ = err.(syscall.Errno) // it is nothing else
-		if ck.errno != syscall.EINTR {
-			return
-		}
 	}
 }

@@ -77,7 +77,7 @@ func (c *Conn) pass(k *core, to *Conn) error {
 	}
 	var err error
 	for err == nil && !(k.empty() && k.state.CompareAndSwap(c.gen, c.gen+generation)) {
-		err = c.unfitness(k) // nil if it is over since
+		err = c.unfitness(k, 0) // nil if it is over since
 	}
 	if err == nil {
 		k.peeked = false

@@ -108,11 +108,11 @@ func earliest(a, b time.Time) time.Time {
 }
 
 // setWait sets the internal read deadline; the zero time ends it.
-func (k *core) setWait(t time.Time) {
+func (k *core) setWait(t time.Time) error {
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	k.makeLimits().wait = t
-	_ = k.applyLimits(true, false) // it fails on a closed connection, and so will the read
-	k.mu.Unlock()
+	return k.applyLimits(true, false)
 }
 
 // readTimedOut reports whether one of the caller's own limits on reading has

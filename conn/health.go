@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"errors"
 	"io"
 	"net"
 	"time"
@@ -57,7 +58,7 @@ func (c *Conn) Reusable() error {
 	if !k.lockIdle() {
 		return k.error("reuse", ErrBusy)
 	}
-	err := c.unfitness(k)
+	err := c.unfitness(k, 0)
 	k.rmu.Unlock()
 	if err != nil {
 		return k.error("reuse", err)
@@ -65,10 +66,10 @@ func (c *Conn) Reusable() error {
 	return nil
 }
 
-// unfitness says why the connection cannot be another's, if so. The caller
-// holds rmu.
-func (c *Conn) unfitness(k *core) error {
-	state := k.state.Load()
+// unfitness says why the connection cannot be another's, if so, but for marks
+// that are the caller's own. The caller holds rmu.
+func (c *Conn) unfitness(k *core, own uint64) error {
+	state := k.state.Load() &^ own
 	switch {
 	case state == c.gen && k.empty():
 		return nil
@@ -143,9 +144,15 @@ func (c *Conn) check(k *core) error {
 }
 
 func (k *core) checkByReading() error {
-	k.setWait(time.Now().Add(checkWait))
-	err := k.fill()
-	k.setWait(time.Time{})
+	err := k.setWait(time.Now().Add(checkWait))
+	switch {
+	case errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe):
+		return err
+	case err != nil:
+		return nil // there are no deadlines, and without one a look would be a wait
+	}
+	err = k.fill()
+	_ = k.setWait(time.Time{})
 	switch {
 	case err == nil:
 		return ErrUnread

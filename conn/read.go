@@ -182,9 +182,9 @@ func (c *Conn) ReadAvailable(dst []byte, short int, wait time.Duration) ([]byte,
 	if len(dst)-start < short || wait <= 0 {
 		return dst, nil
 	}
-	defer k.setWait(time.Time{})
+	defer func() { _ = k.setWait(time.Time{}) }()
 	for {
-		k.setWait(time.Now().Add(wait))
+		_ = k.setWait(time.Now().Add(wait)) // it fails on a closed connection, and so will the read
 		err := k.fill()
 		if err == nil {
 			dst = k.takeBuffered(dst)
