@@ -1,8 +1,11 @@
 package pool_test
 
 import (
+	"context"
 	"io"
+	"net"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -61,4 +64,26 @@ func TestBorrowerAsks(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestReplaceWithinGetTimeout bounds the dial of a Replace as that of a Get.
+func TestReplaceWithinGetTimeout(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
+		hang := false
+		p := newPool(t, pool.Config{Backend: open, GetTimeout: time.Second, DialTimeout: time.Minute, BorrowerAsks: true,
+			Dial: func(ctx context.Context) (net.Conn, error) {
+				if hang {
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}
+				return s.dial(ctx)
+			}})
+		c := get(t, p)
+		hang = true
+		begun := time.Now()
+		_, err := c.Replace(t.Context())
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, time.Second, time.Since(begun))
+	})
 }

@@ -85,11 +85,16 @@ func (c *Conn) loansEnded() uint64 {
 // it works when all connections are lent. c has ended, and if Replace fails
 // the loan with it.
 //
-// ctx and Config.DialTimeout bound the dial, which keeps to Config.MaxDialing
-// and Config.DialBackoff as all do.
+// ctx, Config.GetTimeout and Config.DialTimeout bound the dial, which keeps to
+// Config.MaxDialing and Config.DialBackoff as all do.
 func (c *Conn) Replace(ctx context.Context) (*Conn, error) {
 	m := c.life.member
 	p := m.pool
+	if p.cfg.GetTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, p.cfg.GetTimeout)
+		defer cancel()
+	}
 	if !c.end() {
 		return nil, p.fail("replace", errHandleClosed)
 	}
