@@ -58,7 +58,9 @@ func NewClient(addr string, config ClientConfig) *Client {
 	if config.Shared {
 		c.pipeline, c.err = pipeline.New(config.pipelineConfig(addr))
 	} else {
-		c.pool, c.err = pool.New(config.poolConfig(addr))
+		cfg := config.poolConfig(addr)
+		c.exchange.asks = cfg.BorrowerAsks
+		c.pool, c.err = pool.New(cfg)
 	}
 	return c
 }

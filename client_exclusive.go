@@ -58,6 +58,7 @@ var _ net.Error = (*CallError)(nil)
 
 // exchange is what one call needs while it lasts.
 type exchange struct {
+	asks    bool // the pool has not looked at the connection
 	lease   *pool.Conn
 	frame   []byte // the request as it goes over the wire
 	reader  *framing.Reader
@@ -75,6 +76,7 @@ var noConn = &conn.Conn{}
 // exchanges keeps those of ended calls for others.
 type exchanges struct {
 	format framing.Format
+	asks   bool
 	pool   sync.Pool
 }
 
@@ -82,7 +84,7 @@ func (es *exchanges) get() *exchange {
 	if x, ok := es.pool.Get().(*exchange); ok {
 		return x
 	}
-	x := &exchange{}
+	x := &exchange{asks: es.asks}
 	x.reader = framing.NewReader(noConn, es.format)
 	x.perform = x.do
 	return x
@@ -144,7 +146,13 @@ func (x *exchange) on(ctx context.Context, lease *pool.Conn) (written bool, err 
 
 // do is the exchange itself, within the context that its connection obeys.
 func (x *exchange) do() error {
-	if _, err := x.lease.Ask(x.frame); err != nil {
+	var err error
+	if x.asks {
+		_, err = x.lease.Ask(x.frame)
+	} else {
+		_, err = x.lease.Write(x.frame)
+	}
+	if err != nil {
 		return err
 	}
 	x.reader.Reset(&x.lease.Conn)

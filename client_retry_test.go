@@ -269,3 +269,22 @@ func TestClientIdleConnectionClosedForGood(t *testing.T) {
 	require.True(t, retry.SafeToRetry(err))
 	require.Zero(t, c.Stat().Pool.Open)
 }
+
+// Who wants no probe has none: the connection that its peer has closed is used,
+// and the call fails as Pool.ProbeAfter says.
+func TestClientWithoutProbe(t *testing.T) {
+	closed := make(chan struct{}, 1)
+	addr := rawServer(t, func(c *net.TCPConn, _ int) {
+		_, _ = io.CopyN(c, c, 3)
+		_ = c.Close()
+		closed <- struct{}{}
+	})
+	c := client(t, addr, gtcp.ClientConfig{Retry: retry.Policy{MaxAttempts: 1}, Pool: pool.Config{ProbeAfter: -1}})
+	_, err := c.Call(t.Context(), []byte("x"))
+	require.NoError(t, err)
+	<-closed
+	_, err = c.Call(t.Context(), []byte("x"))
+	var call *gtcp.CallError
+	require.ErrorAs(t, err, &call)
+	require.True(t, call.Written)
+}

@@ -119,8 +119,10 @@ type pkgOut struct {
 
 // encodes makes packages of w.
 func (out *pkgOut) encodes(w wire) (err error) {
-	if out.wire != w {
-		out.encode, err = framing.NewEncoder(w.format())
+	if out.wire == w {
+		return nil
+	}
+	if out.encode, err = framing.NewEncoder(w.format()); err == nil {
 		out.wire = w
 	}
 	return err

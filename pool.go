@@ -235,7 +235,8 @@ func (s *stream) lookFirst(of direction) error {
 	defer l.looking.Unlock()
 	for !l.stage.CompareAndSwap(stageUnseen, stageLooking) {
 		// Somebody has looked, or asks and has looked: nobody else must wait
-		// for the answer. Else it is a matter of a system call.
+		// for the answer. Else it is a matter of two system calls (where a
+		// socket cannot be asked, of a millisecond).
 		if l.stage.Load() >= stageSeen || s.current().BytesWritten() != l.sent {
 			return nil
 		}
