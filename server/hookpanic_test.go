@@ -35,3 +35,35 @@ func TestConnStatePanicsAtClose(t *testing.T) {
 	require.Equal(t, uint64(1), s.Stat().Panics)
 	require.Zero(t, s.Stat().Open)
 }
+
+// A connection that a hook has closed, or panicked for, gets no handler.
+func TestConnStateEndsAConnectionAtItsBeginning(t *testing.T) {
+	for name, hook := range map[string]func(c *conn.Conn){
+		"panic": func(*conn.Conn) { panic("hook") },
+		"close": func(c *conn.Conn) { _ = c.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := memnet.Listen("server")
+			handled := false
+			s := &server.Server{
+				Handler: server.HandlerFunc(func(context.Context, *conn.Conn) { handled = true }),
+				Logger:  (&logbook{}).logger(),
+				ConnState: func(c *conn.Conn, st server.State) {
+					if st == server.StateNew {
+						hook(c)
+					}
+				},
+			}
+			served := make(chan error, 1)
+			go func() { served <- s.Serve(l) }()
+			c := dialFrom(t, l, tcpAddr("192.0.2.1"))
+			_, err := c.Read(make([]byte, 1))
+			require.Error(t, err)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			require.NoError(t, s.Shutdown(ctx))
+			require.ErrorIs(t, <-served, server.ErrServerClosed)
+			require.False(t, handled)
+		})
+	}
+}

@@ -54,6 +54,9 @@ func (s *session) serve() {
 // the handler's context, or nil if there is nothing to serve.
 func (s *session) begin() context.Context {
 	s.setState(StateNew)
+	if s.conn.Err() != nil {
+		return nil // the hook has closed it, or panicked
+	}
 	if s.srv.draining.Load() {
 		s.drain()
 	}

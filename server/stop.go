@@ -31,7 +31,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	listeners := s.stop()
 	wasClosed := s.closed
-	if s.drained == nil {
+	first := s.drained == nil
+	if first {
 		s.drained = make(chan struct{})
 		s.settle()
 	}
@@ -39,7 +40,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Unlock()
 
 	for _, l := range listeners {
-		stopAccepting(l)
+		if first { // a second time would cut short what empties the backlog
+			stopAccepting(l)
+		}
 	}
 	for _, sess := range s.sessions() {
 		sess.drain()
