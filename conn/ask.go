@@ -13,11 +13,12 @@ import "runtime"
 // with an *Error that is safe to retry, on another connection, and that is what
 // Reusable or Check would say: ErrPeerClosed, ErrUnread, ErrBusy if there is any
 // other read or write in progress, or if the kernel takes nothing at the moment.
-// Where it finds bytes that nobody has
-// asked for, every later read and write fails with that error too, so that
-// nobody takes them for an answer. Other errors are those of Write, or, if n is
-// len(p), of Read. A request that a timeout has cut short, n above zero and below
-// len(p), cannot be resumed: every later write fails.
+// Where it finds bytes that nobody has asked for, every later read and write
+// fails with that error too, so that nobody takes them for an answer.
+//
+// Other errors are those of Write, or, if n is len(p), of Read. A request that a
+// timeout has cut short, n above zero and below len(p), cannot be resumed: every
+// later write fails.
 //
 // A deadline set by the caller makes the connection unfit (ErrDeadlineSet); Do
 // is the way to bound an Ask.

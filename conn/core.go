@@ -17,9 +17,10 @@ import (
 // system call keeps its stack frames small (no defer, errors made elsewhere):
 // a goroutine that waits for a frame must fit the 2 KiB it started with.
 //
-// Three locks, taken in this order: rmu or wmu, mu. rmu and wmu are the I/O
-// locks: they are held across a read or a write, that is their purpose. mu is
-// never held across either. Close takes mu alone, so it can interrupt both.
+// Three locks, taken in this order: rmu or wmu, mu. (Ask alone holds both of the
+// first two, and waits for neither.) rmu and wmu are the I/O locks: they are held
+// across a read or a write, that is their purpose. mu is never held across
+// either. Close takes mu alone, so it can interrupt both.
 type core struct {
 	nc  net.Conn
 	raw syscall.RawConn // of nc, or of what nc wraps; nil if there is none

@@ -94,8 +94,9 @@ const checkWait = time.Millisecond
 
 // Check asks whether the connection is alive and silent, without consuming a
 // byte: nil if so, else an *Error with ErrPeerClosed, ErrUnread or the
-// socket's own error in it. It leaves Err and Reusable as they are. It suits a connection that has been idle: while a
-// read is in progress it fails with ErrBusy.
+// socket's own error in it. It leaves Err and Reusable as they are. It suits a
+// connection that has been idle: while a read is in progress it fails with
+// ErrBusy.
 //
 // On Unix it is one system call and no allocation. Over TLS it asks the socket
 // below. If that has bytes, they may be a session ticket, the peer's goodbye or

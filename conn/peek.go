@@ -2,9 +2,9 @@ package conn
 
 // Peek returns the next n bytes without reading past them, waiting until they
 // have come. The slice is the connection's own buffer: it is valid until the
-// next call that reads (Discard is not one) or Handoff. With an error it returns what is there, which may be less than n;
-// nothing is lost and the call can be repeated. n must not be larger than
-// BufferSize.
+// next call that reads (Discard is not one) or Handoff. With an error it returns
+// what is there, which may be less than n; nothing is lost and the call can be
+// repeated. n must not be larger than BufferSize.
 func (c *Conn) Peek(n int) ([]byte, error) {
 	k, err := c.beginRead()
 	if err != nil {

@@ -58,8 +58,8 @@ type Config struct {
 	// is reached; one more fails at once with [ErrTooManyWaiters]. Zero means
 	// no bound; negative means that nobody may wait.
 	MaxWaiters int
-	// GetTimeout bounds each Get and Replace, beside its context. Zero means no bound but
-	// the context's.
+	// GetTimeout bounds each Get and Replace, beside its context. Zero means
+	// no bound but the context's.
 	GetTimeout time.Duration
 
 	// MaxLifetime bounds the age of a connection, counted from the start of
