@@ -46,10 +46,10 @@ func buildDefectTests(t *testing.T) string {
 	t.Helper()
 	upstreamDir(t)
 	dir := workspace(t, true)
-	paths, err := filepath.Glob("../../../defects_*_test.go")
+	paths, err := filepath.Glob("../../../facade_defects_*_test.go")
 	require.NoError(t, err)
 	require.NotEmpty(t, paths)
-	for _, path := range append(paths, "../../../helpers_test.go") {
+	for _, path := range append(paths, "../../../facade_helpers_test.go") {
 		text, err := os.ReadFile(path)
 		require.NoError(t, err)
 		reversed := strings.ReplaceAll(string(text), `"`+upstream.Facade+`"`, `"`+upstream.Package+`"`)

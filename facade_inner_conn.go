@@ -9,7 +9,7 @@ import (
 	"github.com/seed-99d6a01a/gtcp/conn"
 )
 
-// stream is the net.Conn inside a Conn: the connection in use, the deadlines
+// innerConn is the net.Conn inside a Conn: the connection in use, the deadlines
 // its user has set and, for a pooled one, the way to a fresh connection and
 // back to the pool.
 //
@@ -18,7 +18,7 @@ import (
 // more than one operation, because a timeout cut it and a retry goes on with
 // it, must not have another goroutine's message in the middle. Close and the
 // deadlines take neither, so they interrupt both.
-type stream struct {
+type innerConn struct {
 	receiving sync.Mutex
 	pkgs      *pkgReader // made by the first RecvPkg
 	gathered  int        // bytes that the last Recv(-1) brought
@@ -59,26 +59,26 @@ func (b bound) deadline() time.Time {
 func newConn(c *conn.Conn) *Conn {
 	both := &struct {
 		outer Conn
-		inner stream
+		inner innerConn
 	}{}
 	both.inner.init(c)
-	both.outer = Conn{Conn: &both.inner, stream: &both.inner}
+	both.outer = Conn{Conn: &both.inner, inner: &both.inner}
 	return &both.outer
 }
 
-func (s *stream) init(c *conn.Conn) {
+func (s *innerConn) init(c *conn.Conn) {
 	s.conn.Store(c)
 	s.wait = defaultBufferWait
 }
 
 // current is the connection in use.
-func (s *stream) current() *conn.Conn { return s.conn.Load() }
+func (s *innerConn) current() *conn.Conn { return s.conn.Load() }
 
-func (s *stream) LocalAddr() net.Addr  { return s.current().LocalAddr() }
-func (s *stream) RemoteAddr() net.Addr { return s.current().RemoteAddr() }
+func (s *innerConn) LocalAddr() net.Addr  { return s.current().LocalAddr() }
+func (s *innerConn) RemoteAddr() net.Addr { return s.current().RemoteAddr() }
 
 // Read reads what is there, waiting for the first byte.
-func (s *stream) Read(p []byte) (int, error) {
+func (s *innerConn) Read(p []byte) (int, error) {
 	c, err := s.reader()
 	defer s.receiving.Unlock()
 	if err != nil {
@@ -89,7 +89,7 @@ func (s *stream) Read(p []byte) (int, error) {
 
 // Write writes p. On a connection that came from its pool the first write may
 // move to a new one, see renew.
-func (s *stream) Write(p []byte) (int, error) {
+func (s *innerConn) Write(p []byte) (int, error) {
 	if err := s.look(sending); err != nil {
 		return 0, err
 	}
@@ -105,7 +105,7 @@ func (s *stream) Write(p []byte) (int, error) {
 }
 
 // WriteBuffers is Write of the concatenation of bufs, which is not empty.
-func (s *stream) WriteBuffers(bufs [][]byte) (int64, error) {
+func (s *innerConn) WriteBuffers(bufs [][]byte) (int64, error) {
 	if err := s.look(sending); err != nil {
 		return 0, err
 	}
@@ -120,7 +120,7 @@ func (s *stream) WriteBuffers(bufs [][]byte) (int64, error) {
 
 // Close closes the connection itself, a pooled one too: PoolConn.Close is what
 // gives one back.
-func (s *stream) Close() error {
+func (s *innerConn) Close() error {
 	if s.lease != nil {
 		return s.lease.end(s, false)
 	}
@@ -128,9 +128,9 @@ func (s *stream) Close() error {
 	return s.current().Close()
 }
 
-// rest gives back what the stream needs only while it receives. A receive in
+// rest gives back what is needed only to receive. A receive in
 // progress keeps it.
-func (s *stream) rest() {
+func (s *innerConn) rest() {
 	if s.receiving.TryLock() {
 		s.dropPkgReader()
 		s.receiving.Unlock()
@@ -138,20 +138,20 @@ func (s *stream) rest() {
 }
 
 // bufferWait is how long Recv(-1) waits for more.
-func (s *stream) bufferWait() time.Duration {
+func (s *innerConn) bufferWait() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.wait
 }
 
-func (s *stream) setBufferWait(d time.Duration) {
+func (s *innerConn) setBufferWait(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.wait = d
 }
 
 // limits returns the bounds, which it makes if there are none; mu is held.
-func (s *stream) limits() *bounds {
+func (s *innerConn) limits() *bounds {
 	if s.bounds == nil {
 		s.bounds = new(bounds)
 	}
@@ -159,7 +159,7 @@ func (s *stream) limits() *bounds {
 }
 
 // SetDeadline sets the caller's own deadline of both directions.
-func (s *stream) SetDeadline(t time.Time) error {
+func (s *innerConn) SetDeadline(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.limits()
@@ -168,7 +168,7 @@ func (s *stream) SetDeadline(t time.Time) error {
 }
 
 // SetReadDeadline sets the caller's own deadline of reads.
-func (s *stream) SetReadDeadline(t time.Time) error {
+func (s *innerConn) SetReadDeadline(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := &s.limits().recv
@@ -177,7 +177,7 @@ func (s *stream) SetReadDeadline(t time.Time) error {
 }
 
 // SetWriteDeadline sets the caller's own deadline of writes.
-func (s *stream) SetWriteDeadline(t time.Time) error {
+func (s *innerConn) SetWriteDeadline(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := &s.limits().send
@@ -186,7 +186,7 @@ func (s *stream) SetWriteDeadline(t time.Time) error {
 }
 
 // applyDeadlines puts both deadlines on the connection; mu is held.
-func (s *stream) applyDeadlines() error {
+func (s *innerConn) applyDeadlines() error {
 	if s.bounds == nil {
 		return nil
 	}
@@ -202,7 +202,7 @@ func (s *stream) applyDeadlines() error {
 
 // limitRecv bounds the call in progress; the zero time ends the bound and
 // leaves the caller's own deadline as it is.
-func (s *stream) limitRecv(t time.Time) error {
+func (s *innerConn) limitRecv(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := &s.limits().recv
@@ -212,7 +212,7 @@ func (s *stream) limitRecv(t time.Time) error {
 }
 
 // limitSend is limitRecv for the other direction.
-func (s *stream) limitSend(t time.Time) error {
+func (s *innerConn) limitSend(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := &s.limits().send

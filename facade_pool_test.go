@@ -117,7 +117,7 @@ func waitsInRead() bool {
 	all := make([]byte, 1<<20)
 	all = all[:runtime.Stack(all, true)]
 	for stack := range strings.SplitSeq(string(all), "\n\n") {
-		if strings.Contains(stack, "[IO wait") && strings.Contains(stack, "(*stream).Read(") {
+		if strings.Contains(stack, "[IO wait") && strings.Contains(stack, "(*innerConn).Read(") {
 			return true
 		}
 	}

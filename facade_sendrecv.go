@@ -12,7 +12,7 @@ import (
 
 // outgoing is a message on its way out: what is left of it to write.
 type outgoing struct {
-	s          *stream
+	s          *innerConn
 	head, body []byte
 	parts      *[2][]byte // room for both; nil where there is no head
 	asks       bool       // the answer is waited for, without a limit
@@ -37,7 +37,7 @@ func (o outgoing) write() (outgoing, error) {
 // errCut is why nothing can be sent any more after a message was given up.
 var errCut = errors.New("an earlier message was given up half sent")
 
-func (s *stream) sendAll(o outgoing, l limit, r Retry) error {
+func (s *innerConn) sendAll(o outgoing, l limit, r Retry) error {
 	if o.asks && o.parts == nil && simple(l, r) {
 		if sent, err := s.ask(o.body); sent {
 			return describe(err, "Write data failed")
@@ -64,7 +64,7 @@ func (s *stream) sendAll(o outgoing, l limit, r Retry) error {
 }
 
 // giveUp notes that a message was given up half sent.
-func (s *stream) giveUp() {
+func (s *innerConn) giveUp() {
 	s.sending.Lock()
 	s.cut = true
 	s.sending.Unlock()
@@ -81,7 +81,7 @@ type incoming struct {
 	gather *gather // whose data it is, of available
 }
 
-func (s *stream) receive(length int, l limit, r Retry) ([]byte, error) {
+func (s *innerConn) receive(length int, l limit, r Retry) ([]byte, error) {
 	c, err := s.reader()
 	defer s.receiving.Unlock()
 	if err != nil {
@@ -109,7 +109,7 @@ const maxGather = 32 << 20
 
 type gather struct{ data []byte }
 
-func (s *stream) receiveAvailable(in incoming, l limit, r Retry) ([]byte, error) {
+func (s *innerConn) receiveAvailable(in incoming, l limit, r Retry) ([]byte, error) {
 	in.wait, in.n = s.bufferWait(), s.gathered
 	in, err := attempt(s, l, r, in, incoming.available)
 	if in.gather == nil {
@@ -124,7 +124,7 @@ func (s *stream) receiveAvailable(in incoming, l limit, r Retry) ([]byte, error)
 	return result, bareEOF(err)
 }
 
-func (s *stream) receiveUntil(delim []byte, r Retry) ([]byte, error) {
+func (s *innerConn) receiveUntil(delim []byte, r Retry) ([]byte, error) {
 	c, err := s.reader()
 	defer s.receiving.Unlock()
 	in := incoming{c: c, data: []byte{}, delim: delim}

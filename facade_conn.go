@@ -34,7 +34,7 @@ type Conn struct {
 	// addresses come from. It is the same stream of bytes as the methods of
 	// this type use. NetConn has the socket below it.
 	net.Conn
-	stream *stream
+	inner *innerConn
 }
 
 // NewConn dials a TCP address such as "127.0.0.1:80". The optional timeout
@@ -78,8 +78,8 @@ func NewConnByNetConn(nc net.Conn) *Conn {
 	case *conn.Conn:
 		return newConn(nc)
 	case *Conn:
-		s := nc.link()
-		return &Conn{Conn: s, stream: s}
+		s := nc.innerConn()
+		return &Conn{Conn: s, inner: s}
 	case *PoolConn:
 		return NewConnByNetConn(nc.Conn)
 	default:
@@ -87,18 +87,18 @@ func NewConnByNetConn(nc net.Conn) *Conn {
 	}
 }
 
-// link is the stream of c.
-func (c *Conn) link() *stream {
-	if c.stream == nil {
-		return newConn(&conn.Conn{}).stream
+// innerConn is what is inside c.
+func (c *Conn) innerConn() *innerConn {
+	if c.inner == nil {
+		return newConn(&conn.Conn{}).inner
 	}
-	return c.stream
+	return c.inner
 }
 
 // NetConn returns the connection below, a *net.TCPConn or *tls.Conn, for its
 // socket options or TLS state; nil after Close. Reading or writing it directly
 // corrupts the stream.
-func (c *Conn) NetConn() net.Conn { return c.link().current().NetConn() }
+func (c *Conn) NetConn() net.Conn { return c.innerConn().current().NetConn() }
 
 // Send writes all of data. Its error begins with "Write data failed" and wraps
 // the cause. A retry goes on behind the bytes that have been written. When
@@ -108,13 +108,13 @@ func (c *Conn) NetConn() net.Conn { return c.link().current().NetConn() }
 // On a PoolConn whose connection was idle in the pool, the first write moves
 // to a new connection if it fails before any byte has left.
 func (c *Conn) Send(data []byte, retry ...Retry) error {
-	return c.link().sendAll(outgoing{body: data}, limit{}, first(retry))
+	return c.innerConn().sendAll(outgoing{body: data}, limit{}, first(retry))
 }
 
 // SendWithTimeout is Send with a bound on each attempt. The caller's own
 // deadline, if earlier, counts too, and is in force again afterwards.
 func (c *Conn) SendWithTimeout(data []byte, timeout time.Duration, retry ...Retry) error {
-	return c.link().sendAll(outgoing{body: data}, sendLimit(timeout), first(retry))
+	return c.innerConn().sendAll(outgoing{body: data}, sendLimit(timeout), first(retry))
 }
 
 // Recv receives bytes. With a length above zero it waits for that many. With
@@ -126,13 +126,13 @@ func (c *Conn) SendWithTimeout(data []byte, timeout time.Duration, retry ...Retr
 // With an error, Recv returns what came before it. The end of the stream is
 // the bare io.EOF. A timeout is a net.Error; the connection stays usable.
 func (c *Conn) Recv(length int, retry ...Retry) ([]byte, error) {
-	return c.link().receive(length, limit{}, first(retry))
+	return c.innerConn().receive(length, limit{}, first(retry))
 }
 
 // RecvWithTimeout is Recv with a bound on each attempt. The caller's own
 // deadline, if earlier, counts too, and is in force again afterwards.
 func (c *Conn) RecvWithTimeout(length int, timeout time.Duration, retry ...Retry) ([]byte, error) {
-	return c.link().receive(length, recvLimit(timeout), first(retry))
+	return c.innerConn().receive(length, recvLimit(timeout), first(retry))
 }
 
 // RecvLine receives up to the next "\n" and returns the line without it; a
@@ -152,13 +152,13 @@ var newline = []byte{'\n'}
 // at the end of the result. An empty delimiter is an error. Where a timeout cuts
 // the delimiter itself, its beginning stays for the next call.
 func (c *Conn) RecvTill(til []byte, retry ...Retry) ([]byte, error) {
-	return c.link().receiveUntil(til, first(retry))
+	return c.innerConn().receiveUntil(til, first(retry))
 }
 
 // SendRecv is Send and then Recv.
 func (c *Conn) SendRecv(data []byte, length int, retry ...Retry) ([]byte, error) {
 	msg := outgoing{body: data, asks: len(data) > 0}
-	if err := c.link().sendAll(msg, limit{}, first(retry)); err != nil {
+	if err := c.innerConn().sendAll(msg, limit{}, first(retry)); err != nil {
 		return nil, err
 	}
 	return c.Recv(length, retry...)
@@ -176,22 +176,22 @@ func (c *Conn) SendRecvWithTimeout(data []byte, length int, timeout time.Duratio
 // SetDeadline sets the time at which sending and receiving time out; the zero
 // time means never.
 func (c *Conn) SetDeadline(t time.Time) error {
-	return describe(c.link().SetDeadline(t), "SetDeadline for connection failed with %q", t)
+	return describe(c.innerConn().SetDeadline(t), "SetDeadline for connection failed with %q", t)
 }
 
 // SetDeadlineRecv is SetDeadline for receiving alone.
 func (c *Conn) SetDeadlineRecv(t time.Time) error {
-	return describe(c.link().SetReadDeadline(t), "SetDeadlineRecv for connection failed with %q", t)
+	return describe(c.innerConn().SetReadDeadline(t), "SetDeadlineRecv for connection failed with %q", t)
 }
 
 // SetDeadlineSend is SetDeadline for sending alone.
 func (c *Conn) SetDeadlineSend(t time.Time) error {
-	return describe(c.link().SetWriteDeadline(t), "SetDeadlineSend for connection failed with %q", t)
+	return describe(c.innerConn().SetWriteDeadline(t), "SetDeadlineSend for connection failed with %q", t)
 }
 
 // SetBufferWaitRecv sets how long Recv(-1) waits for more: 1 ms by default, and
 // not at all for zero and less.
-func (c *Conn) SetBufferWaitRecv(wait time.Duration) { c.link().setBufferWait(wait) }
+func (c *Conn) SetBufferWaitRecv(wait time.Duration) { c.innerConn().setBufferWait(wait) }
 
 // SetRecvDeadline is SetDeadlineRecv.
 //
@@ -208,7 +208,7 @@ func (c *Conn) SetSendDeadline(t time.Time) error { return c.SetDeadlineSend(t) 
 // Deprecated: the name is that of gtcp's early documentation.
 func (c *Conn) SetRecvBufferWait(wait time.Duration) { c.SetBufferWaitRecv(wait) }
 
-// bareEOF is gtcp's view of the end of the stream: io.EOF wherever it comes.
+// bareEOF is gtcp's view of the end of the inner: io.EOF wherever it comes.
 func bareEOF(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return io.EOF

@@ -43,7 +43,7 @@ func borrow(c *pool.Conn, t terms) *PoolConn {
 	all := &struct {
 		borrowed PoolConn
 		outer    Conn
-		inner    stream
+		inner    innerConn
 		lease    lease
 	}{}
 	all.lease.conn = c
@@ -58,7 +58,7 @@ func borrow(c *pool.Conn, t terms) *PoolConn {
 	}
 	all.inner.init(&c.Conn)
 	all.inner.lease = &all.lease
-	all.outer = Conn{Conn: &all.inner, stream: &all.inner}
+	all.outer = Conn{Conn: &all.inner, inner: &all.inner}
 	all.borrowed.Conn = &all.outer
 	return &all.borrowed
 }
@@ -73,7 +73,7 @@ func borrow(c *pool.Conn, t terms) *PoolConn {
 //
 // (The embedded Conn's Close closes the connection whatever its health.)
 func (c *PoolConn) Close() error {
-	s := c.link()
+	s := c.innerConn()
 	if s.lease == nil {
 		return s.Close()
 	}
@@ -87,7 +87,7 @@ type terms struct {
 	probed         bool // the pool has looked at the connection
 }
 
-// lease is the loan of a stream's connection.
+// lease is the loan of an innerConn's connection.
 type lease struct {
 	terms
 
@@ -98,7 +98,7 @@ type lease struct {
 	sent    uint64        // bytes that had been written to the connection before the loan
 	asked   atomic.Uint64 // bytes that had come over it before the last write, plus one; 0: none
 
-	// Guarded by the stream's mu.
+	// Guarded by innerConn.mu.
 	conn     *pool.Conn
 	received uint64 // bytes that had come over conn before the loan
 	ended    bool
@@ -114,7 +114,7 @@ const (
 )
 
 // end ends the loan, to keep the connection if it is healthy or to close it.
-func (l *lease) end(s *stream, keep bool) error {
+func (l *lease) end(s *innerConn, keep bool) error {
 	s.rest()
 	s.mu.Lock()
 	c, ended, unanswered := l.conn, l.ended, l.unanswered() && !l.keepUnanswered
@@ -135,14 +135,14 @@ func (l *lease) end(s *stream, keep bool) error {
 }
 
 // unanswered says whether the borrower has sent and then received nothing. The
-// answer may be under way, and nobody can tell it from the next borrower's. The
-// stream's mu is held.
+// answer may be under way, and nobody can tell it from the next borrower's.
+// innerConn.mu is held.
 func (l *lease) unanswered() bool {
 	return l.asked.Load() == l.conn.BytesRead()+1
 }
 
 // asks notes that c is about to be written to.
-func (s *stream) asks(c *conn.Conn) {
+func (s *innerConn) asks(c *conn.Conn) {
 	if s.lease != nil {
 		s.lease.asked.Store(c.BytesRead() + 1)
 	}
@@ -152,7 +152,7 @@ func (s *stream) asks(c *conn.Conn) {
 // came from the pool fails with nothing written, because the connection died
 // while it was idle, renew puts a new one in its place, with the deadlines
 // that were set, and returns it for the write to be made there.
-func (s *stream) renew(c *conn.Conn, wrote bool, err error) (*conn.Conn, error) {
+func (s *innerConn) renew(c *conn.Conn, wrote bool, err error) (*conn.Conn, error) {
 	l := s.lease
 	if l == nil || err == nil && !wrote || l.stage.Load() != stageSeen || !l.stage.CompareAndSwap(stageSeen, stageUsed) {
 		return nil, err
@@ -175,7 +175,7 @@ func (s *stream) renew(c *conn.Conn, wrote bool, err error) (*conn.Conn, error) 
 
 // replace puts a new connection in the place of the stream's, before the
 // deadline of a direction.
-func (s *stream) replace(of direction) (*conn.Conn, error) {
+func (s *innerConn) replace(of direction) (*conn.Conn, error) {
 	var by time.Time
 	s.mu.Lock()
 	old := s.lease.conn
@@ -197,7 +197,7 @@ func (s *stream) replace(of direction) (*conn.Conn, error) {
 }
 
 // adopt makes next the stream's connection, unless the loan has ended.
-func (s *stream) adopt(next *pool.Conn) (*conn.Conn, error) {
+func (s *innerConn) adopt(next *pool.Conn) (*conn.Conn, error) {
 	s.mu.Lock()
 	ended := s.lease.ended
 	var err error
@@ -222,14 +222,14 @@ func (s *stream) adopt(next *pool.Conn) (*conn.Conn, error) {
 // to be read: it came for an earlier borrower, or unasked. Where something is,
 // a new connection takes the place of that one. A connection that its peer has
 // closed passes.
-func (s *stream) look(of direction) error {
+func (s *innerConn) look(of direction) error {
 	if s.lease == nil || s.lease.stage.Load() >= stageSeen {
 		return nil
 	}
 	return s.lookFirst(of)
 }
 
-func (s *stream) lookFirst(of direction) error {
+func (s *innerConn) lookFirst(of direction) error {
 	l := s.lease
 	l.looking.Lock()
 	defer l.looking.Unlock()
@@ -255,7 +255,7 @@ func (s *stream) lookFirst(of direction) error {
 // anything else, and reports whether that was to be done and is. It does what
 // look and a write do, and waits until the answer begins, in the time that the
 // write takes alone.
-func (s *stream) ask(p []byte) (sent bool, err error) {
+func (s *innerConn) ask(p []byte) (sent bool, err error) {
 	l := s.lease
 	if l == nil || len(p) >= vectorSize || l.stage.Load() != stageUnseen || !l.stage.CompareAndSwap(stageUnseen, stageAsking) {
 		return false, nil

@@ -36,15 +36,15 @@ func (r Retry) policy() retry.Policy {
 // A limit bounds each attempt of a call by arming one direction's deadline.
 // The zero limit bounds nothing.
 type limit struct {
-	arm     func(*stream, time.Time) error
+	arm     func(*innerConn, time.Time) error
 	timeout time.Duration
 }
 
-func recvLimit(d time.Duration) limit { return limit{(*stream).limitRecv, d} }
-func sendLimit(d time.Duration) limit { return limit{(*stream).limitSend, d} }
+func recvLimit(d time.Duration) limit { return limit{(*innerConn).limitRecv, d} }
+func sendLimit(d time.Duration) limit { return limit{(*innerConn).limitSend, d} }
 
 // bounded runs step on t once, within l.
-func bounded[T any](s *stream, l limit, t T, step func(T) (T, error)) (T, error) {
+func bounded[T any](s *innerConn, l limit, t T, step func(T) (T, error)) (T, error) {
 	if l.arm == nil {
 		return step(t)
 	}
@@ -61,7 +61,7 @@ func bounded[T any](s *stream, l limit, t T, step func(T) (T, error)) (T, error)
 func simple(l limit, r Retry) bool { return l.arm == nil && r.Count <= 0 }
 
 // attempt runs step on t within l, and again as r says on what step made of t.
-func attempt[T any](s *stream, l limit, r Retry, t T, step func(T) (T, error)) (T, error) {
+func attempt[T any](s *innerConn, l limit, r Retry, t T, step func(T) (T, error)) (T, error) {
 	if r.Count <= 0 {
 		return bounded(s, l, t, step)
 	}
@@ -70,7 +70,7 @@ func attempt[T any](s *stream, l limit, r Retry, t T, step func(T) (T, error)) (
 
 // attempts is apart from attempt so that a call without retry allocates
 // nothing for what the closure captures.
-func attempts[T any](s *stream, l limit, r Retry, t T, step func(T) (T, error)) (T, error) {
+func attempts[T any](s *innerConn, l limit, r Retry, t T, step func(T) (T, error)) (T, error) {
 	err := retry.Do(context.Background(), r.policy(), func(context.Context) (err error) {
 		t, err = bounded(s, l, t, step)
 		return err

@@ -62,13 +62,13 @@ func (o PkgOption) wire() (wire, error) {
 // option out of range are a *PkgError, and nothing has been sent; other errors
 // are those of Send.
 func (c *Conn) SendPkg(data []byte, option ...PkgOption) error {
-	return c.link().sendPkg(data, limit{}, first(option), false)
+	return c.innerConn().sendPkg(data, limit{}, first(option), false)
 }
 
 // SendPkgWithTimeout is SendPkg with a bound on each attempt; see
 // SendWithTimeout.
 func (c *Conn) SendPkgWithTimeout(data []byte, timeout time.Duration, option ...PkgOption) error {
-	return c.link().sendPkg(data, sendLimit(timeout), first(option), false)
+	return c.innerConn().sendPkg(data, sendLimit(timeout), first(option), false)
 }
 
 // RecvPkg receives one package. An empty one is nil, without an error.
@@ -79,18 +79,18 @@ func (c *Conn) SendPkgWithTimeout(data []byte, timeout time.Duration, option ...
 // in. A length above MaxDataSize is a *PkgError: its data is not read, and the
 // connection is of no more use for packages.
 func (c *Conn) RecvPkg(option ...PkgOption) ([]byte, error) {
-	return c.link().receivePkg(limit{}, first(option))
+	return c.innerConn().receivePkg(limit{}, first(option))
 }
 
 // RecvPkgWithTimeout is RecvPkg with a bound on each attempt; see
 // RecvWithTimeout.
 func (c *Conn) RecvPkgWithTimeout(timeout time.Duration, option ...PkgOption) ([]byte, error) {
-	return c.link().receivePkg(recvLimit(timeout), first(option))
+	return c.innerConn().receivePkg(recvLimit(timeout), first(option))
 }
 
 // SendRecvPkg is SendPkg and then RecvPkg.
 func (c *Conn) SendRecvPkg(data []byte, option ...PkgOption) ([]byte, error) {
-	if err := c.link().sendPkg(data, limit{}, first(option), true); err != nil {
+	if err := c.innerConn().sendPkg(data, limit{}, first(option), true); err != nil {
 		return nil, err
 	}
 	return c.RecvPkg(option...)
@@ -132,7 +132,7 @@ var pkgOuts = sync.Pool{New: func() any { return &pkgOut{buf: make([]byte, 0, 51
 
 // sendPkg sends a package; asks says that its answer is waited for, without a
 // limit.
-func (s *stream) sendPkg(data []byte, l limit, o PkgOption, asks bool) error {
+func (s *innerConn) sendPkg(data []byte, l limit, o PkgOption, asks bool) error {
 	w, err := o.wire()
 	if err != nil {
 		return err
@@ -223,7 +223,7 @@ func (p reading) next() (reading, error) {
 	return reading{p.r, data}, err
 }
 
-func (s *stream) receivePkg(l limit, o PkgOption) ([]byte, error) {
+func (s *innerConn) receivePkg(l limit, o PkgOption) ([]byte, error) {
 	w, err := o.wire()
 	if err != nil {
 		return nil, err
@@ -251,7 +251,7 @@ func (s *stream) receivePkg(l limit, o PkgOption) ([]byte, error) {
 
 // pkgReader returns the reader of the connection's packages. One that is in
 // the middle of a package finishes that first. receiving is held.
-func (s *stream) pkgReader(w wire) *pkgReader {
+func (s *innerConn) pkgReader(w wire) *pkgReader {
 	c := s.current()
 	if r := s.pkgs; r != nil {
 		if r.mid || r.wire == w && r.Conn == c && !r.spent {
@@ -265,7 +265,7 @@ func (s *stream) pkgReader(w wire) *pkgReader {
 
 // dropPkgReader lets go of the buffer and gives the reader to others, if it is
 // between two packages. receiving is held.
-func (s *stream) dropPkgReader() {
+func (s *innerConn) dropPkgReader() {
 	r := s.pkgs
 	if r == nil || r.mid {
 		return
@@ -280,7 +280,7 @@ func (s *stream) dropPkgReader() {
 
 // reader returns the connection for a read that is not of packages, and locks
 // receiving, which the caller unlocks.
-func (s *stream) reader() (*conn.Conn, error) {
+func (s *innerConn) reader() (*conn.Conn, error) {
 	s.receiving.Lock()
 	if s.pkgs != nil {
 		s.pkgs.letGo()
