@@ -47,19 +47,20 @@ type Dialer struct {
 	Resolver *net.Resolver
 }
 
-// Validate reports the first field that cannot work, by name.
+// Validate returns a *ConfigError that names the first field that cannot work,
+// or nil.
 func (d *Dialer) Validate() error {
 	switch d.LocalAddr.(type) {
 	case nil, *net.TCPAddr, *net.UnixAddr:
 	default:
-		return fmt.Errorf("conn: Dialer.LocalAddr: %T is neither *net.TCPAddr nor *net.UnixAddr", d.LocalAddr)
+		return &ConfigError{"Dialer.LocalAddr", fmt.Sprintf("is a %T, neither *net.TCPAddr nor *net.UnixAddr", d.LocalAddr), nil}
 	}
 	if d.UserTimeout > math.MaxInt32*time.Millisecond {
-		return fmt.Errorf("conn: Dialer.UserTimeout: %v is more than the system can take", d.UserTimeout)
+		return &ConfigError{"Dialer.UserTimeout", fmt.Sprintf("is %v, more than the system can take", d.UserTimeout), nil}
 	}
 	if t := d.TLS; t != nil && t.MinVersion != 0 && t.MaxVersion != 0 && t.MinVersion > t.MaxVersion {
-		return fmt.Errorf("conn: Dialer.TLS: MinVersion %s is above MaxVersion %s",
-			tls.VersionName(t.MinVersion), tls.VersionName(t.MaxVersion))
+		return &ConfigError{"Dialer.TLS", fmt.Sprintf("has MinVersion %s above MaxVersion %s",
+			tls.VersionName(t.MinVersion), tls.VersionName(t.MaxVersion)), nil}
 	}
 	return nil
 }
@@ -82,9 +83,7 @@ func (d *Dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	if err := d.Validate(); err != nil {
 		return nil, err
 	}
-	switch network {
-	case "tcp", "tcp4", "tcp6", "unix":
-	default:
+	if !validNetwork(network) {
 		return nil, net.UnknownNetworkError(network)
 	}
 	if timeout := d.timeout(); timeout > 0 {

@@ -223,7 +223,7 @@ func TestDialerValidate(t *testing.T) {
 		if test.field == "" {
 			require.NoError(t, err)
 		} else {
-			require.ErrorContains(t, err, "conn: Dialer."+test.field+": ")
+			require.ErrorContains(t, err, "conn: Dialer."+test.field+" ")
 		}
 	}
 }

@@ -17,7 +17,7 @@ var (
 	// connection. It is an io.EOF too: errors.Is(ErrPeerClosed, io.EOF).
 	ErrPeerClosed error = peerClosedError{}
 	// ErrUnread means that bytes have arrived which nobody has read.
-	ErrUnread = errors.New("unread bytes on the connection")
+	ErrUnread error = unreadError{}
 	// ErrBusy means that an operation is in progress on the connection.
 	ErrBusy = errors.New("operation in progress")
 	// ErrMidMessage means that a message was left half read or half written.

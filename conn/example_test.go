@@ -210,5 +210,5 @@ func ExampleNew() {
 func ExampleDialer_Validate() {
 	d := conn.Dialer{LocalAddr: &net.IPAddr{}}
 	fmt.Println(d.Validate())
-	// Output: conn: Dialer.LocalAddr: *net.IPAddr is neither *net.TCPAddr nor *net.UnixAddr
+	// Output: conn: Dialer.LocalAddr is a *net.IPAddr, neither *net.TCPAddr nor *net.UnixAddr
 }

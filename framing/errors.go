@@ -12,7 +12,7 @@ import (
 // be trusted, so a [Reader] that met it stays broken. [Format.Append] and
 // [Writer.WriteFrame] wrap it when they are given a payload that the format
 // cannot express; then nothing was written and the Writer stays usable.
-var ErrMalformed = errors.New("framing: malformed frame")
+var ErrMalformed error = &protocolError{"framing: malformed frame"}
 
 // ErrReadOnly is wrapped by the error of a Writer or an Append whose Format
 // drops, on reading, bytes that only the sender knows: see [Format.Strip].
@@ -36,6 +36,18 @@ type SizeError struct {
 
 	wire int64 // bytes of the frame on the wire, 0 when beyond int64
 }
+
+// Kind is "protocol", as in package conn.
+func (e *SizeError) Kind() string { return kindProtocol }
+
+// kindProtocol is conn.KindProtocol: what is on the wire, or was to be, breaks
+// the protocol.
+const kindProtocol = "protocol"
+
+type protocolError struct{ text string }
+
+func (e *protocolError) Error() string { return e.text }
+func (e *protocolError) Kind() string  { return kindProtocol }
 
 // Error names the size and the limit.
 func (e *SizeError) Error() string {

@@ -1,10 +1,12 @@
 package framing_test
 
 import (
+	"fmt"
 	"io"
 	"math"
 	"testing"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/stretchr/testify/require"
 )
@@ -186,5 +188,11 @@ func TestSizeErrorOfHugePromises(t *testing.T) {
 		require.ErrorAs(t, err, &size)
 		require.Equal(t, tt.want, size.Size)
 		require.Equal(t, uint64(tt.format.MaxPayload()), size.Limit)
+	}
+}
+
+func TestErrorsHaveAKind(t *testing.T) {
+	for _, err := range []error{&framing.SizeError{}, framing.ErrMalformed, fmt.Errorf("%w: why", framing.ErrMalformed)} {
+		require.Equal(t, conn.KindProtocol, conn.KindOf(err))
 	}
 }

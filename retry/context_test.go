@@ -231,3 +231,8 @@ func TestEndedCallIsSafeOnlyIfEachAttemptWas(t *testing.T) {
 		})
 	}
 }
+
+func TestKindSaysHowTheContextEnded(t *testing.T) {
+	require.Equal(t, "canceled", (&retry.Error{Context: fmt.Errorf("x: %w", context.Canceled), Last: io.EOF}).Kind())
+	require.Equal(t, "timeout", (&retry.Error{Context: context.DeadlineExceeded}).Kind())
+}

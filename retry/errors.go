@@ -40,6 +40,14 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Context, e.Last}
 }
 
+// Kind is "canceled" or "timeout", as in package conn: how the context ended.
+func (e *Error) Kind() string {
+	if errors.Is(e.Context, context.Canceled) {
+		return "canceled"
+	}
+	return "timeout"
+}
+
 // Timeout says whether a deadline ended the call rather than a cancellation.
 func (e *Error) Timeout() bool { return errors.Is(e.Context, context.DeadlineExceeded) }
 
