@@ -9,6 +9,10 @@ FUZZTIME ?= 60s
 DURATION ?= 10m
 # Flags of the report, for example BENCH="-rounds 5" or BENCH=-short.
 BENCH ?=
+# Packages that make mutants changes, and its flags, for example
+# MUTANTS="-n 50 -seed 2" for a sample; without, it tries all and takes hours.
+MUTATE ?= server conn pool pool/pipeline
+MUTANTS ?=
 MINCOVER ?= 90
 STATICCHECK := $(CURDIR)/bin/staticcheck
 
@@ -88,6 +92,11 @@ soak: ## break the Client's connections for DURATION, then stress the pools as l
 	GTCP_SOAK=$(DURATION) $(GO) test -count=1 -timeout 0 -v -run '^TestClientSoak$$' .
 	POOLTEST_STRESS=$(DURATION) $(GO) test -race -count=1 -timeout 0 -v -run '^TestConformance$$/^stress$$' \
 		./pool/puddlepool ./pool/slotpool ./examples/custompool
+
+.PHONY: mutants
+mutants: ## change MUTATE's code in small ways, one at a time, and list what no test notices
+	$(GO) -C internal/tools build -o $(CURDIR)/bin/mutants ./mutants
+	bin/mutants $(MUTANTS) $(MUTATE)
 
 .PHONY: ci
 ci: lint cross api-check race ## all that CI checks: lint, cross, api-check, race
