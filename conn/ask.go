@@ -109,7 +109,7 @@ func (c *Conn) writeRest(k *core, p []byte, n int) (int, error) {
 //
 //go:noinline
 func (k *core) askRefused(err error) error {
-	return &Error{Op: "ask", Addr: k.nc.RemoteAddr(), Err: err, safe: true}
+	return &Error{Op: "ask", Addr: k.peerAddr(), Err: err, safe: true}
 }
 
 // askFound makes the error of an Ask whose look has found something. Bytes that
@@ -120,7 +120,7 @@ func (k *core) askFound(readable bool, err error) error {
 	if err == nil && readable {
 		err = ErrUnread
 	}
-	e := &Error{Op: "ask", Addr: k.nc.RemoteAddr(), Err: err, safe: true}
+	e := &Error{Op: "ask", Addr: k.peerAddr(), Err: err, safe: true}
 	if err == ErrUnread {
 		k.consume(len(k.unread()))
 		k.rerr, k.werr = e, e

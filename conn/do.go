@@ -35,7 +35,7 @@ func (c *Conn) Do(ctx context.Context, f func() error) error {
 		return handleError("do", k)
 	}
 	if err := ctx.Err(); err != nil {
-		return &Error{Op: "do", Addr: k.nc.RemoteAddr(), Err: newInterruptError(ctx, err, nil), safe: true}
+		return &Error{Op: "do", Addr: k.peerAddr(), Err: newInterruptError(ctx, err, nil), safe: true}
 	}
 	before := k.sent()
 	deadline, limited := ctx.Deadline()
@@ -61,7 +61,7 @@ func (c *Conn) beginDo(deadline time.Time) error {
 	}
 	d := l.do
 	if d.active {
-		return &Error{Op: "do", Addr: k.nc.RemoteAddr(), Err: ErrBusy, safe: true}
+		return &Error{Op: "do", Addr: k.peerAddr(), Err: ErrBusy, safe: true}
 	}
 	d.active, d.interrupted, d.deadline = true, false, deadline
 	if deadline.IsZero() {
@@ -70,7 +70,7 @@ func (c *Conn) beginDo(deadline time.Time) error {
 	if err := k.applyLimits(true, true); err != nil {
 		d.active = false
 		k.unmark(markDoing)
-		return &Error{Op: "do", Addr: k.nc.RemoteAddr(), Err: err, safe: true}
+		return &Error{Op: "do", Addr: k.peerAddr(), Err: err, safe: true}
 	}
 	return nil
 }
@@ -133,11 +133,11 @@ func (k *core) doError(ctx context.Context, before sent, err error) error {
 		}
 		if ended != nil {
 			cause := newInterruptError(ctx, ended, err)
-			return &Error{Op: "do", Addr: k.nc.RemoteAddr(), Written: written, Err: cause, safe: safe && after == before}
+			return &Error{Op: "do", Addr: k.peerAddr(), Written: written, Err: cause, safe: safe && after == before}
 		}
 	}
 	if safe && after != before {
-		return &Error{Op: "do", Addr: k.nc.RemoteAddr(), Written: written, Err: err}
+		return &Error{Op: "do", Addr: k.peerAddr(), Written: written, Err: err}
 	}
 	return err
 }

@@ -105,7 +105,7 @@ func (k *core) writeError(n int64, err error) error {
 	fatal := k.opaque || !isTimeout(err)
 	e := &Error{
 		Op:      "write",
-		Addr:    k.nc.RemoteAddr(),
+		Addr:    k.peerAddr(),
 		Written: n,
 		Err:     err,
 		safe:    n == 0 && !k.opaque,
@@ -127,9 +127,9 @@ func (k *core) writeError(n int64, err error) error {
 func (k *core) writeRefused() error {
 	switch {
 	case k.werr != nil:
-		return &Error{Op: "write", Addr: k.nc.RemoteAddr(), Err: &brokenError{k.werr.Err}, safe: true}
+		return &Error{Op: "write", Addr: k.peerAddr(), Err: &brokenError{k.werr.Err}, safe: true}
 	case k.opaque && k.writeTimedOut():
-		e := &Error{Op: "write", Addr: k.nc.RemoteAddr(), Err: os.ErrDeadlineExceeded, safe: true}
+		e := &Error{Op: "write", Addr: k.peerAddr(), Err: os.ErrDeadlineExceeded, safe: true}
 		k.failed(e, false)
 		return e
 	}
