@@ -95,9 +95,9 @@ func ExampleServer_Shutdown() {
 }
 
 // A frame handler asks for its connection to learn who is asking.
-func ExampleConnOf() {
+func ExampleConnFromContext() {
 	h := server.Frames(framing.Format{}, func(ctx context.Context, req []byte) ([]byte, error) {
-		return []byte(server.ConnOf(ctx).RemoteAddr().Network()), nil
+		return []byte(server.ConnFromContext(ctx).RemoteAddr().Network()), nil
 	})
 	srv := &server.Server{Handler: h}
 	l, err := net.Listen("tcp", "127.0.0.1:0")

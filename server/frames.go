@@ -15,12 +15,9 @@ import (
 
 // What zero timeouts of a FrameHandler mean.
 const (
-	DefaultReadTimeout  = 30 * time.Second
-	DefaultWriteTimeout = 30 * time.Second
-	// DefaultIdleTimeout is longer than the 600 seconds after which the pool
-	// of this module replaces a connection, so that it is the client who lets
-	// go first and no request crosses a close.
-	DefaultIdleTimeout = 15 * time.Minute
+	defaultReadTimeout  = 30 * time.Second
+	defaultWriteTimeout = 30 * time.Second
+	defaultIdleTimeout  = 15 * time.Minute
 )
 
 // ErrNoReply is returned by a FrameHandler's Handle or Append to say that the
@@ -79,17 +76,19 @@ type FrameHandler struct {
 	Concurrency int
 
 	// ReadTimeout bounds the time from the first byte of a request, or from
-	// when the server turns to it, until all of it has arrived. Zero means
-	// DefaultReadTimeout, negative no bound.
+	// when the server starts to read it, until all of it has arrived. Zero means
+	// 30 seconds, negative no bound.
 	ReadTimeout time.Duration
 
 	// WriteTimeout bounds each write of collected replies (at most 64 KiB,
 	// or one larger reply): a peer that does not read for so long is cut
-	// off. Zero means DefaultWriteTimeout, negative no bound.
+	// off. Zero means 30 seconds, negative no bound.
 	WriteTimeout time.Duration
 
 	// IdleTimeout bounds the wait for the first byte of the next request.
-	// Zero means DefaultIdleTimeout, negative no bound.
+	// Zero means 15 minutes, negative no bound: longer than the 600 seconds
+	// after which this module's pool replaces a connection, so the client
+	// closes first and no request is sent on a connection that is being closed.
 	IdleTimeout time.Duration
 
 	scratch sync.Pool // of *exchange
@@ -149,9 +148,9 @@ func (h *FrameHandler) serveAlone(ctx context.Context, c *conn.Conn) {
 func (h *FrameHandler) shortest() time.Duration {
 	shortest := time.Duration(0)
 	for _, d := range []time.Duration{
-		orDefault(h.ReadTimeout, DefaultReadTimeout),
-		orDefault(h.WriteTimeout, DefaultWriteTimeout),
-		orDefault(h.IdleTimeout, DefaultIdleTimeout),
+		orDefault(h.ReadTimeout, defaultReadTimeout),
+		orDefault(h.WriteTimeout, defaultWriteTimeout),
+		orDefault(h.IdleTimeout, defaultIdleTimeout),
 	} {
 		if d > 0 && (shortest == 0 || d < shortest) {
 			shortest = d
@@ -228,7 +227,7 @@ func (f *frameConn) await() bool {
 // rest says that the connection waits for the next request, or has one.
 func (f *frameConn) rest(waiting bool) {
 	if waiting {
-		f.sess.readDue.Store(f.sess.srv.clock.after(orDefault(f.h.IdleTimeout, DefaultIdleTimeout)))
+		f.sess.readDue.Store(f.sess.srv.clock.after(orDefault(f.h.IdleTimeout, defaultIdleTimeout)))
 	}
 	if f.ordered != nil && f.ordered.wait(waiting) {
 		return

@@ -45,7 +45,7 @@ func TestConnState(t *testing.T) {
 func TestConnContext(t *testing.T) {
 	type key struct{}
 	h := server.Frames(framing.Format{}, func(ctx context.Context, req []byte) ([]byte, error) {
-		if server.ConnOf(ctx).RemoteAddr() == nil {
+		if server.ConnFromContext(ctx).RemoteAddr() == nil {
 			return nil, server.ErrNoReply
 		}
 		return []byte(ctx.Value(key{}).(string)), nil
@@ -57,7 +57,7 @@ func TestConnContext(t *testing.T) {
 	c := dial(t, start(t, s))
 	c.send("who")
 	c.expect("from " + c.LocalAddr().String())
-	require.Nil(t, server.ConnOf(context.Background()))
+	require.Nil(t, server.ConnFromContext(context.Background()))
 }
 
 func TestConnContextRefuses(t *testing.T) {

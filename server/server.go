@@ -15,8 +15,7 @@ import (
 	"github.com/seed-99d6a01a/gtcp/conn"
 )
 
-// DefaultHandshakeTimeout is what a zero Server.HandshakeTimeout means.
-const DefaultHandshakeTimeout = 10 * time.Second
+const defaultHandshakeTimeout = 10 * time.Second
 
 // ErrServerClosed is returned by Serve and ListenAndServe once Shutdown or
 // Close has been called, and by a Shutdown that a Close cut short. It is
@@ -61,8 +60,8 @@ type Server struct {
 	// nil and wrap the one with tls.NewListener.
 	TLSConfig *tls.Config
 
-	// HandshakeTimeout bounds a TLS handshake. Zero means
-	// DefaultHandshakeTimeout, negative no bound.
+	// HandshakeTimeout bounds a TLS handshake. Zero means 10 seconds, negative
+	// no bound.
 	HandshakeTimeout time.Duration
 
 	// MaxConns bounds the open connections of all listeners together, those

@@ -84,7 +84,7 @@ func (s *session) handshake() bool {
 	}
 	timeout := s.srv.HandshakeTimeout
 	if timeout == 0 {
-		timeout = DefaultHandshakeTimeout
+		timeout = defaultHandshakeTimeout
 	}
 	var ctx context.Context = s
 	if timeout > 0 {

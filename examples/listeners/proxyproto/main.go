@@ -46,7 +46,7 @@ func newServer() *server.Server {
 	return &server.Server{
 		MaxConnsPerIP: 1,
 		Handler: server.Frames(framing.Format{}, func(ctx context.Context, _ []byte) ([]byte, error) {
-			return []byte(server.ConnOf(ctx).RemoteAddr().String()), nil
+			return []byte(server.ConnFromContext(ctx).RemoteAddr().String()), nil
 		}),
 	}
 }

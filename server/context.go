@@ -103,10 +103,10 @@ func sessionOf(ctx context.Context) *session {
 	return s
 }
 
-// ConnOf returns the connection that ctx, a handler's context, belongs to, or nil
+// ConnFromContext returns the connection that ctx, a handler's context, belongs to, or nil
 // for any other context. A frame handler asks it for addresses and TLS state; it
 // must neither read nor write.
-func ConnOf(ctx context.Context) *conn.Conn {
+func ConnFromContext(ctx context.Context) *conn.Conn {
 	if s := sessionOf(ctx); s != nil {
 		return s.conn
 	}

@@ -36,8 +36,8 @@ func (f *frameConn) borrow() *exchange {
 	x, _ := f.h.scratch.Get().(*exchange)
 	if x == nil {
 		x = &exchange{
-			readTimeout:  orDefault(f.h.ReadTimeout, DefaultReadTimeout),
-			writeTimeout: orDefault(f.h.WriteTimeout, DefaultWriteTimeout),
+			readTimeout:  orDefault(f.h.ReadTimeout, defaultReadTimeout),
+			writeTimeout: orDefault(f.h.WriteTimeout, defaultWriteTimeout),
 		}
 		x.sess = f.sess // the Reader asks for the buffer size
 		x.r = framing.NewReader(input{x}, f.h.Format)
