@@ -34,7 +34,7 @@ type rule struct {
 // inEveryTest is open to the tests of every package.
 var inEveryTest = []string{testify, goleak, "internal/memnet", "internal/faultproxy"}
 
-var public = []string{".", "conn", "framing", "retry", "server", "pool", "pool/backend", "pool/puddlepool", "pool/slotpool", "pool/engine", "pool/pipeline"}
+var public = []string{".", "conn", "framing", "retry", "server", "pool", "pool/backend", "pool/puddlepool", "pool/slotpool", "pool/engine", "pool/pipeline", "pool/resolve", "pool/balance"}
 
 var rules = []rule{
 	{pkg: "conn", reason: "the bottom: standard library only"},
@@ -51,6 +51,8 @@ var rules = []rule{
 	{pkg: "pool", may: []string{"conn", "internal/dialgate", "pool/backend", "pool/puddlepool"}, tests: []string{"pool/slotpool", "pool/pooltest", "framing", "examples/custompool"},
 		reason: "the frontend and its default backend"},
 	{pkg: "pool/pipeline", may: []string{"conn", "framing", "internal/dialgate"}, tests: []string{"server"}, reason: "its own connections, no pool"},
+	{pkg: "pool/resolve", reason: "where the servers are: it dials nothing"},
+	{pkg: "pool/balance", may: []string{"pool/resolve"}, reason: "which of them: it keeps any value for an endpoint"},
 	{pkg: "server", may: []string{"conn", "framing"}, reason: "the accepting side"},
 	{pkg: ".", may: public[1:], tests: []string{"pool/pooltest"}, reason: "everything but the suite"},
 	{pkg: "examples/...", may: public, tests: []string{"pool/pooltest"}, reason: "what a user would import"},
@@ -189,6 +191,10 @@ func TestWrongArrowsAreSeen(t *testing.T) {
 		{in(m+"pool/pooltest", "testing", "testing/synctest", m+"pool/backend"), ""},
 		{in(m+"pool/pooltest", testify), "pool/pooltest imports " + testify},
 		{in(m+"pool/pipeline", m+"pool"), "pool/pipeline imports pool"},
+		{in(m+"pool/resolve", m+"pool"), "pool/resolve imports pool"},
+		{in(m+"pool/resolve", "go.etcd.io/etcd/client/v3"), "pool/resolve imports go.etcd.io"},
+		{in(m+"pool/balance", m+"pool/resolve"), ""},
+		{in(m+"pool/balance", m+"conn"), "pool/balance imports conn"},
 		{in(m+"server", m+"pool"), "server imports pool"},
 		{in(m+"server", m+"internal/faultproxy"), "server imports internal/faultproxy"},
 		{in(module, m+"pool/pooltest"), ". imports pool/pooltest"},

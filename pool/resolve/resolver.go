@@ -1,0 +1,63 @@
+package resolve
+
+import (
+	"context"
+	"sync"
+)
+
+// Resolver finds the servers of a service and reports each change.
+type Resolver interface {
+	// Watch reports the set of endpoints by calling update: once as soon as
+	// it is known, then whenever it changes. An error given to update says
+	// that the set could not be read; the receiver keeps the set it has.
+	// Watch calls update from one goroutine at a time, and never after it has
+	// returned. The receiver must not change the set, nor block.
+	//
+	// Watch returns the error of ctx when ctx ends, and nil when the set it
+	// has reported can never change. Any other error means that it gave up;
+	// the receiver keeps the set and may call Watch again.
+	//
+	// Several calls of Watch may run at once.
+	Watch(ctx context.Context, update func(set []Endpoint, err error)) error
+}
+
+// Refresher is a Resolver that can be asked to look again before its interval
+// has passed. Callers ask after failures: the failure may mean that the set is
+// out of date.
+type Refresher interface {
+	// Refresh asks for a look soon. It does not wait for it, and the resolver
+	// bounds how often it looks.
+	Refresh()
+}
+
+// refresh asks r to look again, if it can.
+func refresh(r Resolver) {
+	if f, ok := r.(Refresher); ok {
+		f.Refresh()
+	}
+}
+
+// signal wakes everybody who waits for it. The zero value works.
+type signal struct {
+	mu sync.Mutex // guards ch
+	ch chan struct{}
+}
+
+// next returns a channel that the next send closes.
+func (s *signal) next() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch == nil {
+		s.ch = make(chan struct{})
+	}
+	return s.ch
+}
+
+func (s *signal) send() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch != nil {
+		close(s.ch)
+		s.ch = nil
+	}
+}
