@@ -1,148 +1,171 @@
 package gtcp
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/seed-99d6a01a/gtcp/framing"
-	"github.com/seed-99d6a01a/gtcp/pool"
-	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 	"github.com/seed-99d6a01a/gtcp/retry"
 )
 
-// Client calls one server that answers each request frame with one reply
-// frame, in order: any server of gtcp's package protocol that answers what it
-// reads, or of another [framing.Format]. Its methods may be called from many
-// goroutines.
+// Client calls a server that replies to each request frame with one frame: any
+// server of gtcp's package protocol, or of another [framing.Format]. Its
+// methods are safe for concurrent use.
 //
-// Each call has a connection of a pool to itself, or, with
-// ClientConfig.Shared, all calls share a few pipelined connections: fewer
-// system calls and ten times the throughput where many callers are at work,
-// at the price that a slow reply holds up the ones behind it.
+// By default each call has a connection of a pool to itself while it lasts.
+// With ClientConfig.Shared, all calls share a few pipelined connections: that
+// is some ten times the throughput where many callers are at work, but without
+// ClientConfig.Match a slow reply holds up the replies behind it.
 //
-// A call is repeated by itself only where no byte of it has left the process,
-// or where it is declared idempotent.
+// A call is repeated automatically only if no byte of it has left the process,
+// or if it is declared idempotent.
 type Client struct {
-	addr     string
-	config   ClientConfig
-	pool     *pool.Pool
-	pipeline *pipeline.Pipeline
-	exchange exchanges
-	encode   framing.Encoder
-	err      error // of the configuration
+	addr   string
+	config ClientConfig
+	err    error // of the configuration
+	encode framing.Encoder
+	states callStates
+	hooks  clientHooks
+	invoke Invoker // the call with interceptors and hooks, nil without any
+	limit  callTimeout
+	count  clientCounters
+	one    endpoint
 }
 
-// CallOptions are what one call does differently from its Client's others.
-// The zero value is no difference.
+// CallOptions are the settings of one call. The zero value changes nothing.
 type CallOptions struct {
 	// Retry replaces ClientConfig.Retry, if it is not nil.
 	Retry *retry.Policy
-	// Idempotent declares that the server may execute this request twice, so
-	// that it may be repeated although it may have been seen.
+	// Idempotent declares that the server may execute this request more than
+	// once, so it may be repeated after it was written.
 	Idempotent bool
 }
 
-// NewClient returns a client of the server at addr, which dials when first
-// called. Close it to release its connections. The zero ClientConfig works.
+// NewClient returns a client of the server at addr. If addr is empty it is
+// config.Target.Address. The client connects when it is first called. The zero ClientConfig works. Call Close or Shutdown to release
+// its connections.
 //
-// An address or configuration that cannot be used is the error of every call
-// and of Close; ask for it early with [ClientConfig.Validate].
+// If addr or config is invalid, each call and Close returns that error. Use
+// [ClientConfig.Validate] to see it earlier.
 func NewClient(addr string, config ClientConfig) *Client {
-	c := &Client{addr: addr, config: config}
-	if c.err = config.validate(addr); c.err != nil {
+	config.Target.Address = cmp.Or(addr, config.Target.Address)
+	c := &Client{addr: config.Target.Address, config: config}
+	if c.err = config.validate(); c.err != nil {
 		return c
 	}
-	c.exchange.format = config.Format
+	c.hooks, _ = newClientHooks(config.Hooks) // validated
 	if c.encode, c.err = framing.NewEncoder(config.Format); c.err != nil {
 		return c
 	}
-	if config.Shared {
-		c.pipeline, c.err = pipeline.New(config.pipelineConfig(addr))
-	} else {
-		cfg := config.poolConfig(addr)
-		c.exchange.asks = cfg.BorrowerAsks
-		c.pool, c.err = pool.New(cfg)
+	c.states.format = config.Format
+	c.limit.init(config.CallTimeout)
+	if config.Intercept != nil || c.hooks.calls != nil {
+		c.invoke = c.intercepted()
 	}
+	c.err = c.one.open(c, config.Target)
 	return c
 }
 
-// Call sends a request and returns the reply, in memory of its own. The
-// request is not used after Call returns.
+// Addr returns the address of the server, as given to NewClient.
+func (c *Client) Addr() string { return c.addr }
+
+// Call sends a request and returns the reply, in memory of its own. The client
+// does not use request after Call returns.
 //
-// The error is that of the last attempt. It is ctx's error too if ctx ended
-// the call, an [*pool.Error] where there was no connection to be had, and then
-// a [*CallError] or, of a shared client, a [*pipeline.Error]. Ask
-// [retry.SafeToRetry] whether the call may be made again, with no harm and some
-// hope: it says no where the server may have seen the request, be it in an
-// earlier attempt only (the error is in a [*CallError] then), where the
-// configuration is invalid and where the client is closed. A request
-// that the format cannot express fails with the error of [framing.Format].Append.
+// The error is a [*CallError], whichever the mode. It unwraps to the error of
+// the last attempt, and to ctx's if ctx ended the call. [retry.SafeToRetry]
+// reports whether the call can be made again safely and might then succeed.
 func (c *Client) Call(ctx context.Context, request []byte) ([]byte, error) {
 	return c.CallWith(ctx, nil, request, CallOptions{})
 }
 
-// AppendCall is Call that appends the reply to dst and returns the result.
-// Where dst has room it allocates nothing, but for a ctx that can end: then
-// an exclusive client does, and a shared one whose connection is otherwise
-// idle. With an error it returns dst as it was. dst must not be touched until
-// AppendCall returns.
+// AppendCall is Call that appends the reply to dst and returns the result. With
+// an error it returns dst as it was. Do not use dst until AppendCall returns.
+//
+// It allocates nothing if dst has room, with one exception. If ctx can end, an
+// exclusive client allocates, and so does a shared one whose connection is
+// otherwise idle; for the shared one ClientConfig.CallTimeout counts as such
+// an end.
 func (c *Client) AppendCall(ctx context.Context, dst, request []byte) ([]byte, error) {
 	return c.CallWith(ctx, dst, request, CallOptions{})
 }
 
-// CallWith is AppendCall with options of its own.
+// CallWith is AppendCall with options for this call.
 func (c *Client) CallWith(ctx context.Context, dst, request []byte, options CallOptions) ([]byte, error) {
 	if c.err != nil {
 		return dst, c.err
 	}
+	c.count.calls.add()
+	ctx, cancel := c.limit.context(ctx)
+	if cancel != nil {
+		defer cancel()
+	}
+	var reply []byte
+	var err error
+	if c.invoke == nil {
+		reply, _, err = c.do(ctx, dst, request, options)
+	} else {
+		reply, err = c.observed(ctx, dst, request, options)
+	}
+	if err != nil {
+		c.count.failed(err)
+		return dst, err
+	}
+	return reply, nil
+}
+
+// do makes the attempts of a call.
+func (c *Client) do(ctx context.Context, dst, request []byte, options CallOptions) (reply []byte, attempts int, err error) {
 	policy := c.config.Retry
 	if options.Retry != nil {
 		policy = *options.Retry
 	}
 	policy.Idempotent = policy.Idempotent || options.Idempotent
-	reply, seen := dst, false
-	err := retry.Do(ctx, policy, func(ctx context.Context) (err error) {
-		if c.pipeline != nil {
-			reply, err = c.pipeline.AppendCall(ctx, dst, request)
-		} else {
-			reply, err = c.exclusive(ctx, dst, request)
+	written := false
+	err = retry.Do(ctx, policy, func(ctx context.Context) (err error) {
+		attempts++
+		if attempts > 1 {
+			c.count.retries.Add(1)
 		}
-		seen = seen || err != nil && !retry.SafeToRetry(err)
+		reply, err = c.attempt(ctx, attempts, dst, request)
+		if err == nil {
+			return nil
+		}
+		written = written || wasWritten(err)
+		if e, ok := err.(*CallError); ok && e.final {
+			return retry.Permanent(err)
+		}
 		return err
 	})
-	switch {
-	case err == nil:
-		return reply, nil
-	case seen && retry.SafeToRetry(err): // the last attempt alone is
-		err = &CallError{Addr: c.addr, Written: true, Err: err}
+	if err != nil {
+		return dst, attempts, callError(c.addr, attempts, written, err)
 	}
-	return dst, err
+	return reply, attempts, nil
 }
 
-// Close refuses new calls, waits until ctx ends for those in progress, and
-// closes the connections; then it returns ctx's error if calls were cut off.
-func (c *Client) Close(ctx context.Context) error {
-	switch {
-	case c.err != nil:
+// attempt makes one attempt.
+func (c *Client) attempt(ctx context.Context, number int, dst, request []byte) ([]byte, error) {
+	if c.hooks.attempts != nil {
+		return c.observedAttempt(ctx, &c.one, number, dst, request)
+	}
+	return c.one.call(ctx, dst, request)
+}
+
+// Shutdown refuses new calls and waits for those in progress, then closes the
+// connections. If ctx ends first, it closes them at once, the remaining calls
+// fail, and Shutdown returns ctx's error.
+func (c *Client) Shutdown(ctx context.Context) error {
+	if c.err != nil {
 		return c.err
-	case c.pipeline != nil:
-		return c.pipeline.Close(ctx)
 	}
-	return c.pool.Close(ctx)
+	return c.one.shutdown(ctx)
 }
 
-// ClientStat is a snapshot of a Client's connections.
-type ClientStat struct {
-	Pool     pool.Stat     // of an exclusive client
-	Pipeline pipeline.Stat // of a shared one
-}
-
-// Stat returns a snapshot.
-func (c *Client) Stat() (s ClientStat) {
-	if c.pool != nil {
-		s.Pool = c.pool.Stat()
+// Close closes the connections at once and refuses new calls. Calls in
+// progress fail. Use [Client.Shutdown] to wait for them first.
+func (c *Client) Close() error {
+	if c.err != nil {
+		return c.err
 	}
-	if c.pipeline != nil {
-		s.Pipeline = c.pipeline.Stat()
-	}
-	return s
+	return c.one.close()
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp"
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/retry"
 )
 
@@ -22,11 +23,11 @@ func TestClientOfAConnWithoutAddress(t *testing.T) {
 		c := client(t, "server:1", gtcp.ClientConfig{
 			Shared: shared,
 			Retry:  retry.Policy{MaxAttempts: 1},
-			Dial: func(context.Context) (net.Conn, error) {
+			Target: conn.Target{Dial: func(context.Context) (net.Conn, error) {
 				here, there := net.Pipe()
 				_ = there.Close()
 				return nowhere{here}, nil
-			},
+			}},
 		})
 		_, err := c.Call(t.Context(), []byte("x"))
 		require.Error(t, err)

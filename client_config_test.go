@@ -22,28 +22,20 @@ func TestClientConfigNamesTheField(t *testing.T) {
 	dial := func(context.Context) (net.Conn, error) { return nil, nil }
 	require.NoError(t, gtcp.ClientConfig{}.Validate())
 	for field, cfg := range map[string]gtcp.ClientConfig{
-		"Dialer":           {Dialer: &conn.Dialer{}, Dial: dial},
-		"Format":           {Format: framing.Format{HeaderSize: 5}},
-		"Retry":            {Retry: retry.Policy{Backoff: retry.Exponential{Base: -1}}},
-		"Dialer: ":         {Dialer: &conn.Dialer{LocalAddr: &net.IPAddr{}}},
-		"Pool.Network":     {Pool: pool.Config{Network: "tcp"}},
-		"Pool.Address":     {Pool: pool.Config{Address: "a:1"}},
-		"Pool.Dialer":      {Pool: pool.Config{Dialer: &conn.Dialer{}}},
-		"Pool.Dial":        {Pool: pool.Config{Dial: dial}},
-		"Pool":             {Pool: pool.Config{MinIdle: -1}},
-		"Pipeline.Network": {Pipeline: pipeline.Config{Network: "tcp"}},
-		"Pipeline.Address": {Pipeline: pipeline.Config{Address: "a:1"}},
-		"Pipeline.Dialer":  {Pipeline: pipeline.Config{Dialer: &conn.Dialer{}}},
-		"Pipeline.Dial":    {Pipeline: pipeline.Config{Dial: dial}},
-		"Pipeline.Format":  {Pipeline: pipeline.Config{Format: framing.Format{HeaderSize: 4}}},
-		"Pipeline":         {Pipeline: pipeline.Config{MaxConns: -1}},
+		"Target.Dialer": {Target: conn.Target{Dialer: &conn.Dialer{}, Dial: dial}},
+		"Dialer.":       {Target: conn.Target{Dialer: &conn.Dialer{LocalAddr: &net.IPAddr{}}}},
+		"Format":        {Format: framing.Format{HeaderSize: 5}},
+		"Retry":         {Retry: retry.Policy{Backoff: retry.Exponential{Base: -1}}},
+		"Hooks[1]":      {Hooks: []any{callCounter{}, "neither"}},
+		"Pool":          {Pool: pool.Config{MinIdle: -1}},
+		"Pipeline":      {Pipeline: pipeline.Config{MaxConns: -1}},
 	} {
 		err := cfg.Validate()
 		require.ErrorContains(t, err, "ClientConfig."+field)
 		c := gtcp.NewClient("127.0.0.1:1", cfg)
 		_, callErr := c.Call(t.Context(), nil)
 		require.Equal(t, err, callErr, "a bad configuration is the error of every call")
-		require.Equal(t, err, c.Close(t.Context()))
+		require.Equal(t, err, c.Close())
 		require.Zero(t, c.Stat())
 	}
 }
@@ -51,7 +43,7 @@ func TestClientConfigNamesTheField(t *testing.T) {
 func TestClientBadAddress(t *testing.T) {
 	for _, addr := range []string{"", "no port"} {
 		_, err := gtcp.NewClient(addr, gtcp.ClientConfig{}).Call(t.Context(), nil)
-		require.ErrorContains(t, err, "the address of the server")
+		require.ErrorContains(t, err, "ClientConfig.Target.Address")
 		require.False(t, retry.SafeToRetry(err))
 	}
 }
@@ -103,7 +95,7 @@ func TestClientClose(t *testing.T) {
 		s := c.Stat()
 		require.Equal(t, 1, s.Pool.Used+s.Pipeline.InFlight)
 		closed := make(chan error, 1)
-		go func() { closed <- c.Close(context.Background()) }()
+		go func() { closed <- c.Shutdown(context.Background()) }()
 		require.Eventually(t, func() bool {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 			defer cancel()
@@ -116,23 +108,30 @@ func TestClientClose(t *testing.T) {
 	})
 }
 
+// Without CallTimeout a call of a context that never ends allocates nothing but
+// the pool's handle; with it a lone shared call pays for the wait for its end.
 func TestClientAllocations(t *testing.T) {
 	if detectsRaces {
 		t.Skip("the race detector allocates")
 	}
-	eachMode(t, func(t *testing.T, shared bool) {
-		addr := frameServer(t, echoed)
-		c := client(t, addr, gtcp.ClientConfig{Shared: shared})
-		dst, req := make([]byte, 0, 64), make([]byte, 64)
-		n := testing.AllocsPerRun(200, func() {
-			if _, err := c.AppendCall(context.Background(), dst, req); err != nil {
-				t.Error(err)
+	for _, timeout := range []time.Duration{-1, 0} {
+		eachMode(t, func(t *testing.T, shared bool) {
+			addr := frameServer(t, echoed)
+			c := client(t, addr, gtcp.ClientConfig{Shared: shared, CallTimeout: timeout})
+			dst, req := make([]byte, 0, 64), make([]byte, 64)
+			n := testing.AllocsPerRun(200, func() {
+				if _, err := c.AppendCall(context.Background(), dst, req); err != nil {
+					t.Error(err)
+				}
+			})
+			switch {
+			case shared && timeout < 0:
+				require.Zero(t, n, "the server's included")
+			case shared:
+				require.LessOrEqual(t, n, 2.)
+			default:
+				require.LessOrEqual(t, n, 3.)
 			}
 		})
-		if shared {
-			require.Zero(t, n, "the server's included")
-		} else {
-			require.LessOrEqual(t, n, 3.)
-		}
-	})
+	}
 }

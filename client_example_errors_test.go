@@ -28,9 +28,8 @@ func ExampleCallError() {
 	}()
 
 	client := gtcp.NewClient(l.Addr().String(), gtcp.ClientConfig{})
-	ctx := context.Background()
-	defer client.Close(ctx)
-	_, err = client.Call(ctx, []byte("hello"))
+	defer client.Close()
+	_, err = client.Call(context.Background(), []byte("hello"))
 	var e *gtcp.CallError
 	if errors.As(err, &e) {
 		fmt.Println(e.Written, retry.SafeToRetry(err))

@@ -31,7 +31,7 @@ func ExampleClient() {
 	defer cancel()
 
 	client := gtcp.NewClient(addr, gtcp.ClientConfig{})
-	defer client.Close(ctx)
+	defer client.Close()
 	reply, err := client.Call(ctx, []byte("hello"))
 	fmt.Println(string(reply), err)
 	// Output: > hello <nil>
@@ -47,7 +47,7 @@ func ExampleClient_shared() {
 		Shared: true,
 		Retry:  retry.Policy{MaxAttempts: 5, Budget: &retry.Budget{}},
 	})
-	defer client.Close(ctx)
+	defer client.Close()
 
 	// Reading twice does no harm, so this call may be repeated even if the
 	// server may have seen it.

@@ -82,12 +82,12 @@ func TestClientRepeatsDials(t *testing.T) {
 		c := client(t, addr, gtcp.ClientConfig{
 			Shared: shared,
 			Retry:  retry.Policy{MaxAttempts: 3, Backoff: retry.Constant(0), Budget: budget},
-			Dial: func(ctx context.Context) (net.Conn, error) {
+			Target: conn.Target{Dial: func(ctx context.Context) (net.Conn, error) {
 				if n := dials.Add(1); n <= 2 || n >= 4 {
 					return nil, errors.New("refused")
 				}
 				return (&conn.Dialer{}).Dial(ctx, "tcp", addr)
-			},
+			}},
 			Pool:     pool.Config{DialBackoff: pool.DialBackoff{After: -1}},
 			Pipeline: pipeline.Config{DialBackoff: pipeline.DialBackoff{Min: -1}},
 		})
@@ -140,17 +140,11 @@ func TestClientContext(t *testing.T) {
 		reply, err := c.AppendCall(ctx, dst, []byte("x"))
 		require.Equal(t, dst, reply)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		var timeout net.Error
-		if shared {
-			var e *pipeline.Error
-			require.ErrorAs(t, err, &e)
-			timeout = e
-		} else {
-			var e *gtcp.CallError
-			require.ErrorAs(t, err, &e)
-			timeout = e
-		}
-		require.True(t, timeout.Timeout())
+		var e *gtcp.CallError
+		require.ErrorAs(t, err, &e)
+		require.True(t, e.Timeout())
+		require.True(t, e.Written)
+		require.Equal(t, conn.KindTimeout, e.Kind())
 		close(stuck)
 		_, err = c.Call(ctx, []byte("x"))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -206,12 +200,12 @@ func TestClientRemembersEarlierAttempts(t *testing.T) {
 		c := client(t, addr, gtcp.ClientConfig{
 			Shared: shared,
 			Retry:  retry.Policy{MaxAttempts: 3, Backoff: retry.Constant(0), Idempotent: true},
-			Dial: func(ctx context.Context) (net.Conn, error) {
+			Target: conn.Target{Dial: func(ctx context.Context) (net.Conn, error) {
 				if dials.Add(1) > 1 {
 					return nil, down
 				}
 				return (&conn.Dialer{}).Dial(ctx, "tcp", addr)
-			},
+			}},
 			Pool:     pool.Config{DialBackoff: pool.DialBackoff{After: -1}},
 			Pipeline: pipeline.Config{DialBackoff: pipeline.DialBackoff{Min: -1}},
 		})

@@ -122,7 +122,7 @@ func (s *soak) run(t *testing.T, d time.Duration) {
 		stacks := make([]byte, 1<<20)
 		t.Fatalf("calls hang:\n%s", stacks[:runtime.Stack(stacks, true)])
 	}
-	require.NoError(t, s.client.Close(context.Background()))
+	require.NoError(t, s.client.Shutdown(context.Background()))
 	close(stop)
 	servers.Wait()
 	require.NoError(t, s.proxy.Close())

@@ -43,7 +43,7 @@ func eachMode(t *testing.T, f func(t *testing.T, shared bool)) {
 // client returns a client that the test's end closes.
 func client(t testing.TB, addr string, cfg gtcp.ClientConfig) *gtcp.Client {
 	c := gtcp.NewClient(addr, cfg)
-	t.Cleanup(func() { _ = c.Close(context.Background()) })
+	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
@@ -75,7 +75,7 @@ func TestClientManyCallers(t *testing.T) {
 			})
 		}
 		callers.Wait()
-		require.NoError(t, c.Close(context.Background()))
+		require.NoError(t, c.Close())
 	})
 }
 

@@ -6,7 +6,7 @@
 // before anything is sent on it, and a call is repeated only where that is safe.
 //
 //	client := gtcp.NewClient("127.0.0.1:8999", gtcp.ClientConfig{})
-//	defer client.Close(ctx)
+//	defer client.Close()
 //	reply, err := client.Call(ctx, []byte("hello"))
 //
 // With ClientConfig.Shared all callers share a few connections, which is ten

@@ -55,7 +55,7 @@ func run(ctx context.Context, addr string, shared bool, words []string, out io.W
 	}
 
 	client := gtcp.NewClient(addr, gtcp.ClientConfig{Shared: shared})
-	defer func() { err = errors.Join(err, client.Close(ctx)) }()
+	defer func() { err = errors.Join(err, client.Close()) }()
 	for _, word := range words {
 		reply, err := call(ctx, client, word)
 		if err != nil {

@@ -44,7 +44,7 @@ func run(ctx context.Context, callers, calls int, out io.Writer) (err error) {
 	}()
 
 	client := gtcp.NewClient(l.Addr().String(), gtcp.ClientConfig{Shared: true})
-	defer func() { err = errors.Join(err, client.Close(ctx)) }()
+	defer func() { err = errors.Join(err, client.Shutdown(ctx)) }()
 
 	var replies, givenUp atomic.Int64
 	failures := make(chan error, callers)

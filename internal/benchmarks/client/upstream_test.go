@@ -42,7 +42,7 @@ func TestUpstreamServer(t *testing.T) {
 			callers.Go(func() { callUpstream(t, c, uint32(i)) })
 		}
 		callers.Wait()
-		if err := c.Close(context.Background()); err != nil {
+		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
 	}

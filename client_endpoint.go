@@ -1,0 +1,76 @@
+package gtcp
+
+import (
+	"context"
+	"errors"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
+)
+
+// endpoint is one server of a client: its pool, or its pipeline.
+type endpoint struct {
+	client   *Client
+	addr     string
+	pool     *pool.Pool         // of an exclusive client
+	pipeline *pipeline.Pipeline // of a shared one
+	invoke   Invoker            // attempt with ClientConfig.InterceptAttempt around it, or nil
+}
+
+// open makes the pool or the pipeline, which dials when it is first used.
+func (e *endpoint) open(c *Client, target conn.Target) (err error) {
+	e.client, e.addr = c, target.Address
+	if around := c.config.InterceptAttempt; around != nil {
+		e.invoke = around(e.attempt)
+	}
+	if c.config.Shared {
+		e.pipeline, err = pipeline.New(c.config.pipelineConfig(target))
+	} else {
+		cfg := c.config.poolConfig(target)
+		c.states.asks = cfg.BorrowerAsks
+		e.pool, err = pool.New(cfg)
+	}
+	return err
+}
+
+// call makes one attempt at a call, interceptors included.
+func (e *endpoint) call(ctx context.Context, dst, request []byte) ([]byte, error) {
+	if e.invoke != nil {
+		return e.invoke(ctx, dst, request)
+	}
+	return e.attempt(ctx, dst, request)
+}
+
+// attempt makes one attempt at a call.
+func (e *endpoint) attempt(ctx context.Context, dst, request []byte) ([]byte, error) {
+	if e.pipeline == nil {
+		return e.exclusive(ctx, dst, request)
+	}
+	reply, err := e.pipeline.AppendCall(ctx, dst, request)
+	if err == nil {
+		return reply, nil
+	}
+	if layer := (*pipeline.Error)(nil); !errors.As(err, &layer) {
+		return dst, requestError(e.addr, err)
+	}
+	return dst, attemptError(e.addr, false, err)
+}
+
+// shutdown waits for the calls in progress, then closes the connections.
+func (e *endpoint) shutdown(ctx context.Context) error {
+	if e.pipeline != nil {
+		return e.pipeline.Close(ctx)
+	}
+	return e.pool.Close(ctx)
+}
+
+// close closes the connections at once.
+func (e *endpoint) close() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := e.shutdown(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,131 @@
+package gtcp
+
+import (
+	"errors"
+	"net"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
+	"github.com/seed-99d6a01a/gtcp/retry"
+)
+
+// CallError is the error of a call that a [Client] could not complete. It is
+// the same type for exclusive and shared clients, so setting
+// ClientConfig.Shared changes no error handling. It unwraps to its cause.
+type CallError struct {
+	// Addr is the address of the server that the last attempt used. It is the
+	// configured address if that attempt got no connection, and empty if
+	// neither is known.
+	Addr string
+	// Written reports whether any byte of the request may have left the
+	// process, in any attempt.
+	Written bool
+	// Attempts is the number of attempts that were made. It is 0 if the
+	// context had ended before the first.
+	Attempts int
+	// Err is the cause: the context's error, the error of a dial, io.EOF if
+	// the server closed the connection without a reply, a
+	// *framing.SizeError if the reply is over the limit.
+	Err error
+
+	layer error // the error of the pool or the pipeline, for the text
+	safe  bool  // the cause permits another attempt
+	final bool  // no attempt can succeed: the request does not fit, or the client is closed
+}
+
+// Error returns one line with the address, the cause, and whether the request
+// was written.
+func (e *CallError) Error() string {
+	s := "gtcp: call"
+	if e.layer == nil && e.Addr != "" {
+		s += " " + e.Addr
+	}
+	if e.Written {
+		s += " (request written)"
+	}
+	if e.layer != nil {
+		return s + ": " + e.layer.Error()
+	}
+	if e.Err == nil {
+		return s + " failed"
+	}
+	return s + ": " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *CallError) Unwrap() error { return e.Err }
+
+// Kind returns the kind of the failure, a short fixed name for metrics: one of
+// the Kind constants of package conn.
+func (e *CallError) Kind() string {
+	if e.layer != nil {
+		return conn.KindOf(e.layer)
+	}
+	return conn.KindOf(e.Err)
+}
+
+// SafeToRetry reports whether the call can be made again safely, and might
+// then succeed. It is false if any byte of the request may have left the
+// process, if the request does not fit the format, and after Close.
+func (e *CallError) SafeToRetry() bool { return e.safe && !e.Written }
+
+// Timeout reports whether the cause is a timeout, as in [net.Error].
+func (e *CallError) Timeout() bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(e.Err, &timeout) && timeout.Timeout()
+}
+
+// Temporary is the same as Timeout. It makes CallError a [net.Error].
+func (e *CallError) Temporary() bool { return e.Timeout() }
+
+var _ net.Error = (*CallError)(nil)
+
+// attemptError makes the error of one attempt. The types that only one mode
+// has are taken off: what is left to unwrap is the same in both.
+func attemptError(addr string, written bool, err error) *CallError {
+	e := &CallError{Addr: addr, Written: written, Attempts: 1, Err: err, safe: retry.SafeToRetry(err)}
+	switch layer := err.(type) {
+	case *pool.Error:
+		e.layer, e.Err = err, layer.Err
+		e.final = errors.Is(err, pool.ErrClosed)
+	case *pipeline.Error:
+		e.layer, e.Err = err, layer.Err
+		e.final = errors.Is(err, pipeline.ErrClosed)
+		e.Written = layer.Written
+		if layer.Addr != "" {
+			e.Addr = layer.Addr
+		}
+	}
+	return e
+}
+
+// requestError makes the error of a request that the format cannot express.
+func requestError(addr string, err error) *CallError {
+	return &CallError{Addr: addr, Attempts: 1, Err: err, final: true}
+}
+
+// wasWritten reports whether the attempt that failed with err may have written
+// any of its request. An error of an interceptor may come after a reply.
+func wasWritten(err error) bool {
+	if e := (*CallError)(nil); errors.As(err, &e) {
+		return e.Written
+	}
+	return !retry.SafeToRetry(err)
+}
+
+// callError makes the error of a whole call from what [retry.Do] returned: the
+// error of the last attempt, or one about the context.
+func callError(addr string, attempts int, written bool, err error) *CallError {
+	last := (*CallError)(nil)
+	found := errors.As(err, &last)
+	if found && err == error(last) {
+		e := *last // an interceptor may have kept it
+		e.Attempts, e.Written = attempts, written
+		return &e
+	}
+	if found {
+		addr = last.Addr
+	}
+	return &CallError{Addr: addr, Attempts: attempts, Written: written, Err: err, safe: retry.SafeToRetry(err)}
+}

@@ -1,0 +1,95 @@
+package gtcp
+
+import (
+	"math/rand/v2"
+	"sync/atomic"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
+)
+
+// ClientStat is a snapshot of a [Client]: its calls since it was made, and its
+// connections now.
+type ClientStat struct {
+	// Calls counts the calls that were begun.
+	Calls uint64
+	// Errors counts the calls that failed, by the kind of their error. The
+	// keys are the Kind constants of package conn; kinds that have not
+	// occurred are missing.
+	Errors map[string]uint64
+	// Retries counts the attempts beyond the first of each call.
+	Retries uint64
+
+	// Pool is the pool of an exclusive client.
+	Pool pool.Stat
+	// Pipeline is the pipeline of a shared client.
+	Pipeline pipeline.Stat
+}
+
+// Stat returns a snapshot. It locks each connection for a moment, so calling
+// it a few times a second costs nothing that can be measured.
+func (c *Client) Stat() (s ClientStat) {
+	c.count.snapshot(&s)
+	if c.one.pool != nil {
+		s.Pool = c.one.pool.Stat()
+	}
+	if c.one.pipeline != nil {
+		s.Pipeline = c.one.pipeline.Stat()
+	}
+	return s
+}
+
+// kinds are the keys of ClientStat.Errors. A kind that is not among them, from
+// an error of the user's, counts as the last.
+var kinds = [...]string{
+	conn.KindRefused, conn.KindTimeout, conn.KindCanceled, conn.KindPeerClosed, conn.KindReset,
+	conn.KindOverloaded, conn.KindDial, conn.KindProtocol, conn.KindApplication, conn.KindClosed, conn.KindOther,
+}
+
+// clientCounters count what becomes of a client's calls.
+type clientCounters struct {
+	calls   stripes
+	retries atomic.Uint64
+	errors  [len(kinds)]atomic.Uint64
+}
+
+func (c *clientCounters) failed(err error) {
+	kind := conn.KindOf(err)
+	for i, k := range kinds {
+		if k == kind || i == len(kinds)-1 {
+			c.errors[i].Add(1)
+			return
+		}
+	}
+}
+
+func (c *clientCounters) snapshot(s *ClientStat) {
+	s.Calls, s.Retries = c.calls.sum(), c.retries.Load()
+	for i, kind := range kinds {
+		n := c.errors[i].Load()
+		if n == 0 {
+			continue
+		}
+		if s.Errors == nil {
+			s.Errors = make(map[string]uint64)
+		}
+		s.Errors[kind] = n
+	}
+}
+
+// stripes is a counter for many processors: each addition goes to one of its
+// cells, and each cell has a cache line of its own.
+type stripes [8]struct {
+	n atomic.Uint64
+	_ [56]byte
+}
+
+func (s *stripes) add() { s[rand.Uint32()%uint32(len(s))].n.Add(1) }
+
+func (s *stripes) sum() (n uint64) {
+	for i := range s {
+		n += s[i].n.Load()
+	}
+	return n
+}

@@ -1,0 +1,95 @@
+package gtcp
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// defaultCallTimeout is what a zero ClientConfig.CallTimeout means.
+const defaultCallTimeout = 15 * time.Second
+
+// callTimeout gives calls without a deadline one. A timer for each call would
+// cost more than the rest of a shared call, so those that begin within an
+// eighth of the timeout share one context, and its deadline.
+type callTimeout struct {
+	limit   time.Duration // 0 if there is none
+	current atomic.Pointer[sharedDeadline]
+	mu      sync.Mutex // guards the replacement of current
+}
+
+// sharedDeadline is the context of the calls without deadline that begin in
+// one stretch of time.
+type sharedDeadline struct {
+	context.Context
+	cancel context.CancelFunc // never called early: calls may use it to the end
+}
+
+// init sets the limit from ClientConfig.CallTimeout.
+func (t *callTimeout) init(configured time.Duration) {
+	t.limit = max(configured, 0)
+	if configured == 0 {
+		t.limit = defaultCallTimeout
+	}
+}
+
+// context returns ctx, or one made from it with a deadline where it has none.
+// cancel is nil where nothing is to be released.
+func (t *callTimeout) context(ctx context.Context) (_ context.Context, cancel context.CancelFunc) {
+	if t.limit == 0 {
+		return ctx, nil
+	}
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, nil
+	}
+	if ctx.Done() != nil {
+		return context.WithTimeout(ctx, t.limit)
+	}
+	s := t.current.Load()
+	if s == nil {
+		s = t.replace()
+	}
+	if ctx == context.Background() {
+		return s, nil
+	}
+	return &deadlineWithValues{s, ctx}, nil
+}
+
+// replace makes the context of the stretch that begins now.
+func (t *callTimeout) replace() *sharedDeadline {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := t.current.Load(); s != nil {
+		return s
+	}
+	stretch := t.limit / 8
+	s := &sharedDeadline{}
+	s.Context, s.cancel = context.WithTimeout(context.Background(), t.limit+stretch)
+	t.current.Store(s)
+	time.AfterFunc(stretch, func() { t.current.CompareAndSwap(s, nil) })
+	return s
+}
+
+// deadlineWithValues is a shared deadline with the values of a call's context,
+// which never ends.
+type deadlineWithValues struct {
+	*sharedDeadline
+	values context.Context
+}
+
+// Value asks the shared context first. It knows only the context package's own
+// key, by which that finds it without a goroutine.
+func (d *deadlineWithValues) Value(key any) any {
+	if v := d.sharedDeadline.Value(key); v != nil {
+		return v
+	}
+	return d.values.Value(key)
+}
+
+// deadlineOnly is a shared deadline for I/O on one connection: a deadline of
+// the socket serves it, so nobody need wait for its end.
+type deadlineOnly struct{ *sharedDeadline }
+
+// Done returns nil: see [deadlineOnly].
+func (deadlineOnly) Done() <-chan struct{} { return nil }
