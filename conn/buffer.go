@@ -59,7 +59,7 @@ func (k *core) empty() bool { return k.buf == nil || k.buf.r == k.buf.w }
 
 // room returns the free space of the read buffer, borrowing, compacting or
 // growing it where there is none. Nobody asks behind largeBuffer unread bytes,
-// and a read that filled the small buffer has set big; so there is always some.
+// so there is always some.
 func (k *core) room() []byte {
 	b := k.buf
 	switch {
@@ -73,6 +73,9 @@ func (k *core) room() []byte {
 	case b.w == len(b.data):
 		b.w = copy(b.data, b.data[b.r:b.w])
 		b.r = 0
+		if b.w == len(b.data) { // putBack has filled a small one to the brim
+			b = k.grow()
+		}
 	}
 	return b.data[b.w:]
 }

@@ -104,7 +104,7 @@ func (c *Conn) Close() error {
 		k.mu.Unlock()
 		return handleError("close", k)
 	}
-	k.err.CompareAndSwap(nil, handleError("close", k))
+	k.err.CompareAndSwap(nil, closedHere)
 	hook := k.onClose
 	k.onClose = nil
 	k.mu.Unlock()
@@ -171,11 +171,11 @@ func (c *Conn) CloseWrite() error {
 	return nil
 }
 
-// NetConn returns the connection that New was given, nil if the handle has
-// ended. Reading or writing it passes this package's buffer and accounts by;
-// socket options are what it is for.
+// NetConn returns the connection that New was given, or nil if the handle has
+// ended. Use it for socket options. Reads and writes on it bypass this
+// package's buffer and counts.
 func (c *Conn) NetConn() net.Conn {
-	if c.core == nil || !c.latest(c.core.state.Load()) {
+	if c.core == nil || !c.live(c.core) {
 		return nil
 	}
 	return c.core.nc

@@ -57,6 +57,10 @@ type core struct {
 // endOfStream stands for io.EOF where a permanent error is kept.
 var endOfStream = &Error{Op: "read", Err: io.EOF}
 
+// closedHere stands for the error that Err returns after Close. Few ask for it,
+// and to make it takes an address.
+var closedHere = &Error{Op: "close", Err: net.ErrClosed}
+
 // public returns the error as callers see it.
 func (e *Error) public() error {
 	switch e {
@@ -79,23 +83,16 @@ func handleError(op string, k *core) *Error {
 	return e
 }
 
-// peerAddr is the peer's address for an error. A connection that cannot tell
-// it, such as a test's mock that has only the methods it needs, costs the
-// error its address and nothing more.
-//
-//go:noinline
-func (k *core) peerAddr() (a net.Addr) {
-	defer func() {
-		if recover() != nil {
-			a = nil
-		}
-	}()
-	return k.nc.RemoteAddr()
-}
-
 //go:noinline
 func (k *core) error(op string, err error) *Error {
 	return &Error{Op: op, Addr: k.peerAddr(), Err: err}
+}
+
+// peerAddr returns the peer's address for an error: nil if the transport cannot
+// tell, as a stand-in for tests whose other methods are nil.
+func (k *core) peerAddr() (a net.Addr) {
+	defer func() { _ = recover() }()
+	return k.nc.RemoteAddr()
 }
 
 // beginRead takes the read lock. A handle that has ended does not touch even

@@ -2,14 +2,15 @@ package conn
 
 import "time"
 
-// longAgo is a deadline that has passed on any clock, that of a synctest
+// aLongTimeAgo is a deadline that has passed on any clock, that of a synctest
 // bubble included.
-var longAgo = time.Unix(1, 0)
+var aLongTimeAgo = time.Unix(1, 0)
 
 // limits are the deadlines of a connection, guarded by core.mu.
 type limits struct {
 	read, write time.Time // the caller's
 	wait        time.Time // an internal read deadline (ReadAvailable, Check)
+	look        bool      // wait is in effect alone (Check)
 	do          *doState  // the context's; made by the first Do
 }
 
@@ -81,8 +82,11 @@ func (k *core) applyLimits(read, write bool) error {
 	if l.underDo() {
 		rd, wd = earliest(rd, l.do.deadline), earliest(wd, l.do.deadline)
 		if l.do.interrupted {
-			rd, wd = longAgo, longAgo
+			rd, wd = aLongTimeAgo, aLongTimeAgo
 		}
+	}
+	if l.look {
+		rd = l.wait
 	}
 	switch {
 	case read && write && rd.Equal(wd):
@@ -108,10 +112,17 @@ func earliest(a, b time.Time) time.Time {
 }
 
 // setWait sets the internal read deadline; the zero time ends it.
-func (k *core) setWait(t time.Time) error {
+func (k *core) setWait(t time.Time) error { return k.setInternal(t, false) }
+
+// setLook sets the internal read deadline in place of all others, until
+// setWait.
+func (k *core) setLook(t time.Time) error { return k.setInternal(t, true) }
+
+func (k *core) setInternal(t time.Time, look bool) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.makeLimits().wait = t
+	l := k.makeLimits()
+	l.wait, l.look = t, look
 	return k.applyLimits(true, false)
 }
 

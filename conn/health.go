@@ -1,11 +1,6 @@
 package conn
 
-import (
-	"errors"
-	"io"
-	"net"
-	"time"
-)
+import "net"
 
 // Err returns the first error that the connection did not survive, nil while
 // it is alive. It stays the same from then on. The end of the peer's stream
@@ -21,6 +16,9 @@ func (c *Conn) Err() error {
 	defer k.mu.Unlock()
 	if !c.latest(k.state.Load()) {
 		return handleError("read", k)
+	}
+	if k.err.Load() == closedHere {
+		k.err.Store(handleError("close", k))
 	}
 	return k.err.Load().public()
 }
@@ -87,80 +85,4 @@ func (c *Conn) unfitness(k *core, own uint64) error {
 		return ErrUnfit
 	}
 	return ErrDeadlineSet
-}
-
-// checkWait is how long Check listens where the socket cannot be asked.
-const checkWait = time.Millisecond
-
-// Check asks whether the connection is alive and silent, without consuming a
-// byte: nil if so, else an *Error with ErrPeerClosed, ErrUnread or the
-// socket's own error in it. It leaves Err and Reusable as they are. It suits a
-// connection that has been idle: while a read is in progress it fails with
-// ErrBusy.
-//
-// On Unix it is one system call and no allocation. Over TLS it asks the socket
-// below. If that has bytes, they may be a session ticket, the peer's goodbye or
-// data, so they are read, and it waits for the rest of a record for up to a
-// millisecond. Where there is no socket to ask it always reads so. Data that
-// comes stays buffered. Where it reads, slices from Peek are no longer valid.
-func (c *Conn) Check() error {
-	k := c.core
-	if k == nil || !c.live(k) {
-		return handleError("check", k)
-	}
-	if !k.lockIdle() {
-		return k.error("check", ErrBusy)
-	}
-	err := c.check(k)
-	k.endRead()
-	if err != nil {
-		return k.error("check", err)
-	}
-	return nil
-}
-
-// check does the work of Check. The caller holds rmu.
-func (c *Conn) check(k *core) error {
-	if !c.live(k) {
-		return net.ErrClosed
-	}
-	switch err := k.err.Load(); {
-	case err == endOfStream:
-		return ErrPeerClosed
-	case err != nil:
-		return err
-	case !k.empty():
-		return ErrUnread
-	case k.raw != nil:
-		readable, err := k.checkSocket()
-		switch {
-		case err != nil || !readable:
-			return err
-		case !k.opaque:
-			return ErrUnread
-		}
-		// A session ticket, the peer's goodbye or data: only a read tells.
-	}
-	return k.checkByReading()
-}
-
-func (k *core) checkByReading() error {
-	err := k.setWait(time.Now().Add(checkWait))
-	switch {
-	case errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe):
-		return err
-	case err != nil:
-		return nil // there are no deadlines, and without one a look would be a wait
-	}
-	err = k.fill()
-	_ = k.setWait(time.Time{})
-	switch {
-	case err == nil:
-		return ErrUnread
-	case err == io.EOF:
-		return ErrPeerClosed
-	case isTimeout(err):
-		return nil
-	}
-	return err
 }

@@ -191,6 +191,11 @@ func (c *Conn) ReadAvailable(dst []byte, short int, wait time.Duration) ([]byte,
 			continue
 		}
 		if isTimeout(err) && !k.readTimedOut() {
+			if k.raw != nil {
+				if readable, _ := k.checkSocket(); readable {
+					continue // it came while this goroutine was held up
+				}
+			}
 			return dst, nil
 		}
 		return dst, k.readError(err)

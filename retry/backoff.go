@@ -72,8 +72,11 @@ type Decorrelated struct {
 // Delay implements Backoff.
 func (d Decorrelated) Delay(_ int, last time.Duration) time.Duration {
 	base, most := bounds(d.Base, d.Max)
-	last = min(max(last, base), most, math.MaxInt64/3)
-	return min(between(base, 3*last), most)
+	ceiling := time.Duration(math.MaxInt64)
+	if last = max(last, base); last < math.MaxInt64/3 {
+		ceiling = 3 * last
+	}
+	return min(between(base, ceiling), most)
 }
 
 // Validate returns a *ConfigError that names the first field that makes no
@@ -103,9 +106,10 @@ func validateBounds(base, most time.Duration) error {
 }
 
 // between returns a uniformly random duration from low to high, both included.
+// Neither is negative.
 func between(low, high time.Duration) time.Duration {
 	if high-low == math.MaxInt64 {
 		return time.Duration(rand.Int64())
 	}
-	return low + time.Duration(rand.Int64N(int64(high-low)+1))
+	return low + rand.N(high-low+1)
 }

@@ -95,6 +95,19 @@ func TestDecorrelated(t *testing.T) {
 	}
 }
 
+// Three times the wait before is more than a Duration can hold.
+func TestDecorrelatedOverflow(t *testing.T) {
+	for _, base := range []time.Duration{math.MaxInt64 / 3, math.MaxInt64/3 + 1, math.MaxInt64 - 1, math.MaxInt64} {
+		d := retry.Decorrelated{Base: base}
+		require.NoError(t, d.Validate())
+		for range 100 {
+			require.Equal(t, base, d.Delay(1, 0), "Max is Base")
+			require.Equal(t, base, d.Delay(2, base))
+			require.GreaterOrEqual(t, retry.Decorrelated{Base: base, Max: math.MaxInt64}.Delay(1, 0), base)
+		}
+	}
+}
+
 // Above Max the draw is cut, not redrawn: AWS's min(cap, random(base, 3*last)).
 func TestDecorrelatedIsCutAtMax(t *testing.T) {
 	d := retry.Decorrelated{Base: 0, Max: 3 * time.Second}

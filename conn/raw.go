@@ -1,5 +1,3 @@
-//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
-
 package conn
 
 import (
@@ -23,10 +21,10 @@ func (k *core) openRaw() {
 		}
 		nc = inner.NetConn()
 	}
-	if isSocket(k.nc) {
-		k.onReadable = k.readCallback()
-	} else {
+	if !isSocket(k.nc) {
 		k.opaque = true
+	} else if rawReads {
+		k.onReadable = k.readCallback()
 	}
 }
 
@@ -45,6 +43,9 @@ func isSocket(nc net.Conn) bool {
 }
 
 func rawConn(nc net.Conn) syscall.RawConn {
+	if !canPeek {
+		return nil
+	}
 	sc, ok := nc.(syscall.Conn)
 	if !ok {
 		return nil
@@ -97,7 +98,7 @@ func (k *core) opError(op string, err error) error {
 		network = "tcp"
 	}
 	// The remote address can be nil: net.FileConn of a socket that was reset.
-	return &net.OpError{Op: op, Net: network, Source: k.nc.LocalAddr(), Addr: k.nc.RemoteAddr(), Err: err}
+	return &net.OpError{Op: op, Net: network, Source: k.nc.LocalAddr(), Addr: k.peerAddr(), Err: err}
 }
 
 // readCallback makes onReadable: one attempt to read, on the goroutine of the
@@ -109,21 +110,18 @@ func (k *core) readCallback() func(fd uintptr) bool {
 			return true // woken
 		}
 		b := k.buf
-		n, err := syscall.Read(int(fd), b.data[b.w:])
-		for err == syscall.EINTR {
-			n, err = syscall.Read(int(fd), b.data[b.w:])
-		}
-		if err == nil {
+		n, errno := sysRead(fd, b.data[b.w:])
+		switch errno {
+		case 0:
 			k.got = n
 			k.big = n > smallBuffer || n == len(b.data)-b.w
 			return true
-		}
-		if err == syscall.EAGAIN {
+		case syscall.EAGAIN:
 			// With bytes in it the buffer stays, and the next call reads.
 			k.releaseBuffer()
 			return false
 		}
-		k.gotErrno, _ = err.(syscall.Errno) // it is nothing else
+		k.gotErrno = errno
 		return true
 	}
 }
@@ -153,14 +151,7 @@ func (k *core) makeChecker() *checker {
 }
 
 func (ck *checker) run(fd uintptr) {
-	for {
-		n, _, err := syscall.Recvfrom(int(fd), ck.buf[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		ck.n = n
-		ck.errno, _ = err.(syscall.Errno) // it is nothing else
-		if ck.errno != syscall.EINTR {
-			return
-		}
-	}
+	ck.n, ck.errno = sysPeek(fd, ck.buf[:])
 }
 
 // checkSocket looks for a first byte in the socket. RawConn.Control is used
