@@ -84,6 +84,17 @@ func (f Format) Validate() error {
 	return l.compile(&f)
 }
 
+// Writable returns nil if frames of the format can be written, and so if a
+// server or a client can use it. Its error is that of Validate, or wraps
+// [ErrReadOnly] where Strip drops bytes that only the sender knows.
+func (f Format) Writable() error {
+	var l layout
+	if err := l.compile(&f); err != nil {
+		return err
+	}
+	return l.writable()
+}
+
 // MaxPayload is the largest frame the format allows, in bytes, counted as
 // MaxSize is: the limit in force after defaults. It is 0 for an invalid
 // format.

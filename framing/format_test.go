@@ -196,3 +196,30 @@ func TestErrorsHaveAKind(t *testing.T) {
 		require.Equal(t, conn.KindProtocol, conn.KindOf(err))
 	}
 }
+
+func TestWritable(t *testing.T) {
+	for _, tt := range []struct {
+		format framing.Format
+		want   any // nil, an error to be found by Is, or a target of As
+	}{
+		{framing.Format{}, nil},
+		{framing.Format{HeaderSize: framing.Varint}, nil},
+		{framing.Format{LengthOffset: 1, HeaderSize: 4, LengthAdjust: -4, Strip: -1}, nil},
+		{framing.Format{LengthAdjust: 6, LengthOffset: 0}, nil},
+		{framing.Format{LengthOffset: 1}, framing.ErrReadOnly},
+		{framing.Format{Strip: 1}, framing.ErrReadOnly},
+		{framing.Format{Strip: 3}, framing.ErrReadOnly},
+		{framing.Format{HeaderSize: 5}, new(*framing.FormatError)},
+	} {
+		err := tt.format.Writable()
+		switch want := tt.want.(type) {
+		case nil:
+			require.NoError(t, err)
+		case error:
+			require.ErrorIs(t, err, want)
+			require.NoError(t, tt.format.Validate(), "it can be read")
+		default:
+			require.ErrorAs(t, err, want)
+		}
+	}
+}

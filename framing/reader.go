@@ -94,6 +94,17 @@ func NewReader(r io.Reader, f Format) *Reader {
 	return fr
 }
 
+// Err returns the error after which the Reader reads no more, or nil while it
+// can go on. A server asks it after a *[SizeError], which is final even with
+// SkipOversize if the frame is longer than any number of bytes that can be
+// skipped.
+func (r *Reader) Err() error {
+	if r.err == nil && r.src == nil {
+		return errNoSource
+	}
+	return r.err
+}
+
 // Reset forgets everything of the present stream, an unfinished frame and a
 // final error included, and goes on with src in the same format. That of a zero
 // Reader is the zero Format. A nil src leaves it without a stream.

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/iotest"
 
@@ -331,5 +332,34 @@ func TestReleaseFails(t *testing.T) {
 		require.Equal(t, net.ErrClosed, call(r))
 		_, err = r.Next()
 		require.Equal(t, net.ErrClosed, err)
+	}
+}
+
+func TestReaderErrTellsWhatIsFinal(t *testing.T) {
+	require.Error(t, new(framing.Reader).Err())
+	for _, tt := range []struct {
+		name, stream string
+		format       framing.Format
+		final        bool
+	}{
+		{"end of stream", "", framing.Format{}, false},
+		{"cut", "\x00", framing.Format{}, true},
+		{"oversize", "\x00\x09", framing.Format{MaxSize: 8}, true},
+		{"oversize and skipped", "\x00\x09123456789", framing.Format{MaxSize: 8, SkipOversize: true}, false},
+		{"2^62, which nobody can skip", "\x40\x00\x00\x00\x00\x00\x00\x00", framing.Format{HeaderSize: 8, SkipOversize: true}, true},
+		{"invalid", "", framing.Format{HeaderSize: 7}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := framing.NewReader(strings.NewReader(tt.stream), tt.format)
+			_, err := r.Next()
+			require.Error(t, err)
+			if !tt.final {
+				require.NoError(t, r.Err())
+				return
+			}
+			require.Equal(t, err, r.Err())
+			_, again := r.Next()
+			require.Equal(t, err, again)
+		})
 	}
 }
