@@ -3,7 +3,6 @@ package conn_test
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"testing"
 	"time"
@@ -135,23 +134,4 @@ func TestConcurrentReadersAndWriters(t *testing.T) {
 		}
 		require.Equal(t, each*workers, total)
 	})
-}
-
-// bareConn has the methods of a mock that was made for one test; the others
-// of its net.Conn are nil and panic.
-type bareConn struct{ net.Conn }
-
-func (bareConn) Read([]byte) (int, error)  { return 0, io.ErrNoProgress }
-func (bareConn) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
-func (bareConn) Close() error              { return nil }
-
-func TestTransportWithoutAddresses(t *testing.T) {
-	c := conn.New(bareConn{})
-	_, err := c.Read(make([]byte, 1))
-	require.ErrorIs(t, err, io.ErrNoProgress)
-	_, err = c.Write([]byte("x"))
-	require.ErrorIs(t, err, io.ErrShortWrite)
-	require.ErrorContains(t, c.Reusable(), "conn: reuse: ")
-	require.NoError(t, c.Close())
-	require.ErrorIs(t, c.Close(), net.ErrClosed)
 }

@@ -90,6 +90,8 @@ func (k *core) error(op string, err error) *Error {
 
 // peerAddr returns the peer's address for an error: nil if the transport cannot
 // tell, as a stand-in for tests whose other methods are nil.
+//
+//go:noinline
 func (k *core) peerAddr() (a net.Addr) {
 	defer func() { _ = recover() }()
 	return k.nc.RemoteAddr()

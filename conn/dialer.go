@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/netip"
 	"time"
 )
 
@@ -124,7 +125,7 @@ func (d *Dialer) handshake(ctx context.Context, nc net.Conn, network, address st
 			return nil, errors.Join(err, nc.Close())
 		}
 		cfg = cfg.Clone()
-		cfg.ServerName = host
+		cfg.ServerName = withoutZone(host)
 	}
 	tc := tls.Client(nc, cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
@@ -132,6 +133,15 @@ func (d *Dialer) handshake(ctx context.Context, nc net.Conn, network, address st
 		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
 	return tc, nil
+}
+
+// withoutZone takes the zone off an IPv6 address: it names an interface of this
+// machine, which no certificate does.
+func withoutZone(host string) string {
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Zone() != "" {
+		return ip.WithZone("").String()
+	}
+	return host
 }
 
 // dialAddr is an address as the caller wrote it.

@@ -143,6 +143,32 @@ func TestDialTLSVerifies(t *testing.T) {
 	require.Empty(t, trusting.ServerName, "the caller's configuration is not changed")
 }
 
+// The zone of an address is this machine's own name for an interface.
+func TestDialTLSVerifiesAnAddressWithAZone(t *testing.T) {
+	interfaces, err := net.Interfaces()
+	require.NoError(t, err)
+	for _, i := range interfaces {
+		if i.Flags&net.FlagLoopback == 0 {
+			continue
+		}
+		nl, err := net.Listen("tcp", "[::1%"+i.Name+"]:0")
+		if err != nil {
+			t.Skip("no IPv6 on loopback: ", err)
+		}
+		_, port, err := net.SplitHostPort(nl.Addr().String())
+		require.NoError(t, err)
+		require.NoError(t, nl.Close())
+		l := listen(t, "tcp", "[::1]:"+port, func(nc net.Conn) {
+			_ = tls.Server(nc, testCert().server).Handshake()
+			t.Cleanup(func() { nc.Close() })
+		})
+		d := conn.Dialer{TLS: &tls.Config{RootCAs: testCert().pool}}
+		c, err := d.Dial(t.Context(), "tcp", "[::1%"+i.Name+"]:"+port)
+		require.NoError(t, err, l.Addr())
+		require.NoError(t, c.Close())
+	}
+}
+
 // The configuration holds the client's private key; no error may show it.
 func TestDialTLSErrorShowsNoKey(t *testing.T) {
 	l := listen(t, "tcp", "127.0.0.1:0", closeAtOnce)

@@ -112,7 +112,7 @@ type certificate struct {
 	pool   *x509.CertPool
 }
 
-// testCert is a certificate for 127.0.0.1 that signs itself.
+// testCert is a certificate for 127.0.0.1 and ::1 that signs itself.
 var testCert = sync.OnceValue(func() *certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -123,7 +123,7 @@ var testCert = sync.OnceValue(func() *certificate {
 		Subject:               pkix.Name{CommonName: "test"},
 		NotBefore:             time.Now().Add(-time.Hour),
 		NotAfter:              time.Now().Add(time.Hour),
-		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
+		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 	}
