@@ -78,14 +78,17 @@ func (c *Conn) beginDo(deadline time.Time) error {
 // runDo runs f with the interrupt armed, and leaves nothing behind even if f
 // panics.
 func (k *core) runDo(ctx context.Context, f func() error) error {
-	stop := context.AfterFunc(ctx, k.limits.do.interrupt)
+	var stop func() bool
+	if ctx.Done() != nil { // else its deadline alone ends it, which is set
+		stop = context.AfterFunc(ctx, k.limits.do.interrupt)
+	}
 	defer k.endDo(stop)
 	return f()
 }
 
 func (k *core) endDo(stop func() bool) {
 	d := k.limits.do
-	if !stop() {
+	if stop != nil && !stop() {
 		<-d.fired
 	}
 	k.mu.Lock()
