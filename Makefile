@@ -60,6 +60,10 @@ cross: ## build and vet, tests included, for windows, darwin and 32-bit linux
 	GOOS=darwin GOARCH=arm64 $(GO) vet ./...
 	GOOS=linux GOARCH=386 $(GO) vet ./...
 
+.PHONY: windows
+windows: ## run every package's tests as Windows builds under wine, where it is installed
+	GTCP_WINDOWS=all $(GO) -C internal/conformance test -count=1 -timeout 30m -v -run '^TestWindowsUnderWine$$' .
+
 .PHONY: api
 api: ## record the public API in docs/api.txt
 	@$(GO) -C internal/tools run ./apisnap -root $(CURDIR) $(PUBLIC) > docs/api.txt

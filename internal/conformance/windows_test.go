@@ -1,0 +1,148 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Windows builds of the tests run under wine, where it is installed: a Windows
+// machine is not needed to see that they pass. GTCP_WINDOWS=all, which make
+// windows sets, takes every package; without it only the quick ones run.
+
+// windowsRun is one package, and what wine cannot run of its tests.
+type windowsRun struct {
+	dir   string
+	quick bool
+	skip  []string // patterns of -test.skip
+}
+
+// noUnix leaves out unix sockets, which wine 8 does not have; noCounts those that
+// count allocations or bytes, which are tuned for Linux.
+const (
+	noUnix   = "/unix|/.*/unix"
+	noCounts = "Alloc|IdleConnectionHoldsNoBuffer|IdleMemory"
+)
+
+var windowsRuns = []windowsRun{
+	{dir: "retry", quick: true},
+	{dir: "framing", quick: true},
+	{dir: "pool/backend", quick: true},
+	{dir: "pool/engine", quick: true},
+	{dir: "pool/slotpool", quick: true},
+	{dir: "pool/puddlepool"},
+	{dir: "pool/pooltest"},
+	{dir: "pool/pipeline", quick: true, skip: []string{noCounts, "TestUnixSocket", "TestIdleSocketClosedByPeer"}},
+	{dir: "conn", skip: []string{noUnix, noCounts}},
+	{dir: "pool", skip: []string{noUnix, noCounts, "TestNetworks"}},
+	{dir: "server", skip: []string{noUnix, noCounts}},
+	{dir: ".", skip: []string{noUnix, noCounts}},
+}
+
+// bcryptprimitives stands in for a library that the Go runtime asks for random
+// bytes and that wine 8 lacks.
+const bcryptprimitives = `#include <windows.h>
+BOOLEAN NTAPI SystemFunction036(PVOID, ULONG);
+__declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE p, SIZE_T n) { return SystemFunction036(p, (ULONG)n); }
+`
+
+func TestWindowsUnderWine(t *testing.T) {
+	w := newWine(t)
+	all := os.Getenv("GTCP_WINDOWS") == "all"
+	for _, r := range windowsRuns {
+		if !all && !r.quick {
+			continue
+		}
+		t.Run(r.dir, func(t *testing.T) { w.test(t, r) })
+	}
+}
+
+// wine is an installed wine with a prefix of its own.
+type wine struct {
+	program string
+	env     []string
+	tmp     string
+}
+
+// newWine makes the prefix, in which the Go runtime finds its random bytes.
+func newWine(t *testing.T) *wine {
+	program := find("wine64", "/usr/lib/wine/wine64")
+	server := find("wineserver", "/usr/lib/wine/wineserver", "/usr/lib/wine/wineserver64")
+	compiler := find("x86_64-w64-mingw32-gcc")
+	if program == "" || server == "" || compiler == "" {
+		t.Skip("needs wine64 and x86_64-w64-mingw32-gcc (Debian: wine64, gcc-mingw-w64-x86-64)")
+	}
+	// Not below t.TempDir: wineserver may still write while it is removed.
+	tmp, err := os.MkdirTemp("", "gtcp-wine")
+	if err != nil {
+		t.Fatal(err)
+	}
+	prefix := filepath.Join(tmp, "prefix")
+	w := &wine{program: program, tmp: tmp, env: append(os.Environ(), "WINEPREFIX="+prefix, "WINEDEBUG=-all",
+		"WINEDLLOVERRIDES=bcryptprimitives=n;mscoree=;mshtml=;winemenubuilder.exe=")}
+	t.Cleanup(func() {
+		// t.Context has ended by now.
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		for _, how := range []string{"-k", "-w"} {
+			cmd := exec.CommandContext(ctx, server, how) // of this prefix alone
+			cmd.Env = w.env
+			_ = cmd.Run()
+		}
+		if err := os.RemoveAll(tmp); err != nil {
+			t.Log(err)
+		}
+	})
+	w.run(t, "", 3*time.Minute, program, "wineboot", "-i")
+	source, library := filepath.Join(tmp, "b.c"), filepath.Join(prefix, "drive_c", "windows", "system32", "bcryptprimitives.dll")
+	if err := os.WriteFile(source, []byte(bcryptprimitives), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.run(t, "", time.Minute, compiler, "-shared", "-O2", "-o", library, source, "-ladvapi32")
+	return w
+}
+
+func find(names ...string) string {
+	for _, name := range names {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+// test builds the tests of one package for Windows and runs them.
+func (w *wine) test(t *testing.T, r windowsRun) {
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(w.tmp, strings.ReplaceAll(r.dir, "/", "_")+".test.exe")
+	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", program, "./"+r.dir)
+	build.Dir = root
+	build.Env = append(os.Environ(), "GOOS=windows", "GOARCH=amd64", "CGO_ENABLED=0", "GOFLAGS=")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	args := []string{program, "-test.short", "-test.timeout=5m"}
+	if len(r.skip) > 0 {
+		args = append(args, "-test.skip="+strings.Join(r.skip, "|"))
+	}
+	w.run(t, filepath.Join(root, r.dir), 6*time.Minute, w.program, args...)
+}
+
+func (w *wine) run(t *testing.T, dir string, limit time.Duration, name string, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), limit, errors.New("it hangs"))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir, cmd.Env, cmd.WaitDelay = dir, w.env, time.Second
+	if out, err := cmd.CombinedOutput(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
+		t.Fatalf("%s: %v (%v)\n%s", filepath.Base(name), err, context.Cause(ctx), out)
+	}
+}
