@@ -114,7 +114,7 @@ func (c *Conn) Send(data []byte, retry ...Retry) error {
 // SendWithTimeout is Send with a bound on each attempt. The caller's own
 // deadline, if earlier, counts too, and is in force again afterwards.
 func (c *Conn) SendWithTimeout(data []byte, timeout time.Duration, retry ...Retry) error {
-	return c.innerConn().sendAll(outgoing{body: data}, sendLimit(timeout), first(retry))
+	return c.innerConn().sendAll(outgoing{body: data}, limit{coversAll, timeout}, first(retry))
 }
 
 // Recv receives bytes. With a length above zero it waits for that many. With
@@ -132,7 +132,7 @@ func (c *Conn) Recv(length int, retry ...Retry) ([]byte, error) {
 // RecvWithTimeout is Recv with a bound on each attempt. The caller's own
 // deadline, if earlier, counts too, and is in force again afterwards.
 func (c *Conn) RecvWithTimeout(length int, timeout time.Duration, retry ...Retry) ([]byte, error) {
-	return c.innerConn().receive(length, recvLimit(timeout), first(retry))
+	return c.innerConn().receive(length, limit{coversAll, timeout}, first(retry))
 }
 
 // RecvLine receives up to the next "\n" and returns the line without it; a
@@ -164,10 +164,12 @@ func (c *Conn) SendRecv(data []byte, length int, retry ...Retry) ([]byte, error)
 	return c.Recv(length, retry...)
 }
 
-// SendRecvWithTimeout is Send and then RecvWithTimeout: the timeout bounds the
-// read.
+// SendRecvWithTimeout is Send and then RecvWithTimeout. The timeout bounds the
+// receive, and before it the wait for another goroutine's send and for a new
+// connection; it does not bound the writing.
 func (c *Conn) SendRecvWithTimeout(data []byte, length int, timeout time.Duration, retry ...Retry) ([]byte, error) {
-	if err := c.Send(data, retry...); err != nil {
+	msg := outgoing{body: data, asks: len(data) > 0}
+	if err := c.innerConn().sendAll(msg, limit{coversStart, timeout}, first(retry)); err != nil {
 		return nil, err
 	}
 	return c.RecvWithTimeout(length, timeout, retry...)

@@ -178,9 +178,7 @@ func TestDefect16TimeoutBoundsAllThatIsAvailable(t *testing.T) {
 	}()
 	within(t, func() {
 		data, err := c.RecvWithTimeout(-1, 50*time.Millisecond)
-		var timeout net.Error
-		require.ErrorAs(t, err, &timeout)
-		require.True(t, timeout.Timeout())
+		require.NoError(t, err, "programs that poll drop what comes with an error")
 		require.NotEmpty(t, data)
 	})
 	c.Close()

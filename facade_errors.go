@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
 )
 
 // PkgError says which size of the package protocol is out of range: an option
@@ -57,6 +59,63 @@ func (e *contextError) Unwrap() error { return e.err }
 // err.(net.Error).
 func (e *contextError) Timeout() bool   { return isTimeout(e.err) }
 func (e *contextError) Temporary() bool { return isTimeout(e.err) }
+
+// ioError makes the *net.OpError that upstream's reads and writes fail with of
+// an error of package conn. The end of the stream stays the bare io.EOF, and an
+// error that is not the network's stays as it is.
+func (s *innerConn) ioError(err error) error {
+	e, ok := err.(*conn.Error)
+	if !ok || e.Op == "dial" || e.Err == conn.ErrEmptyDelimiter {
+		return err
+	}
+	if _, ok := e.Err.(*conn.LineTooLongError); ok {
+		return err
+	}
+	op := e.Op
+	if op != "read" {
+		op = "write" // an Ask or a Do is a write with something around it
+	}
+	return s.opError(op, &ioCause{e})
+}
+
+// opError is the error of a read or write with both addresses.
+func (s *innerConn) opError(op string, cause error) error {
+	e := &net.OpError{Op: op, Net: "tcp", Err: cause}
+	func() {
+		defer func() { _ = recover() }() // a test's mock may have no addresses
+		e.Source, e.Addr = s.LocalAddr(), s.RemoteAddr()
+	}()
+	if e.Source != nil {
+		e.Net = e.Source.Network()
+	}
+	return e
+}
+
+// ioCause is what went wrong inside a *net.OpError: it prints the cause alone
+// and unwraps to the whole error of package conn.
+type ioCause struct{ err *conn.Error }
+
+func (e *ioCause) Error() string {
+	cause := e.err.Err
+	for {
+		op, ok := cause.(*net.OpError)
+		if !ok {
+			break
+		}
+		cause = op.Err
+	}
+	text := cause.Error()
+	if e.err.Written > 0 {
+		text += fmt.Sprintf(" (after %d bytes written)", e.err.Written)
+	}
+	return text
+}
+
+func (e *ioCause) Unwrap() error { return e.err }
+
+// Timeout and Temporary are what net.OpError asks of its cause.
+func (e *ioCause) Timeout() bool   { return isTimeout(e.err) }
+func (e *ioCause) Temporary() bool { return isTimeout(e.err) }
 
 // isTimeout says whether err, or an error it wraps, is a deadline that passed.
 func isTimeout(err error) bool {

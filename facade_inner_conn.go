@@ -2,6 +2,7 @@ package gtcp
 
 import (
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,49 +11,77 @@ import (
 )
 
 // innerConn is the net.Conn inside a Conn: the connection in use, the deadlines
-// its user has set and, for a pooled one, the way to a fresh connection and
-// back to the pool.
+// its user has set and, for a PoolConn, its checkout from the pool.
 //
-// receiving and sending are the facade's only locks held across I/O, one per
-// direction as in package conn, and for the same reason: a message that takes
-// more than one operation, because a timeout cut it and a retry goes on with
-// it, must not have another goroutine's message in the middle. Close and the
-// deadlines take neither, so they interrupt both.
+// receiving and sending are the facade's only locks held across I/O, one for
+// each direction as in package conn, and for the same reason: a message that
+// takes more than one operation, because a timeout cut it and a retry goes on
+// with it, must not have another goroutine's message in the middle. Close and
+// the deadlines take neither, so they interrupt both. Where both are taken,
+// receiving is first.
 type innerConn struct {
-	receiving sync.Mutex
+	receiving ioLock     // guards the two fields below
 	pkgs      *pkgReader // made by the first RecvPkg
-	gathered  int        // bytes that the last Recv(-1) brought
+	gathered  int        // bytes that the last Recv(-1) returned
 
-	sending sync.Mutex
-	cut     bool // a message was given up half sent
+	sending ioLock // guards the field below
+	cut     bool   // a message was given up half sent
 
-	lease *lease // nil where the connection is no pool's
+	checkout *checkout // nil where the connection is no pool's
 
 	conn atomic.Pointer[conn.Conn] // in use; written with mu held
 
-	mu     sync.Mutex    // guards the fields below; never held across I/O
-	bounds *bounds       // nil while there were none: most loans set none
+	mu     sync.Mutex    // guards the fields below, and those of checkout that say so; never held across I/O
+	bounds *bounds       // nil while there were none: most checkouts set none
 	wait   time.Duration // of Recv(-1)
+}
+
+// direction is one of the two in which bytes move.
+type direction uint8
+
+const (
+	receiving direction = iota
+	sending
+)
+
+func (d direction) op() string {
+	if d == receiving {
+		return "read"
+	}
+	return "write"
+}
+
+func (d direction) setDeadline(c *conn.Conn, t time.Time) error {
+	if d == receiving {
+		return c.SetReadDeadline(t)
+	}
+	return c.SetWriteDeadline(t)
 }
 
 // bounds are what limits either direction.
 type bounds struct{ recv, send bound }
 
-// A direction picks one of the two.
-type direction func(*bounds) bound
-
-func receiving(b *bounds) bound { return b.recv }
-func sending(b *bounds) bound   { return b.send }
-
-// bound is what limits one direction: the caller's own deadline, and that of a
-// call with a timeout of its own. The earlier one is in force.
-type bound struct{ own, call time.Time }
-
-func (b bound) deadline() time.Time {
-	if b.own.IsZero() || !b.call.IsZero() && b.call.Before(b.own) {
-		return b.call
+func (b *bounds) of(d direction) *bound {
+	if d == receiving {
+		return &b.recv
 	}
-	return b.own
+	return &b.send
+}
+
+// bound is what limits one direction: the caller's own deadline, that of a
+// call with a timeout, and that of the start of a call, which ends before its
+// I/O. The zero time means no limit.
+type bound struct{ own, call, start time.Time }
+
+// deadline is what limits I/O.
+func (b bound) deadline() time.Time { return earlier(b.own, b.call) }
+
+// earlier is the earlier of two deadlines, of which zero is the latest.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // newConn makes the Conn of a connection, with one allocation.
@@ -77,25 +106,78 @@ func (s *innerConn) current() *conn.Conn { return s.conn.Load() }
 func (s *innerConn) LocalAddr() net.Addr  { return s.current().LocalAddr() }
 func (s *innerConn) RemoteAddr() net.Addr { return s.current().RemoteAddr() }
 
+func (s *innerConn) lockOf(d direction) *ioLock {
+	if d == receiving {
+		return &s.receiving
+	}
+	return &s.sending
+}
+
+// enter takes the lock of direction d, before the time by, if that is not zero,
+// and before the caller's own deadline.
+func (s *innerConn) enter(d direction, by time.Time) error {
+	if s.lockOf(d).tryLock() {
+		return nil
+	}
+	s.mu.Lock()
+	if s.bounds != nil {
+		by = earlier(by, s.bounds.of(d).own)
+	}
+	s.mu.Unlock()
+	if s.lockOf(d).lock(by) {
+		return nil
+	}
+	if s.checkout != nil && d == receiving {
+		s.checkout.failed.Store(true) // the reply that was waited for may still come
+	}
+	return s.opError(d.op(), &lockTimeoutError{sent: d == receiving})
+}
+
+// lockTimeoutError is the cause of a call that waited for another call in the
+// same direction until its timeout.
+type lockTimeoutError struct{ sent bool }
+
+func (*lockTimeoutError) Error() string {
+	return "i/o timeout: waited for another call in the same direction"
+}
+func (*lockTimeoutError) Timeout() bool       { return true }
+func (*lockTimeoutError) Temporary() bool     { return true }
+func (*lockTimeoutError) Unwrap() error       { return os.ErrDeadlineExceeded }
+func (e *lockTimeoutError) SafeToRetry() bool { return !e.sent }
+
 // Read reads what is there, waiting for the first byte.
 func (s *innerConn) Read(p []byte) (int, error) {
-	c, err := s.reader()
-	defer s.receiving.Unlock()
-	if err != nil {
+	if err := s.enter(receiving, time.Time{}); err != nil {
 		return 0, err
 	}
-	return c.Read(p)
+	defer s.receiving.unlock()
+	c, err := s.reader()
+	n := 0
+	if err == nil {
+		n, err = c.Read(p)
+	}
+	return n, s.ioError(err)
 }
 
 // Write writes p. On a connection that came from its pool the first write may
 // move to a new one, see renew.
 func (s *innerConn) Write(p []byte) (int, error) {
-	if err := s.look(sending); err != nil {
+	if err := s.enter(sending, time.Time{}); err != nil {
+		return 0, err
+	}
+	defer s.sending.unlock()
+	n, err := s.write(p)
+	return n, s.ioError(err)
+}
+
+// write is Write with sending held.
+func (s *innerConn) write(p []byte) (int, error) {
+	if err := s.inspect(sending); err != nil {
 		return 0, err
 	}
 	c := s.current()
 	if len(p) > 0 {
-		s.asks(c)
+		s.noteSend(c)
 	}
 	n, err := c.Write(p)
 	if c, err = s.renew(c, n > 0, err); c != nil {
@@ -104,13 +186,13 @@ func (s *innerConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteBuffers is Write of the concatenation of bufs, which is not empty.
-func (s *innerConn) WriteBuffers(bufs [][]byte) (int64, error) {
-	if err := s.look(sending); err != nil {
+// writeBuffers is write of the concatenation of bufs, which is not empty.
+func (s *innerConn) writeBuffers(bufs [][]byte) (int64, error) {
+	if err := s.inspect(sending); err != nil {
 		return 0, err
 	}
 	c := s.current()
-	s.asks(c)
+	s.noteSend(c)
 	n, err := c.WriteBuffers(bufs)
 	if c, err = s.renew(c, n > 0, err); c != nil {
 		return c.WriteBuffers(bufs)
@@ -121,19 +203,19 @@ func (s *innerConn) WriteBuffers(bufs [][]byte) (int64, error) {
 // Close closes the connection itself, a pooled one too: PoolConn.Close is what
 // gives one back.
 func (s *innerConn) Close() error {
-	if s.lease != nil {
-		return s.lease.end(s, false)
+	if s.checkout != nil {
+		return s.checkout.end(s, false)
 	}
-	s.rest()
+	s.release()
 	return s.current().Close()
 }
 
-// rest gives back what is needed only to receive. A receive in
-// progress keeps it.
-func (s *innerConn) rest() {
-	if s.receiving.TryLock() {
+// release gives back what is needed only to receive. A receive in progress
+// keeps it.
+func (s *innerConn) release() {
+	if s.receiving.tryLock() {
 		s.dropPkgReader()
-		s.receiving.Unlock()
+		s.receiving.unlock()
 	}
 }
 
@@ -150,8 +232,8 @@ func (s *innerConn) setBufferWait(d time.Duration) {
 	s.wait = d
 }
 
-// limits returns the bounds, which it makes if there are none; mu is held.
-func (s *innerConn) limits() *bounds {
+// makeBoundsLocked returns the bounds, which it makes if there are none.
+func (s *innerConn) makeBoundsLocked() *bounds {
 	if s.bounds == nil {
 		s.bounds = new(bounds)
 	}
@@ -162,31 +244,27 @@ func (s *innerConn) limits() *bounds {
 func (s *innerConn) SetDeadline(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := s.limits()
+	b := s.makeBoundsLocked()
 	b.recv.own, b.send.own = t, t
-	return s.applyDeadlines()
+	return s.applyDeadlinesLocked()
 }
 
 // SetReadDeadline sets the caller's own deadline of reads.
-func (s *innerConn) SetReadDeadline(t time.Time) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b := &s.limits().recv
-	b.own = t
-	return s.current().SetReadDeadline(b.deadline())
-}
+func (s *innerConn) SetReadDeadline(t time.Time) error { return s.setOwn(receiving, t) }
 
 // SetWriteDeadline sets the caller's own deadline of writes.
-func (s *innerConn) SetWriteDeadline(t time.Time) error {
+func (s *innerConn) SetWriteDeadline(t time.Time) error { return s.setOwn(sending, t) }
+
+func (s *innerConn) setOwn(d direction, t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := &s.limits().send
+	b := s.makeBoundsLocked().of(d)
 	b.own = t
-	return s.current().SetWriteDeadline(b.deadline())
+	return d.setDeadline(s.current(), b.deadline())
 }
 
-// applyDeadlines puts both deadlines on the connection; mu is held.
-func (s *innerConn) applyDeadlines() error {
+// applyDeadlinesLocked puts both deadlines on the connection in use.
+func (s *innerConn) applyDeadlinesLocked() error {
 	if s.bounds == nil {
 		return nil
 	}
@@ -198,25 +276,4 @@ func (s *innerConn) applyDeadlines() error {
 		return s.current().SetWriteDeadline(w)
 	}
 	return s.current().SetDeadline(r)
-}
-
-// limitRecv bounds the call in progress; the zero time ends the bound and
-// leaves the caller's own deadline as it is.
-func (s *innerConn) limitRecv(t time.Time) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b := &s.limits().recv
-	b.call = t
-	err := s.current().SetReadDeadline(b.deadline())
-	return describe(err, "SetDeadlineRecv for connection failed with %q", t)
-}
-
-// limitSend is limitRecv for the other direction.
-func (s *innerConn) limitSend(t time.Time) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b := &s.limits().send
-	b.call = t
-	err := s.current().SetWriteDeadline(b.deadline())
-	return describe(err, "SetDeadlineSend for connection failed with %q", t)
 }

@@ -2,9 +2,10 @@ package gtcp
 
 import "time"
 
-// once dials address, runs exchange on the connection and closes it.
-func once(address string, exchange func(*Conn) error) error {
-	c, err := NewConn(address)
+// once dials address, runs exchange on the connection and closes it. The
+// optional timeout is that of the dial.
+func once(address string, exchange func(*Conn) error, timeout ...time.Duration) error {
+	c, err := NewConn(address, timeout...)
 	if err != nil {
 		return err
 	}
@@ -12,13 +13,22 @@ func once(address string, exchange func(*Conn) error) error {
 	return exchange(c)
 }
 
-// onceReply is once for an exchange that brings an answer.
-func onceReply(address string, exchange func(*Conn) ([]byte, error)) (reply []byte, err error) {
+// onceReply is once for an exchange that brings a reply.
+func onceReply(address string, exchange func(*Conn) ([]byte, error), timeout ...time.Duration) (reply []byte, err error) {
 	err = once(address, func(c *Conn) (err error) {
 		reply, err = exchange(c)
 		return err
-	})
+	}, timeout...)
 	return reply, err
+}
+
+// dialWithin is the timeout of the dial in a call with that timeout: no longer
+// than any dial, and over at once where the call is.
+func dialWithin(timeout time.Duration) time.Duration {
+	if timeout <= 0 {
+		return -1
+	}
+	return min(timeout, defaultDialTimeout)
 }
 
 // Send dials address, sends data as Conn.Send does and closes the connection.
@@ -26,23 +36,24 @@ func Send(address string, data []byte, retry ...Retry) error {
 	return once(address, func(c *Conn) error { return c.Send(data, retry...) })
 }
 
-// SendRecv dials address, sends data, receives an answer as Conn.Recv does
+// SendRecv dials address, sends data, receives a reply as Conn.Recv does
 // with length, and closes the connection.
 func SendRecv(address string, data []byte, length int, retry ...Retry) ([]byte, error) {
 	return onceReply(address, func(c *Conn) ([]byte, error) { return c.SendRecv(data, length, retry...) })
 }
 
-// SendWithTimeout is Send with a bound on the write; the dial has its own.
+// SendWithTimeout is Send with a timeout for the dial, and again for the write.
 func SendWithTimeout(address string, data []byte, timeout time.Duration, retry ...Retry) error {
-	return once(address, func(c *Conn) error { return c.SendWithTimeout(data, timeout, retry...) })
+	return once(address, func(c *Conn) error { return c.SendWithTimeout(data, timeout, retry...) },
+		dialWithin(timeout))
 }
 
-// SendRecvWithTimeout is SendRecv with a bound on the read; the dial has its
-// own.
+// SendRecvWithTimeout is SendRecv with a timeout for the dial, and again for the
+// read.
 func SendRecvWithTimeout(address string, data []byte, length int, timeout time.Duration, retry ...Retry) ([]byte, error) {
 	return onceReply(address, func(c *Conn) ([]byte, error) {
 		return c.SendRecvWithTimeout(data, length, timeout, retry...)
-	})
+	}, dialWithin(timeout))
 }
 
 // SendPkg dials address, sends data as one package and closes the connection.
@@ -56,16 +67,17 @@ func SendRecvPkg(address string, data []byte, option ...PkgOption) ([]byte, erro
 	return onceReply(address, func(c *Conn) ([]byte, error) { return c.SendRecvPkg(data, option...) })
 }
 
-// SendPkgWithTimeout is SendPkg with a bound on the write; the dial has its
-// own.
+// SendPkgWithTimeout is SendPkg with a timeout for the dial, and again for the
+// write.
 func SendPkgWithTimeout(address string, data []byte, timeout time.Duration, option ...PkgOption) error {
-	return once(address, func(c *Conn) error { return c.SendPkgWithTimeout(data, timeout, option...) })
+	return once(address, func(c *Conn) error { return c.SendPkgWithTimeout(data, timeout, option...) },
+		dialWithin(timeout))
 }
 
-// SendRecvPkgWithTimeout is SendRecvPkg with a bound on the read; the dial has
-// its own.
+// SendRecvPkgWithTimeout is SendRecvPkg with a timeout for the dial, and again
+// for the read.
 func SendRecvPkgWithTimeout(address string, data []byte, timeout time.Duration, option ...PkgOption) ([]byte, error) {
 	return onceReply(address, func(c *Conn) ([]byte, error) {
 		return c.SendRecvPkgWithTimeout(data, timeout, option...)
-	})
+	}, dialWithin(timeout))
 }

@@ -68,7 +68,7 @@ func (c *Conn) SendPkg(data []byte, option ...PkgOption) error {
 // SendPkgWithTimeout is SendPkg with a bound on each attempt; see
 // SendWithTimeout.
 func (c *Conn) SendPkgWithTimeout(data []byte, timeout time.Duration, option ...PkgOption) error {
-	return c.innerConn().sendPkg(data, sendLimit(timeout), first(option), false)
+	return c.innerConn().sendPkg(data, limit{coversAll, timeout}, first(option), false)
 }
 
 // RecvPkg receives one package. An empty one is nil, without an error.
@@ -85,7 +85,7 @@ func (c *Conn) RecvPkg(option ...PkgOption) ([]byte, error) {
 // RecvPkgWithTimeout is RecvPkg with a bound on each attempt; see
 // RecvWithTimeout.
 func (c *Conn) RecvPkgWithTimeout(timeout time.Duration, option ...PkgOption) ([]byte, error) {
-	return c.innerConn().receivePkg(recvLimit(timeout), first(option))
+	return c.innerConn().receivePkg(limit{coversAll, timeout}, first(option))
 }
 
 // SendRecvPkg is SendPkg and then RecvPkg.
@@ -96,10 +96,11 @@ func (c *Conn) SendRecvPkg(data []byte, option ...PkgOption) ([]byte, error) {
 	return c.RecvPkg(option...)
 }
 
-// SendRecvPkgWithTimeout is SendPkg and then RecvPkgWithTimeout: the timeout
-// bounds the read.
+// SendRecvPkgWithTimeout is SendPkg and then RecvPkgWithTimeout. The timeout
+// bounds the receive, and before it the wait for another goroutine's send and
+// for a new connection; it does not bound the writing.
 func (c *Conn) SendRecvPkgWithTimeout(data []byte, timeout time.Duration, option ...PkgOption) ([]byte, error) {
-	if err := c.SendPkg(data, option...); err != nil {
+	if err := c.innerConn().sendPkg(data, limit{coversStart, timeout}, first(option), true); err != nil {
 		return nil, err
 	}
 	return c.RecvPkgWithTimeout(timeout, option...)
@@ -130,8 +131,7 @@ func (out *pkgOut) encodes(w wire) (err error) {
 
 var pkgOuts = sync.Pool{New: func() any { return &pkgOut{buf: make([]byte, 0, 512)} }}
 
-// sendPkg sends a package; asks says that its answer is waited for, without a
-// limit.
+// sendPkg sends a package; asks says that the caller waits for the reply.
 func (s *innerConn) sendPkg(data []byte, l limit, o PkgOption, asks bool) error {
 	w, err := o.wire()
 	if err != nil {
@@ -214,13 +214,17 @@ func (r *pkgReader) letGo() {
 
 // reading is a package on its way in.
 type reading struct {
-	r    *pkgReader
+	s    *innerConn
+	wire wire
 	data []byte
 }
 
 func (p reading) next() (reading, error) {
-	data, err := p.r.next()
-	return reading{p.r, data}, err
+	err := p.s.prepareRead()
+	if err == nil {
+		p.data, err = p.s.pkgReader(p.wire).next()
+	}
+	return p, err
 }
 
 func (s *innerConn) receivePkg(l limit, o PkgOption) ([]byte, error) {
@@ -228,25 +232,28 @@ func (s *innerConn) receivePkg(l limit, o PkgOption) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.receiving.Lock()
-	defer s.receiving.Unlock()
-	if err := s.look(receiving); err != nil {
-		return nil, err
-	}
-	p := reading{r: s.pkgReader(w)}
+	p := reading{s: s, wire: w}
 	if simple(l, o.Retry) {
-		p.data, err = p.r.next()
+		if err := s.enter(receiving, time.Time{}); err != nil {
+			return nil, err
+		}
+		defer s.receiving.unlock()
+		p, err = p.next()
 	} else {
-		p, err = attempt(s, l, o.Retry, p, reading.next)
+		var held bool
+		if p, held, err = attempt(s, receiving, l, o.Retry, p, reading.next); !held {
+			return nil, err
+		}
+		defer s.receiving.unlock()
 	}
 	switch {
 	case err == nil:
 		return p.data, nil
 	case isTimeout(err):
-		return nil, err
+		return nil, s.ioError(err)
 	}
 	s.pkgs = nil
-	return p.data, pkgError(err)
+	return p.data, pkgError(s.ioError(err))
 }
 
 // pkgReader returns the reader of the connection's packages. One that is in
@@ -278,17 +285,28 @@ func (s *innerConn) dropPkgReader() {
 	}
 }
 
-// reader returns the connection for a read that is not of packages, and locks
-// receiving, which the caller unlocks.
+// reader returns the connection for a read that is not of packages. receiving
+// is held.
 func (s *innerConn) reader() (*conn.Conn, error) {
-	s.receiving.Lock()
 	if s.pkgs != nil {
 		s.pkgs.letGo()
 	}
-	if err := s.look(receiving); err != nil {
+	if err := s.prepareRead(); err != nil {
 		return nil, err
 	}
 	return s.current(), nil
+}
+
+// prepareRead does what comes before each read on a pooled connection.
+// receiving is held.
+func (s *innerConn) prepareRead() error {
+	if s.checkout == nil {
+		return nil
+	}
+	if err := s.expectReply(receiving); err != nil {
+		return err
+	}
+	return s.inspect(receiving)
 }
 
 // pkgError is gtcp's view of an error of package framing.

@@ -238,36 +238,6 @@ func TestNoReconnectInTheMiddle(t *testing.T) {
 	require.NoError(t, c.Close())
 }
 
-// Peers that never answer get all that is sent over one connection.
-func TestKeepUnanswered(t *testing.T) {
-	const loans = 50
-	for _, keep := range []bool{false, true} {
-		got := make(chan string, 2*loans)
-		addr := rawServer(t, func(c *net.TCPConn, _ int) {
-			in := gtcp.NewConnByNetConn(c)
-			for {
-				data, err := in.RecvPkg()
-				if err != nil {
-					return
-				}
-				got <- string(data)
-			}
-		})
-		configure(t, gtcp.PoolOptions{KeepUnanswered: keep}, addr)
-		for range loans {
-			c := borrow(t, addr)
-			require.NoError(t, c.SendPkg([]byte("one way")))
-			require.NoError(t, c.Close())
-			within(t, func() { require.Equal(t, "one way", <-got) })
-		}
-		want := loans
-		if keep {
-			want = 1
-		}
-		require.EqualValues(t, want, gtcp.PoolStat(addr).Dials)
-	}
-}
-
 // Other reasons not to keep a connection are as good with KeepUnanswered.
 func TestKeepUnansweredKeepsNothingElse(t *testing.T) {
 	answer, answered := make(chan struct{}), make(chan struct{})

@@ -106,14 +106,16 @@ func (o PoolOptions) config(addr string, dial func(context.Context) (net.Conn, e
 type addressPool struct {
 	pool     *pool.Pool
 	bounded  bool
-	keep     bool         // what is unanswered
-	probes   bool         // before it lends
+	probes   bool         // before a checkout
 	patience atomic.Int64 // the longest dial timeout asked for so far
 	used     atomic.Bool  // since the registry last looked
+
+	oneWay
 }
 
 func newAddressPool(addr string, o PoolOptions) (*addressPool, error) {
-	p := &addressPool{bounded: o.MaxConns > 0, keep: o.KeepUnanswered, probes: o.Probe}
+	p := &addressPool{bounded: o.MaxConns > 0, probes: o.Probe}
+	p.keepUnanswered = o.KeepUnanswered
 	p.patience.Store(int64(defaultDialTimeout))
 	var err error
 	p.pool, err = pool.New(o.config(addr, func(ctx context.Context) (net.Conn, error) {
@@ -136,7 +138,7 @@ func (p *addressPool) get(timeout []time.Duration) (*pool.Conn, terms, error) {
 	if len(timeout) == 0 && !p.bounded && patience == defaultDialTimeout {
 		// The dial bounds itself and nothing else is waited for.
 		c, err := p.pool.Get(context.Background())
-		return c, terms{defaultDialTimeout, p.keep, p.probes}, err
+		return c, terms{p, defaultDialTimeout}, err
 	}
 	ctx, cancel, limit := dialContext(timeout)
 	defer cancel()
@@ -144,7 +146,7 @@ func (p *addressPool) get(timeout []time.Duration) (*pool.Conn, terms, error) {
 		p.patience.CompareAndSwap(int64(patience), int64(want))
 	}
 	c, err := p.pool.Get(ctx)
-	return c, terms{limit, p.keep, p.probes}, err
+	return c, terms{p, limit}, err
 }
 
 // asked is the dial timeout that a limit asks for: zero asks for the longest.

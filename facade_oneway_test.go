@@ -1,0 +1,154 @@
+package gtcp_test
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp"
+)
+
+// sendOnly checks out a connection n times, sends a package and closes it.
+func sendOnly(t *testing.T, addr string, n int) {
+	t.Helper()
+	for range n {
+		c := borrow(t, addr)
+		require.NoError(t, c.SendPkg([]byte("one way")))
+		require.NoError(t, c.Close())
+	}
+}
+
+// silentServer counts the packages it gets, and replies to none.
+func silentServer(t *testing.T) (addr string, got chan string) {
+	got = make(chan string, 1000)
+	return rawServer(t, func(c *net.TCPConn, _ int) {
+		in := gtcp.NewConnByNetConn(c)
+		for {
+			data, err := in.RecvPkg()
+			if err != nil {
+				return
+			}
+			got <- string(data)
+		}
+	}), got
+}
+
+// A program that only sends does not dial for each message. The first 16
+// connections are closed, for their replies might be under way.
+func TestSendOnlyUsesItsConnectionAgain(t *testing.T) {
+	const messages = 100
+	for name, test := range map[string]struct {
+		options gtcp.PoolOptions
+		dials   int
+	}{
+		"by default":     {gtcp.PoolOptions{}, 17},
+		"KeepUnanswered": {gtcp.PoolOptions{KeepUnanswered: true}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr, got := silentServer(t)
+			configure(t, test.options, addr)
+			sendOnly(t, addr, messages)
+			require.EqualValues(t, test.dials, gtcp.PoolStat(addr).Dials)
+			within(t, func() {
+				for range messages {
+					require.Equal(t, "one way", <-got)
+				}
+			})
+		})
+	}
+}
+
+// lateReplies replies to all one-way messages once it is told to, and to others
+// at once.
+func lateReplies(t *testing.T) (addr string, reply chan struct{}) {
+	reply = make(chan struct{})
+	return rawServer(t, func(c *net.TCPConn, _ int) {
+		in := gtcp.NewConnByNetConn(c)
+		for {
+			data, err := in.RecvPkg()
+			if err != nil {
+				return
+			}
+			if string(data) == "one way" {
+				<-reply
+			}
+			if in.SendPkg(data) != nil {
+				return
+			}
+		}
+	}), reply
+}
+
+// However the first request after many messages without one begins, it does
+// not get the late reply to one of them.
+func TestSendOnlyThenARequest(t *testing.T) {
+	for name, do := range first {
+		t.Run(name, func(t *testing.T) {
+			addr, reply := lateReplies(t)
+			before := gtcp.PoolStat(addr).Dials
+			sendOnly(t, addr, 30)
+			require.EqualValues(t, 17, gtcp.PoolStat(addr).Dials-before)
+			close(reply)
+			c := borrow(t, addr)
+			got, err := do(c)
+			if err == nil {
+				require.Equal(t, "other", string(got))
+			} else {
+				// It was sent before anybody could know that its reply matters.
+				require.ErrorContains(t, err, "earlier callers only sent")
+			}
+			require.NoError(t, c.Conn.SetDeadline(time.Time{}))
+			require.NoError(t, c.Close())
+
+			// From now on every connection that was only sent to is closed.
+			before = gtcp.PoolStat(addr).Dials
+			for range 5 {
+				c = borrow(t, addr)
+				got, err = do(c)
+				require.NoError(t, err)
+				require.Equal(t, "other", string(got))
+				require.NoError(t, c.Conn.SetDeadline(time.Time{}))
+				require.NoError(t, c.Close())
+				sendOnly(t, addr, 1)
+			}
+			require.GreaterOrEqual(t, gtcp.PoolStat(addr).Dials-before, uint64(4))
+		})
+	}
+}
+
+// A caller that receives first gets another connection.
+func TestSendOnlyThenAReceive(t *testing.T) {
+	addr := rawServer(t, func(c *net.TCPConn, n int) {
+		if n == 17 {
+			_, _ = c.Write([]byte("greeting"))
+		}
+		_, _ = c.Read(make([]byte, 1<<10))
+		_, _ = c.Read(make([]byte, 1<<10))
+		_, _ = c.Read(make([]byte, 1<<10))
+	})
+	sendOnly(t, addr, 18)
+	c := borrow(t, addr)
+	got, err := c.RecvWithTimeout(8, hang())
+	require.NoError(t, err)
+	require.Equal(t, "greeting", string(got))
+	require.NoError(t, c.Close())
+}
+
+// A byte that nobody tries to receive says too that the address replies.
+func TestSendOnlyUntilAByteComes(t *testing.T) {
+	addr, reply := lateReplies(t)
+	before := gtcp.PoolStat(addr).Dials
+	sendOnly(t, addr, 20)
+	require.EqualValues(t, 17, gtcp.PoolStat(addr).Dials-before)
+	close(reply)
+	within(t, func() { // until a checkout finds the reply
+		for gtcp.PoolStat(addr).Dials-before == 17 {
+			sendOnly(t, addr, 1)
+		}
+	})
+	before = gtcp.PoolStat(addr).Dials
+	sendOnly(t, addr, 20)
+	require.EqualValues(t, 20, gtcp.PoolStat(addr).Dials-before)
+}

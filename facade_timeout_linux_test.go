@@ -1,0 +1,136 @@
+package gtcp_test
+
+import (
+	"net"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp"
+)
+
+// deafServer listens with room for one connection in its queue. hello serves
+// that one; then it is reset and no dial is answered any more, as if the host
+// were gone.
+func deafServer(t *testing.T) (addr string, hello, deaf func()) {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { syscall.Close(fd) })
+	require.NoError(t, syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	require.NoError(t, syscall.Listen(fd, 0))
+	name, err := syscall.Getsockname(fd)
+	require.NoError(t, err)
+	addr = "127.0.0.1:" + strconv.Itoa(name.(*syscall.SockaddrInet4).Port)
+	accepted := -1
+	hello = func() {
+		if accepted, _, err = syscall.Accept(fd); err != nil {
+			t.Error(err)
+			return
+		}
+		buf := make([]byte, 100)
+		n, _ := syscall.Read(accepted, buf)
+		_, _ = syscall.Write(accepted, buf[:n])
+	}
+	deaf = func() {
+		require.NoError(t, syscall.SetsockoptLinger(accepted, syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1}))
+		require.NoError(t, syscall.Close(accepted))
+		c, err := net.Dial("tcp", addr)
+		require.NoError(t, err)
+		t.Cleanup(func() { c.Close() })
+	}
+	return addr, hello, deaf
+}
+
+// A dial inside a call does not outlast the call's timeout.
+func TestTimeoutBoundsTheDialInACall(t *testing.T) {
+	const timeout = 100 * time.Millisecond
+	for name, call := range map[string]func(c *gtcp.PoolConn) error{
+		"SendWithTimeout":    func(c *gtcp.PoolConn) error { return c.SendWithTimeout([]byte("x"), timeout) },
+		"SendPkgWithTimeout": func(c *gtcp.PoolConn) error { return c.SendPkgWithTimeout([]byte("x"), timeout) },
+		"SendRecvWithTimeout": func(c *gtcp.PoolConn) error {
+			_, err := c.SendRecvWithTimeout([]byte("x"), 1, timeout)
+			return err
+		},
+		"SendRecvPkgWithTimeout": func(c *gtcp.PoolConn) error {
+			_, err := c.SendRecvPkgWithTimeout([]byte("x"), timeout)
+			return err
+		},
+		"a large package": func(c *gtcp.PoolConn) error {
+			_, err := c.SendRecvPkgWithTimeout(make([]byte, 60<<10), timeout)
+			return err
+		},
+		"a retry": func(c *gtcp.PoolConn) error {
+			_, err := c.SendRecvPkgWithTimeout([]byte("x"), timeout, gtcp.PkgOption{Retry: gtcp.Retry{Count: 1}})
+			return err
+		},
+		"a deadline": func(c *gtcp.PoolConn) error {
+			if err := c.SetDeadline(time.Now().Add(timeout)); err != nil {
+				return err
+			}
+			_, err := c.SendRecvPkg([]byte("x"))
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr, hello, deaf := deafServer(t)
+			served := make(chan struct{})
+			go func() {
+				defer close(served)
+				hello()
+			}()
+			c := borrow(t, addr)
+			_, err := c.SendRecvPkg([]byte("hello"))
+			require.NoError(t, err)
+			require.NoError(t, c.Close())
+			<-served
+			deaf()
+
+			c = borrow(t, addr)
+			began := time.Now()
+			within(t, func() { err = call(c) })
+			require.Error(t, err)
+			require.Less(t, time.Since(began), 10*time.Second, "a dial's own timeout is 30 s")
+			require.True(t, isTimeout(err), "%v", err)
+			require.NoError(t, c.Close())
+		})
+	}
+}
+
+// The calls that dial, send and close are bounded too.
+func TestTimeoutBoundsTheDialOfOneShotCalls(t *testing.T) {
+	const timeout = 100 * time.Millisecond
+	addr, hello, deaf := deafServer(t)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		hello()
+	}()
+	require.NoError(t, gtcp.Send(addr, []byte("hello")))
+	<-served
+	deaf()
+	for name, call := range map[string]func(timeout time.Duration) error{
+		"SendWithTimeout":    func(d time.Duration) error { return gtcp.SendWithTimeout(addr, []byte("x"), d) },
+		"SendPkgWithTimeout": func(d time.Duration) error { return gtcp.SendPkgWithTimeout(addr, []byte("x"), d) },
+		"SendRecvWithTimeout": func(d time.Duration) error {
+			_, err := gtcp.SendRecvWithTimeout(addr, []byte("x"), 1, d)
+			return err
+		},
+		"SendRecvPkgWithTimeout": func(d time.Duration) error {
+			_, err := gtcp.SendRecvPkgWithTimeout(addr, []byte("x"), d)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, d := range []time.Duration{timeout, 0, -timeout} {
+				began := time.Now()
+				var err error
+				within(t, func() { err = call(d) })
+				require.True(t, isTimeout(err), "%v", err)
+				require.Less(t, time.Since(began), 10*time.Second, "a dial's own timeout is 30 s")
+			}
+		})
+	}
+}
