@@ -18,6 +18,7 @@ const (
 	module  = "github.com/seed-99d6a01a/gtcp"
 	puddle  = "github.com/jackc/puddle/v2"
 	testify = "github.com/stretchr/testify/require"
+	assert  = "github.com/stretchr/testify/assert"
 	goleak  = "go.uber.org/goleak"
 )
 
@@ -32,7 +33,7 @@ type rule struct {
 }
 
 // inEveryTest is open to the tests of every package.
-var inEveryTest = []string{testify, goleak, "internal/memnet", "internal/faultproxy"}
+var inEveryTest = []string{testify, assert, goleak, "internal/memnet", "internal/faultproxy"}
 
 var public = []string{".", "conn", "framing", "retry", "server", "pool", "pool/backend", "pool/puddlepool", "pool/slotpool", "pool/engine", "pool/pipeline", "pool/resolve", "pool/balance"}
 
