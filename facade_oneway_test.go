@@ -20,8 +20,8 @@ func sendOnly(t *testing.T, addr string, n int) {
 	}
 }
 
-// silentServer counts the packages it gets, and replies to none.
-func silentServer(t *testing.T) (addr string, got chan string) {
+// silentFacadeServer counts the packages it gets, and replies to none.
+func silentFacadeServer(t *testing.T) (addr string, got chan string) {
 	got = make(chan string, 1000)
 	return rawServer(t, func(c *net.TCPConn, _ int) {
 		in := gtcp.NewConnByNetConn(c)
@@ -47,7 +47,7 @@ func TestSendOnlyUsesItsConnectionAgain(t *testing.T) {
 		"KeepUnanswered": {gtcp.PoolOptions{KeepUnanswered: true}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			addr, got := silentServer(t)
+			addr, got := silentFacadeServer(t)
 			configure(t, test.options, addr)
 			sendOnly(t, addr, messages)
 			require.EqualValues(t, test.dials, gtcp.PoolStat(addr).Dials)

@@ -1,23 +1,28 @@
 package pipeline
 
-import "sync"
+import (
+	"context"
+	"sync"
+)
 
 // call is one request on its way. Its owner is the caller, who also owns dst,
-// until the caller gives up; then the link it is queued on.
+// until the caller gives up; then the connection it is queued on.
 type call struct {
-	// done receives one value when a permit is granted, and one when resp and
+	// done receives one value when a permit is granted, and one when reply and
 	// err are final.
 	done  chan struct{}
 	dst   []byte
 	reply []byte
 	err   error
-	move  bool // settled without a fault of its own: try another link
+	move  bool // settled without a fault of its own: try another connection
 
-	// Guarded by the mutex of the link it was submitted to.
-	start     uint64 // offset of the frame in the link's stream
-	size      int    // bytes of the frame
-	queued    bool   // in the link's queue: nobody has settled it yet
-	abandoned bool   // the caller has left, its reply is to be dropped
+	// Guarded by the mutex of the queue's owner: the permits, or the
+	// connection it was submitted to.
+	prev, next *call  // in the queue
+	queued     bool   // in the queue: nobody has settled it yet
+	start      uint64 // offset of the frame in the connection's stream
+	size       int    // bytes of the frame
+	abandoned  bool   // the caller has left, its reply is to be dropped
 }
 
 func makeCall() any { return &call{done: make(chan struct{}, 1)} }
@@ -40,55 +45,57 @@ func (p *callPool) put(c *call) {
 // finish tells the caller what it waits for.
 func (c *call) finish() { c.done <- struct{}{} }
 
-// queue is a first-in-first-out ring of calls.
+// queue is a first-in-first-out list that any call can leave at once.
 type queue struct {
-	ring []*call // length a power of two, or zero
-	head int
-	n    int
+	first, last *call
+	n           int
 }
 
 func (q *queue) len() int { return q.n }
 
-// at returns the i-th oldest call.
-func (q *queue) at(i int) *call { return q.ring[(q.head+i)&(len(q.ring)-1)] }
-
 func (q *queue) push(c *call) {
-	if q.n == len(q.ring) {
-		ring := make([]*call, max(16, 2*q.n))
-		for i := range q.n {
-			ring[i] = q.at(i)
-		}
-		q.ring, q.head = ring, 0
+	c.prev, c.next, c.queued = q.last, nil, true
+	if q.last != nil {
+		q.last.next = c
+	} else {
+		q.first = c
 	}
-	q.ring[(q.head+q.n)&(len(q.ring)-1)] = c
+	q.last = c
 	q.n++
 }
 
+// pop takes out the oldest call.
 func (q *queue) pop() *call {
-	c := q.ring[q.head]
-	q.ring[q.head] = nil
-	q.head = (q.head + 1) & (len(q.ring) - 1)
-	q.n--
+	c := q.first
+	q.remove(c)
 	return c
 }
 
-// remove takes out the i-th oldest call.
-func (q *queue) remove(i int) {
-	mask := len(q.ring) - 1
-	for ; i < q.n-1; i++ {
-		q.ring[(q.head+i)&mask] = q.ring[(q.head+i+1)&mask]
+// remove takes out a call that is in the queue.
+func (q *queue) remove(c *call) {
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		q.first = c.next
 	}
-	q.ring[(q.head+q.n-1)&mask] = nil
+	if c.next != nil {
+		c.next.prev = c.prev
+	} else {
+		q.last = c.prev
+	}
+	c.prev, c.next, c.queued = nil, nil, false
 	q.n--
 }
 
-// drop takes c out, if it is there.
-func (q *queue) drop(c *call) bool {
-	for i := range q.n {
-		if q.at(i) == c {
-			q.remove(i)
-			return true
+// onEnd is context.AfterFunc, for any context: if that of a user panics, which
+// it can only when it has ended, f runs here.
+func onEnd(ctx context.Context, f func()) (stop func() bool) {
+	defer func() {
+		if stop == nil {
+			_ = recover() // the caller meets it again when it asks for the error
+			f()
+			stop = func() bool { return false }
 		}
-	}
-	return false
+	}()
+	return context.AfterFunc(ctx, f)
 }

@@ -3,21 +3,24 @@ package pipeline
 import (
 	"context"
 	"math/rand/v2"
+	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 )
 
-// dial is one attempt to connect, shared by all callers who need it.
+// dial is the making of one connection, shared by all callers who need it.
 type dial struct {
-	ctx  context.Context // with the values of who asked first; nil once it is over
-	done chan struct{}
-	err  error // valid once done is closed
+	ctx     context.Context // with the values of who asked first; nil once it is over
+	waiters atomic.Int32
+	done    chan struct{}
+	err     error // valid once done is closed
 }
 
-// link returns the least loaded connection, dialing where there is none, and
+// pick returns the least loaded connection, dialing where there is none, and
 // starting a dial for later callers where each is busy and more are allowed.
-func (p *Pipeline) link(ctx context.Context) (*link, error) {
+func (p *Pipeline) pick(ctx context.Context, done <-chan struct{}) (*sharedConn, error) {
 	for {
 		best, load, n := p.leastLoaded()
 		if best != nil && (load == 0 || n >= p.cfg.MaxConns) {
@@ -30,33 +33,40 @@ func (p *Pipeline) link(ctx context.Context) (*link, error) {
 		if err != nil {
 			return nil, err
 		}
-		select {
-		case <-d.done:
-			if d.err != nil {
-				return nil, d.err
-			}
-		case <-ctx.Done():
-			return nil, &Error{Op: "dial", Addr: p.cfg.Address, Err: ended(ctx)}
-		case <-p.gate.closing:
-			return nil, p.refusal(ErrClosed)
+		if err := p.await(d, done); err != nil {
+			return nil, err
 		}
 	}
 }
 
-// leastLoaded returns the live link with the fewest calls, nil if there is
-// none, its load, and the number of live links.
-func (p *Pipeline) leastLoaded() (best *link, load int32, n int) {
+// await waits for the end of a dial.
+func (p *Pipeline) await(d *dial, done <-chan struct{}) error {
+	d.waiters.Add(1)
+	defer d.waiters.Add(-1)
+	select {
+	case <-d.done:
+		return d.err
+	case <-done:
+		return &Error{Op: "dial", Addr: p.cfg.Address, Err: errGaveUp}
+	case <-p.permits.closing:
+		return p.refusal(ErrClosed)
+	}
+}
+
+// leastLoaded returns the live connection with the fewest calls, nil if there
+// is none, its load, and the number of live connections.
+func (p *Pipeline) leastLoaded() (best *sharedConn, load int32, n int) {
 	live := *p.live.Load()
-	for _, l := range live {
-		if v := l.load.Load(); best == nil || v < load {
-			best, load = l, v
+	for _, s := range live {
+		if v := s.load.Load(); best == nil || v < load {
+			best, load = s, v
 		}
 	}
 	return best, load, len(live)
 }
 
-// connect returns the dial under way, after starting one if there is none. It
-// fails during the pause after a failure.
+// connect returns the dial in progress, after starting one if there is none.
+// It fails during the pause after a failure.
 func (p *Pipeline) connect(ctx context.Context) (*dial, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -85,76 +95,180 @@ var closedDial = func() *dial {
 	return d
 }()
 
-// dial makes one connection, and tells the hook.
-func (p *Pipeline) dial(ctx context.Context) (nc *conn.Conn, took time.Duration, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+const (
+	// hedgeAfter is how long a dial may take before another attempt is begun
+	// beside it. A lost SYN is sent again after 1, 3, 7, 15 s: an attempt that
+	// began in an outage finds the network long after it is back, a new one at
+	// once.
+	hedgeAfter = 500 * time.Millisecond
+
+	// maxAttempts bounds the attempts in progress. The first may take its whole
+	// timeout, for a slow peer; the others are given up for newer ones.
+	maxAttempts = 3
+)
+
+// attempt is one of the attempts of a dial.
+type attempt struct {
+	cancel context.CancelFunc
+	given  bool // given up: its outcome does not count
+	nc     *conn.Conn
+	err    error
+}
+
+// attempts makes one connection by attempts that overlap where one is slow and
+// somebody waits. The first outcome counts, good or bad.
+func (p *Pipeline) attempts(d *dial) (*conn.Conn, error) {
+	ctx, cancel := context.WithCancel(d.ctx)
 	defer context.AfterFunc(p.ctx, cancel)()
+	outcomes := make(chan *attempt)
+	var running []*attempt
+	begin := func() {
+		a := &attempt{err: errDialExit}
+		var actx context.Context
+		actx, a.cancel = context.WithCancel(ctx)
+		running = append(running, a)
+		p.done.Go(func() {
+			defer func() {
+				a.cancel()
+				outcomes <- a
+			}()
+			a.dial(p, actx)
+		})
+	}
+	tick := time.NewTicker(hedgeAfter)
+	defer tick.Stop()
+	begin()
+	for {
+		select {
+		case a := <-outcomes:
+			for i, other := range running {
+				if other == a {
+					running = append(running[:i], running[i+1:]...)
+					break
+				}
+			}
+			if a.given && a.nc == nil {
+				begin()
+				continue
+			}
+			cancel()
+			if left := len(running); left > 0 {
+				p.done.Go(func() { discard(outcomes, left) })
+			}
+			return a.nc, a.err
+		case <-tick.C:
+			if d.waiters.Load() == 0 {
+				continue
+			}
+			if len(running) < maxAttempts {
+				begin()
+			} else if a := running[1]; !a.given {
+				a.given = true
+				a.cancel()
+			}
+		}
+	}
+}
+
+// discard waits for the attempts that came too late.
+func discard(outcomes <-chan *attempt, n int) {
+	for range n {
+		if a := <-outcomes; a.nc != nil {
+			_ = a.nc.Close()
+		}
+	}
+}
+
+// dial makes one connection, and tells the hook. What a user's function does
+// instead of returning, be it a panic, is the error of the attempt.
+func (a *attempt) dial(p *Pipeline, ctx context.Context) {
+	var nc *conn.Conn
+	defer func() {
+		if a.nc != nil {
+			return
+		}
+		if v := recover(); v != nil {
+			a.err = &PanicError{v, debug.Stack()}
+		}
+		if nc != nil {
+			_ = nc.Close()
+		}
+	}()
 	start := time.Now()
-	nc, err = p.cfg.dial(ctx)
-	took = time.Since(start)
+	nc, err := p.cfg.dial(ctx)
+	took := time.Since(start)
+	if err == nil || ctx.Err() == nil { // not one that came too late
+		p.countDial(took, err)
+	}
 	if p.hooks.dial != nil {
 		p.hooks.dial.AfterDial(ctx, DialEvent{p.cfg.Address, start, took, err})
 	}
-	return nc, took, err
+	a.nc, a.err = nc, err
 }
 
-// runDial makes one connection and then is its link's goroutine.
-func (p *Pipeline) runDial(d *dial) {
-	nc, took, err := p.dial(d.ctx)
-	d.ctx = nil // a link outlives what its first caller's context holds
-	var l *link
-	if err == nil {
-		l = newLink(p, nc)
-	}
+func (p *Pipeline) countDial(took time.Duration, err error) {
 	p.mu.Lock()
-	p.dialing = nil
+	defer p.mu.Unlock()
 	p.dials++
 	p.dialTime += took
 	if err != nil {
 		p.dialErrors++
+	}
+}
+
+// runDial makes one connection and then is its reader.
+func (p *Pipeline) runDial(d *dial) {
+	nc, err := p.attempts(d)
+	d.ctx = nil // a connection outlives what its first caller's context holds
+	var s *sharedConn
+	if err == nil {
+		s = newSharedConn(p, nc)
+	}
+	p.mu.Lock()
+	p.dialing = nil
+	if err != nil {
 		p.failed(err)
 		d.err = &Error{Op: "dial", Addr: p.cfg.Address, Err: err}
 	} else {
 		live := *p.live.Load()
-		live = append(live[:len(live):len(live)], l)
+		live = append(live[:len(live):len(live)], s)
 		p.live.Store(&live)
-		p.links[l] = struct{}{}
+		p.conns[s] = struct{}{}
 	}
 	p.mu.Unlock()
 	close(d.done)
-	if l == nil {
+	if s == nil {
 		return
 	}
 	if p.ctx.Err() != nil {
-		l.fail(ErrClosed) // Close may have looked before l was live
+		s.fail(ErrClosed) // Close may have looked before s was live
 	}
-	l.run()
+	s.run()
 }
 
-// failed notes that the peer could not be reached, or did not answer once it
+// failed notes that the peer could not be reached, or did not reply once it
 // was: the next dial waits. Called under mu.
 func (p *Pipeline) failed(cause error) {
 	p.lastErr = cause
-	p.failures++
+	p.dialFailures++
 	pause, most := p.cfg.DialBackoff.Min, p.cfg.DialBackoff.Max
 	if pause < 0 {
 		return
 	}
-	for i := 1; i < p.failures && pause < most; i++ {
+	for i := 1; i < p.dialFailures && pause < most; i++ {
 		pause *= 2
 	}
 	pause = min(pause, most)
 	p.retryAt = time.Now().Add(pause/2 + rand.N(pause/2+1))
 }
 
-// remove takes a link that has ended out of those callers choose from.
-func (p *Pipeline) remove(l *link) {
+// remove takes a connection that has ended out of those callers choose from.
+func (p *Pipeline) remove(s *sharedConn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var rest []*link
+	var rest []*sharedConn
 	for _, other := range *p.live.Load() {
-		if other != l {
+		if other != s {
 			rest = append(rest, other)
 		}
 	}
@@ -165,24 +279,24 @@ func (p *Pipeline) remove(l *link) {
 func (p *Pipeline) answered() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.failures, p.lastErr = 0, nil
+	p.dialFailures, p.lastErr = 0, nil
 }
 
-// linkEnded accounts for a link that has ended, before its calls are settled. A
-// connection that was asked and never answered counts as a failed dial: a peer
-// that accepts and closes must not be dialed in a tight loop. One that answered
+// connEnded accounts for a connection that has ended, before its calls are
+// settled. One that was asked and never replied counts as a failed dial: a peer
+// that accepts and closes must not be dialed in a tight loop. One that replied
 // is replaced at once, though dials for a second have failed meanwhile.
-func (p *Pipeline) linkEnded(l *link, cause error, count counters, unanswering bool) {
+func (p *Pipeline) connEnded(s *sharedConn, cause error, count counters, unanswering bool) {
 	why := reason(cause)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.total.add(count)
 	p.ends.count(why)
-	delete(p.links, l)
+	delete(p.conns, s)
 	switch {
 	case unanswering && why != Closed:
 		p.failed(cause)
 	case count.answered():
-		p.failures, p.lastErr = 0, nil
+		p.dialFailures, p.lastErr = 0, nil
 	}
 }

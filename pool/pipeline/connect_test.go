@@ -92,7 +92,7 @@ func TestCallersShareADial(t *testing.T) {
 	dials := 0
 	inBubbleDialing(t, pipeline.Config{}, func(ctx context.Context, l *memnet.Listener) (net.Conn, error) {
 		dials++
-		time.Sleep(time.Second)
+		time.Sleep(300 * time.Millisecond)
 		return l.Dial(ctx)
 	}, func(b *bubble) {
 		ctx, cancel := context.WithTimeout(bg, time.Millisecond)

@@ -29,6 +29,30 @@ var (
 // another must be found; it does not leave the package.
 var errEnded = errors.New("pipeline: connection has ended")
 
+// errGaveUp stands for the error of the caller's context, until everything that
+// the call held has been given back.
+var errGaveUp = errors.New("pipeline: caller gave up")
+
+// errDialExit is the error of a dial that ended its goroutine.
+var errDialExit = errors.New("pipeline: the dial called runtime.Goexit")
+
+// PanicError is the error of a function of the Config that panicked.
+type PanicError struct {
+	// Value is what it panicked with.
+	Value any
+	// Stack is the stack of the goroutine at that point, as debug.Stack has it.
+	Stack []byte
+}
+
+// Error returns a line with the value.
+func (e *PanicError) Error() string { return fmt.Sprintf("pipeline: panic: %v", e.Value) }
+
+// Unwrap returns the value if it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
 type tooManyWaiters struct{}
 
 func (tooManyWaiters) Error() string     { return "pipeline: too many calls wait for their turn" }

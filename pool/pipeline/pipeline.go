@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -23,31 +24,33 @@ import (
 // the request is on its way. A caller whose requests may be repeated should
 // repeat them, as gtcp.Client does if it is told so.
 type Pipeline struct {
-	cfg    Config // defaults filled in
-	hooks  hooks
-	encode framing.Encoder
-	calls  callPool
-	gate   gate
-	ctx    context.Context // of dials
-	cancel context.CancelFunc
-	done   sync.WaitGroup // dials and links
+	cfg     Config // defaults filled in
+	hooks   hooks
+	encode  framing.Encoder
+	calls   callPool
+	permits permits
+	ctx     context.Context // of dials
+	cancel  context.CancelFunc
+	done    sync.WaitGroup // dials and links
 
-	live atomic.Pointer[[]*link] // copied on write, under mu
+	live atomic.Pointer[[]*sharedConn] // copied on write, under mu
 
 	// mu guards what follows. A link's mutex may be taken under it, never the
 	// other way round.
-	mu       sync.Mutex
-	closed   bool  // no dial begins any more
-	dialing  *dial // the one under way, or nil
-	failures int   // in a row
-	retryAt  time.Time
-	lastErr  error              // of the last failure, nil once a link has been answered
-	links    map[*link]struct{} // live, or ended and not yet accounted for
-	total    counters           // of the links accounted for
-	ends     Ends
+	mu           sync.Mutex
+	closed       bool  // no dial begins any more
+	dialing      *dial // the one under way, or nil
+	dialFailures int   // in a row
+	retryAt      time.Time
+	lastErr      error                    // of the last failure, nil once a link has been answered
+	conns        map[*sharedConn]struct{} // live, or ended and not yet accounted for
+	total        counters                 // of the links accounted for
+	ends         Ends
 
 	dials, dialErrors uint64
 	dialTime          time.Duration
+
+	failures, refused, timeouts atomic.Uint64 // calls, by outcome
 }
 
 // New checks the configuration and returns a pipeline, which dials when first
@@ -65,8 +68,8 @@ func New(cfg Config) (*Pipeline, error) {
 		cfg:    cfg,
 		hooks:  newHooks(cfg.Hook),
 		encode: encode,
-		links:  make(map[*link]struct{}),
-		gate: gate{
+		conns:  make(map[*sharedConn]struct{}),
+		permits: permits{
 			limit:      int64(cfg.MaxInFlight),
 			maxWaiters: cfg.MaxWaiters,
 			closing:    make(chan struct{}),
@@ -74,9 +77,9 @@ func New(cfg Config) (*Pipeline, error) {
 		},
 	}
 	p.calls.New = makeCall
-	p.gate.calls = &p.calls
+	p.permits.calls = &p.calls
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	p.live.Store(new([]*link))
+	p.live.Store(new([]*sharedConn))
 	return p, nil
 }
 
@@ -105,26 +108,50 @@ func (p *Pipeline) AppendCall(ctx context.Context, dst, request []byte) ([]byte,
 }
 
 func (p *Pipeline) call(ctx context.Context, dst, request []byte) ([]byte, error) {
-	if err := p.gate.enter(ctx); err != nil {
-		return dst, p.refusal(err)
+	// A context of the user's own may panic: nothing has been taken yet here,
+	// and all has been given back when it is asked for its error.
+	done := ctx.Done()
+	if ctx.Err() != nil {
+		return dst, p.refusal(ended(ctx))
 	}
-	reply, left, err := p.do(ctx, dst, request)
-	p.gate.leave(!left)
+	if err := p.permits.enter(done); err != nil {
+		if err == ErrTooManyWaiters {
+			p.refused.Add(1)
+		}
+		return dst, p.outcome(ctx, p.refusal(err))
+	}
+	reply, left, err := p.do(ctx, done, dst, request)
+	p.permits.leave(!left)
 	if err != nil {
-		return dst, err
+		return dst, p.outcome(ctx, err)
 	}
 	return reply, nil
 }
 
+// outcome counts a call that has failed, and fills in why its context ended.
+func (p *Pipeline) outcome(ctx context.Context, err error) error {
+	e, ok := err.(*Error)
+	if !ok || e.Err != errGaveUp {
+		p.failures.Add(1)
+		return err
+	}
+	e.Err = context.Canceled // should asking for it panic
+	e.Err = ended(ctx)
+	if errors.Is(e.Err, context.DeadlineExceeded) {
+		p.timeouts.Add(1)
+	}
+	return err
+}
+
 // do carries a call through. left is true if the caller has left it behind on
-// a link, which then gives its permit back.
-func (p *Pipeline) do(ctx context.Context, dst, request []byte) (reply []byte, left bool, err error) {
+// a connection, which then gives its permit back.
+func (p *Pipeline) do(ctx context.Context, done <-chan struct{}, dst, request []byte) (reply []byte, left bool, err error) {
 	for moved := false; ; {
-		l, err := p.link(ctx)
+		s, err := p.pick(ctx, done)
 		if err != nil {
 			return nil, false, err
 		}
-		c, lead, write, err := l.submit(dst, request)
+		c, inline, write, err := s.submit(dst, request)
 		if err == errEnded {
 			runtime.Gosched() // it is about to be taken out
 			continue
@@ -132,12 +159,12 @@ func (p *Pipeline) do(ctx context.Context, dst, request []byte) (reply []byte, l
 		if err != nil {
 			return nil, false, err
 		}
-		if lead {
-			if reply, settled := l.lead(ctx, c, write); settled {
+		if inline {
+			if reply, settled := s.inlineCall(ctx, done, c, write); settled {
 				return reply, false, nil
 			}
 		}
-		if left, err = l.wait(ctx, c); left {
+		if left, err = s.wait(done, c); left {
 			return nil, true, err
 		}
 		reply, move := c.reply, c.move && !moved
@@ -163,11 +190,11 @@ func (p *Pipeline) Close(ctx context.Context) error {
 	p.mu.Lock()
 	p.closed = true
 	p.mu.Unlock()
-	p.gate.close()
-	err := p.gate.drain(ctx)
+	p.permits.close()
+	err := p.permits.drain(ctx)
 	p.cancel()
-	for _, l := range *p.live.Load() {
-		l.fail(ErrClosed)
+	for _, s := range *p.live.Load() {
+		s.fail(ErrClosed)
 	}
 	p.done.Wait()
 	return err

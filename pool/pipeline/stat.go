@@ -17,6 +17,11 @@ type Stat struct {
 	Abandoned int // of those, the ones whose callers have given up
 	Waiting   int // callers that wait because MaxInFlight is reached
 
+	Failed   uint64        // calls that returned an error other than their context's
+	Refused  uint64        // of Failed, those beyond MaxWaiters
+	Timeouts uint64        // calls whose context's deadline passed
+	WaitTime time.Duration // sum over all waits because MaxInFlight was reached
+
 	Calls    uint64 // requests accepted by a connection
 	Replies  uint64 // replies handed to their callers
 	Canceled uint64 // of Calls, those whose callers gave up
@@ -86,17 +91,19 @@ func (p *Pipeline) Stat() Stat {
 	sum := p.total
 	s.Dialing = p.dialing != nil
 	s.LastDialError = p.lastErr
-	for l := range p.links {
-		l.mu.Lock()
-		sum.add(l.count)
-		s.Abandoned += l.left
-		l.mu.Unlock()
+	for c := range p.conns {
+		c.mu.Lock()
+		sum.add(c.count)
+		s.Abandoned += c.left
+		c.mu.Unlock()
 	}
 	s.Open = len(*p.live.Load())
 	p.mu.Unlock()
 
-	s.InFlight = int(p.gate.permits())
-	s.Waiting = int(p.gate.waiting.Load())
+	s.InFlight = int(p.permits.taken())
+	s.Waiting = int(p.permits.waiting.Load())
+	s.WaitTime = time.Duration(p.permits.waitTime.Load())
+	s.Failed, s.Refused, s.Timeouts = p.failures.Load(), p.refused.Load(), p.timeouts.Load()
 	s.Calls, s.Replies, s.Canceled = sum.calls, sum.replies, sum.cancelled
 	s.Late, s.Writes = sum.late, sum.flushes
 	return s

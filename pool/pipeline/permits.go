@@ -4,20 +4,22 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
-// gate counts the callers inside the pipeline and the permits they and the
-// calls they have abandoned hold. It lets callers in while there are permits,
-// the others in the order they came.
-type gate struct {
+// permits counts the callers inside the pipeline and the permits that they and
+// the calls they have abandoned hold. It lets callers in while there are
+// permits, the others in the order they came.
+type permits struct {
 	limit      int64
 	maxWaiters int // as in Config
 	calls      *callPool
 	closing    chan struct{} // closed when no caller is let in any more
 	idle       chan struct{} // capacity 1: told when the last caller has left
 
-	state   atomic.Int64 // callers in the upper half, permits in the lower
-	waiting atomic.Int64 // len(queue)
+	state    atomic.Int64 // callers in the upper half, permits in the lower
+	waiting  atomic.Int64 // queue.len()
+	waitTime atomic.Int64 // of all who have waited
 
 	mu    sync.Mutex // guards what follows, and adding to waiting
 	queue queue      // of callers who wait for a permit
@@ -29,36 +31,35 @@ const (
 	onePermit = 1
 )
 
-func (g *gate) permits() int64 { return g.state.Load() & (oneCaller - 1) }
-func (g *gate) callers() int64 { return g.state.Load() >> 32 }
+func (g *permits) taken() int64   { return g.state.Load() & (oneCaller - 1) }
+func (g *permits) callers() int64 { return g.state.Load() >> 32 }
 
 // enter lets a caller in, with a permit. After an error the caller has
-// neither entered nor a permit.
-func (g *gate) enter(ctx context.Context) error {
-	if ctx.Err() != nil {
-		return ended(ctx)
-	}
+// neither entered nor a permit. done is its context's.
+func (g *permits) enter(done <-chan struct{}) error {
 	// Counted first, so that drain waits for whoever sees the gate open.
-	permits := g.state.Add(oneCaller+onePermit) & (oneCaller - 1)
+	taken := g.state.Add(oneCaller+onePermit) & (oneCaller - 1)
 	select {
 	case <-g.closing:
 		g.leave(true)
 		return ErrClosed
 	default:
 	}
-	if permits <= g.limit && g.waiting.Load() == 0 {
+	if taken <= g.limit && g.waiting.Load() == 0 {
 		return nil
 	}
 	g.release() // there was none
-	if err := g.wait(ctx); err != nil {
+	start := time.Now()
+	err := g.wait(done)
+	g.waitTime.Add(int64(time.Since(start)))
+	if err != nil {
 		g.leave(false)
-		return err
 	}
-	return nil
+	return err
 }
 
 // wait waits for a permit.
-func (g *gate) wait(ctx context.Context) error {
+func (g *permits) wait(done <-chan struct{}) error {
 	c := g.calls.get(nil)
 	defer g.calls.put(c)
 	g.mu.Lock()
@@ -75,14 +76,15 @@ func (g *gate) wait(ctx context.Context) error {
 	select {
 	case <-c.done:
 		return nil
-	case <-ctx.Done():
-		err = ended(ctx)
+	case <-done:
+		err = errGaveUp
 	case <-g.closing:
 		err = ErrClosed
 	}
 	g.mu.Lock()
-	left := g.queue.drop(c)
+	left := c.queued
 	if left {
+		g.queue.remove(c)
 		g.waiting.Add(-1)
 	}
 	g.mu.Unlock()
@@ -94,7 +96,7 @@ func (g *gate) wait(ctx context.Context) error {
 }
 
 // grant gives free permits to those who wait.
-func (g *gate) grant() {
+func (g *permits) grant() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for g.queue.len() > 0 {
@@ -110,7 +112,7 @@ func (g *gate) grant() {
 }
 
 // release gives a permit back.
-func (g *gate) release() {
+func (g *permits) release() {
 	g.state.Add(-onePermit)
 	if g.waiting.Load() > 0 {
 		g.grant()
@@ -118,7 +120,7 @@ func (g *gate) release() {
 }
 
 // leave counts a caller out, with its permit unless an abandoned call has it.
-func (g *gate) leave(permit bool) {
+func (g *permits) leave(permit bool) {
 	n := int64(-oneCaller)
 	if permit {
 		n -= onePermit
@@ -137,7 +139,7 @@ func (g *gate) leave(permit bool) {
 }
 
 // close lets nobody in any more.
-func (g *gate) close() {
+func (g *permits) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.shut {
@@ -147,7 +149,7 @@ func (g *gate) close() {
 }
 
 // drain waits, once closed, until the last caller has left.
-func (g *gate) drain(ctx context.Context) error {
+func (g *permits) drain(ctx context.Context) error {
 	for g.callers() > 0 {
 		select {
 		case <-g.idle:

@@ -12,54 +12,54 @@ const watchAfter = 10 * time.Millisecond
 
 // run reads the link whenever no lone caller does, until the link ends; then
 // it waits for everyone who uses the connection, and settles what is left.
-func (l *link) run() {
+func (s *sharedConn) run() {
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
-		l.writeLoop()
+		s.writeLoop()
 	}()
 	tick := time.NewTimer(watchAfter)
-	for l.awaitTurn(tick) {
-		l.readFrames()
+	for s.awaitTurn(tick) {
+		s.readFrames()
 	}
-	close(l.ended)
+	close(s.ended)
 	<-written
-	for l.led() {
-		<-l.reads
+	for s.inlineActive() {
+		<-s.reads
 	}
-	l.settle()
+	s.settle()
 }
 
 // awaitTurn waits until the link's goroutine has the read turn: passed on by a
 // lone caller, or taken because nobody has called for a while. It returns
 // false once the link has ended.
-func (l *link) awaitTurn(tick *time.Timer) bool {
+func (s *sharedConn) awaitTurn(tick *time.Timer) bool {
 	tick.Reset(watchAfter)
 	defer tick.Stop()
 	ticked, seen := false, uint64(0)
 	for {
-		l.mu.Lock()
-		quiet := ticked && l.count.calls == seen
-		seen = l.count.calls
-		if quiet && l.reading == nobody {
-			l.reading = theLink
+		s.mu.Lock()
+		quiet := ticked && s.count.calls == seen
+		seen = s.count.calls
+		if quiet && s.reading == nobody {
+			s.reading = readerLoop
 		}
 		// A lone caller who waits for long need not be looked at.
-		l.dozing = quiet && l.reading == aCaller
-		dozing, alive, mine := l.dozing, l.err == nil, l.reading == theLink
-		l.mu.Unlock()
+		s.parked = quiet && s.reading == readerCaller
+		parked, alive, mine := s.parked, s.err == nil, s.reading == readerLoop
+		s.mu.Unlock()
 		if !alive || mine {
 			return alive
 		}
 		if ticked {
 			tick.Reset(watchAfter)
 		}
-		if ticked = false; dozing {
-			<-l.reads
+		if ticked = false; parked {
+			<-s.reads
 			continue
 		}
 		select {
-		case <-l.reads:
+		case <-s.reads:
 		case <-tick.C:
 			ticked = true
 		}
@@ -67,48 +67,48 @@ func (l *link) awaitTurn(tick *time.Timer) bool {
 }
 
 // led tells whether a lone caller is still at work.
-func (l *link) led() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.reading == aCaller
+func (s *sharedConn) inlineActive() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reading == readerCaller
 }
 
 // readFrames reads replies until none is awaited, then gives up the turn. With
 // none awaited to begin with it watches for the peer's close.
-func (l *link) readFrames() {
-	l.mu.Lock()
-	watching := l.queue.len() == 0
-	if l.left > 0 {
-		l.arm()
+func (s *sharedConn) readFrames() {
+	s.mu.Lock()
+	watching := s.queue.len() == 0
+	if s.left > 0 {
+		s.arm()
 	}
-	l.mu.Unlock()
+	s.mu.Unlock()
 	for done := false; !done; {
 		var frame []byte
 		var err error
 		if watching {
-			err = l.frames.Wait()
+			err = s.frames.Wait()
 		} else {
-			frame, err = l.frames.Next()
+			frame, err = s.frames.Next()
 		}
 		switch {
 		case err == nil && watching:
-			l.mu.Lock()
-			expecting := l.expecting()
-			l.mu.Unlock()
+			s.mu.Lock()
+			expecting := s.expecting()
+			s.mu.Unlock()
 			watching = false
 			if !expecting {
-				l.fail(ErrUnsolicited)
+				s.fail(ErrUnsolicited)
 				return
 			}
 		case err == nil:
-			done = l.deliver(frame)
+			done = s.deliver(frame)
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			if l.stalled() {
-				l.fail(ErrStalled)
+			if s.stalled() {
+				s.fail(ErrStalled)
 				return
 			}
 		default:
-			l.fail(err)
+			s.fail(err)
 			return
 		}
 	}
@@ -117,98 +117,97 @@ func (l *link) readFrames() {
 // deliver settles the oldest call with its reply. It returns true if there is
 // nothing to read for any more: no other call is queued, and the read turn is
 // given up, or the peer is not to be trusted, and the link has ended.
-func (l *link) deliver(frame []byte) (done bool) {
-	l.mu.Lock()
-	if !l.expecting() {
-		l.mu.Unlock()
-		l.fail(ErrUnsolicited)
+func (s *sharedConn) deliver(frame []byte) (done bool) {
+	s.mu.Lock()
+	if !s.expecting() {
+		s.mu.Unlock()
+		s.fail(ErrUnsolicited)
 		return true
 	}
-	c := l.queue.pop()
-	l.load.Store(int32(l.queue.len()))
-	c.queued = false
+	c := s.queue.pop()
+	s.load.Store(int32(s.queue.len()))
 	if c.abandoned {
-		l.left--
-		l.count.late++
+		s.left--
+		s.count.late++
 	} else {
-		l.count.replies++
+		s.count.replies++
 	}
-	first := l.count.replies+l.count.late == 1
-	last := l.queue.len() == 0
-	l.mu.Unlock()
+	first := s.count.replies+s.count.late == 1
+	last := s.queue.len() == 0
+	s.mu.Unlock()
 	if first {
-		l.p.answered()
+		s.p.answered()
 	}
 	if c.abandoned {
-		l.p.gate.release()
-		l.p.calls.put(c)
+		s.p.permits.release()
+		s.p.calls.put(c)
 	} else {
 		c.reply = append(c.dst, frame...)
 		c.finish()
 	}
-	return last && l.yield()
+	return last && s.yield()
 }
 
 // yield gives up the read turn if no call is left to read for.
-func (l *link) yield() bool {
-	l.mu.Lock()
-	if l.queue.len() > 0 {
-		l.mu.Unlock()
+func (s *sharedConn) yield() bool {
+	s.mu.Lock()
+	if s.queue.len() > 0 {
+		s.mu.Unlock()
 		return false
 	}
-	_ = l.frames.Release() // what is left in the buffer now, nobody asked for
-	unsolicited := l.nc.Buffered() > 0
-	l.disarm()
-	l.reading = nobody
-	awaited := l.dozing || l.err != nil
-	l.mu.Unlock()
+	_ = s.frames.Release() // what is left in the buffer now, nobody asked for
+	unsolicited := s.nc.Buffered() > 0
+	s.disarm()
+	s.reading = nobody
+	awaited := s.parked || s.err != nil
+	s.mu.Unlock()
 	if unsolicited {
-		l.fail(ErrUnsolicited)
+		s.fail(ErrUnsolicited)
 	} else if awaited {
-		wake(l.reads)
+		wake(s.reads)
 	}
 	return true
 }
 
 // expecting tells whether a request has been written and not been answered.
 // Called under mu.
-func (l *link) expecting() bool {
-	if l.queue.len() == 0 {
+func (s *sharedConn) expecting() bool {
+	if s.queue.len() == 0 {
 		return false
 	}
-	c := l.queue.at(0)
-	return c.start+uint64(c.size) <= l.handed
+	c := s.queue.first
+	return c.start+uint64(c.size) <= s.handed
 }
 
 // arm sets the deadline that notices a stall. Called under mu, while the link
 // itself reads and an abandoned call is queued.
-func (l *link) arm() {
-	if l.armed || l.p.cfg.StallTimeout < 0 {
+func (s *sharedConn) arm() {
+	if s.armed || s.p.cfg.StallTimeout < 0 {
 		return
 	}
-	l.armed, l.armedAt = true, l.nc.BytesRead()
-	_ = l.nc.SetReadDeadline(time.Now().Add(l.p.cfg.StallTimeout))
+	s.armed, s.armedAt = true, s.nc.BytesRead()
+	_ = s.nc.SetReadDeadline(time.Now().Add(s.p.cfg.StallTimeout))
 }
 
 // disarm takes the deadline back. Called under mu.
-func (l *link) disarm() {
-	if l.armed {
-		l.armed = false
-		_ = l.nc.SetReadDeadline(time.Time{})
+func (s *sharedConn) disarm() {
+	if s.armed {
+		s.armed = false
+		_ = s.nc.SetReadDeadline(time.Time{})
 	}
 }
 
 // stalled tells, when the deadline has passed, whether the peer has stopped
 // answering; if not it sets the next deadline, where one is needed.
-func (l *link) stalled() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.armed && l.queue.len() > 0 && l.queue.at(0).abandoned && l.nc.BytesRead() == l.armedAt {
+func (s *sharedConn) stalled() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.armed && s.queue.len() > 0 && s.queue.first.abandoned && s.nc.BytesRead() == s.armedAt {
 		return true
 	}
-	l.disarm()
-	if l.left > 0 {
-		l.arm()
+	s.disarm()
+	if s.left > 0 {
+		s.arm()
 	}
 	return false
 }

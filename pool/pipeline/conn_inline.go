@@ -24,41 +24,41 @@ const cutGrace = time.Second
 // nil if that is for writeLoop. If settled is true c is not the caller's any
 // more. If it is false the caller must wait: the call's context has ended
 // first, or the link has.
-func (l *link) lead(ctx context.Context, c *call, write []byte) (reply []byte, settled bool) {
-	if err := l.probe(); err != nil {
-		l.fail(err)
-		l.mu.Lock()
-		l.writing, l.direct, l.reading = false, false, theLink
-		l.mu.Unlock()
-		wake(l.reads)
+func (s *sharedConn) inlineCall(ctx context.Context, done <-chan struct{}, c *call, write []byte) (reply []byte, settled bool) {
+	if err := s.probe(); err != nil {
+		s.fail(err)
+		s.mu.Lock()
+		s.writing, s.direct, s.reading = false, false, readerLoop
+		s.mu.Unlock()
+		wake(s.reads)
 		return nil, false
 	}
 	var stop func() bool
-	if ctx.Done() != nil {
-		stop = context.AfterFunc(ctx, l.interrupt)
+	if done != nil {
+		stop = onEnd(ctx, s.interrupt)
 	}
 	if write == nil {
-		wake(l.writes)
+		wake(s.writes)
 	} else {
-		l.writeDirect(write)
+		s.writeDirect(write)
 	}
-	reply, err := l.frames.ReadFrame(c.dst)
+	reply, err := s.frames.ReadFrame(c.dst)
 	cancelled := stop != nil && !stop()
 	if cancelled {
-		<-l.interrupted
-		_ = l.nc.SetReadDeadline(time.Time{})
+		<-s.interrupted
+		_ = s.nc.SetReadDeadline(time.Time{})
 	}
 	if err != nil {
 		if !cancelled || !errors.Is(err, os.ErrDeadlineExceeded) {
-			l.fail(err)
+			s.fail(err)
 		}
-		l.mu.Lock()
-		l.reading = theLink
-		l.mu.Unlock()
-		wake(l.reads)
+		s.mu.Lock()
+		s.reading = readerLoop
+		s.mu.Unlock()
+		wake(s.reads)
 		return nil, false
 	}
-	return reply, l.leave(c)
+	return reply, s.finishInline(c)
 }
 
 // probeAfter is how long before it a lone call must have begun for the next
@@ -69,91 +69,91 @@ const probeAfter = time.Millisecond
 // probe tells why the link can no longer be used, as far as can be told
 // without waiting (for more than a millisecond, where the system has no way to
 // peek). While nobody reads, nobody else would notice.
-func (l *link) probe() error {
-	now := time.Since(l.born)
-	recent := now-l.ledAt < probeAfter
-	l.ledAt = now
-	if recent || !l.socket {
+func (s *sharedConn) probe() error {
+	now := time.Since(s.born)
+	recent := now-s.ledAt < probeAfter
+	s.ledAt = now
+	if recent || !s.socket {
 		return nil
 	}
-	return l.nc.Check()
+	return s.nc.Check()
 }
 
 // writeDirect writes what submit took. It leaves to writeLoop what has come
 // meanwhile, and what its context's end has kept it from writing.
-func (l *link) writeDirect(b []byte) {
-	n, err := l.nc.Write(b)
+func (s *sharedConn) writeDirect(b []byte) {
+	n, err := s.nc.Write(b)
 
-	l.mu.Lock()
-	cut := l.cut
-	l.direct, l.cut = false, false
+	s.mu.Lock()
+	cut := s.cut
+	s.direct, s.cut = false, false
 	if cut {
-		_ = l.nc.SetWriteDeadline(time.Time{})
+		_ = s.nc.SetWriteDeadline(time.Time{})
 	}
-	l.wrote(b, n)
-	if cut && !l.opaque && errors.Is(err, os.ErrDeadlineExceeded) {
+	s.wrote(b, n)
+	if cut && !s.opaque && errors.Is(err, os.ErrDeadlineExceeded) {
 		err = nil
-		l.handed -= uint64(len(b) - n)
-		l.pending = append(b[n:len(b):len(b)], l.pending...)
-		l.spare = nil // its memory is what is pending
+		s.handed -= uint64(len(b) - n)
+		s.pending = append(b[n:len(b):len(b)], s.pending...)
+		s.spare = nil // its memory is what is pending
 	}
-	l.writing = len(l.pending) > 0 && l.err == nil
-	more := l.writing
-	l.mu.Unlock()
+	s.writing = len(s.pending) > 0 && s.err == nil
+	more := s.writing
+	s.mu.Unlock()
 	if err != nil {
-		l.fail(err)
+		s.fail(err)
 	}
 	if more {
-		wake(l.writes)
+		wake(s.writes)
 	}
 }
 
 // leave settles a lone caller's own call, which has been answered, and passes
 // its read turn on. It returns false if the reply cannot be its own.
-func (l *link) leave(c *call) bool {
-	_ = l.frames.Release() // what is left in the buffer now, nobody asked for
-	l.mu.Lock()
-	ours := l.expecting()
+func (s *sharedConn) finishInline(c *call) bool {
+	_ = s.frames.Release() // what is left in the buffer now, nobody asked for
+	s.mu.Lock()
+	ours := s.expecting()
 	if ours {
-		l.queue.pop()
-		l.load.Store(int32(l.queue.len()))
-		l.count.replies++
-		c.queued, c.dst = false, nil
-		l.spareCall = c
+		s.queue.pop()
+		s.load.Store(int32(s.queue.len()))
+		s.count.replies++
+		c.dst = nil
+		s.spareCall = c
 	}
-	first := ours && l.count.replies+l.count.late == 1
-	more := l.queue.len() > 0
-	unsolicited := !ours || !more && l.nc.Buffered() > 0
-	awaited := more || l.dozing || l.err != nil
-	l.reading = nobody
+	first := ours && s.count.replies+s.count.late == 1
+	more := s.queue.len() > 0
+	unsolicited := !ours || !more && s.nc.Buffered() > 0
+	awaited := more || s.parked || s.err != nil
+	s.reading = nobody
 	if more {
-		l.reading = theLink
+		s.reading = readerLoop
 	}
-	l.mu.Unlock()
+	s.mu.Unlock()
 	if first {
-		l.p.answered()
+		s.p.answered()
 	}
 	if unsolicited {
-		l.fail(ErrUnsolicited)
+		s.fail(ErrUnsolicited)
 	} else if awaited {
-		wake(l.reads)
+		wake(s.reads)
 	}
 	return ours
 }
 
 // onCancel ends the read, and the write if that is not over, of the lone
 // caller whose context has ended.
-func (l *link) onCancel() {
-	l.mu.Lock()
-	_ = l.nc.SetReadDeadline(past)
-	if l.direct {
-		l.cut = true
+func (s *sharedConn) onCancel() {
+	s.mu.Lock()
+	_ = s.nc.SetReadDeadline(past)
+	if s.direct {
+		s.cut = true
 		at := past
-		if l.opaque {
+		if s.opaque {
 			at = time.Now().Add(cutGrace)
 		}
-		_ = l.nc.SetWriteDeadline(at)
+		_ = s.nc.SetWriteDeadline(at)
 	}
-	l.mu.Unlock()
-	l.interrupted <- struct{}{}
+	s.mu.Unlock()
+	s.interrupted <- struct{}{}
 }

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -18,9 +17,9 @@ import (
 type turn uint8
 
 const (
-	nobody  turn = iota // nothing is in flight, and it is too soon to watch for the peer's close
-	aCaller             // a lone caller reads its own reply
-	theLink             // the link's goroutine reads
+	nobody       turn = iota // nothing is in flight, and it is too soon to watch for the peer's close
+	readerCaller             // a lone caller reads its own reply
+	readerLoop               // the link's goroutine reads
 )
 
 // link is one connection and the calls in flight on it, answered in order.
@@ -31,7 +30,7 @@ const (
 // taken and passed on under mu; what only a turn's holder touches needs no
 // lock. Whenever a call is queued somebody holds the read turn, and whenever
 // bytes are pending somebody holds the write turn.
-type link struct {
+type sharedConn struct {
 	p      *Pipeline
 	nc     *conn.Conn
 	addr   string
@@ -46,7 +45,7 @@ type link struct {
 	// Of the holder of the read turn.
 	frames      *framing.Reader
 	ledAt       time.Duration // when a lone call last began, since born
-	interrupt   func()        // (*link).onCancel, made once
+	interrupt   func()        // (*sharedConn).onCancel, made once
 	interrupted chan struct{} // capacity 1: onCancel has run
 
 	// mu guards what follows. No I/O and no callback happens under it, but
@@ -58,8 +57,10 @@ type link struct {
 	writing   bool   // the write turn is taken
 	direct    bool   // by a lone caller
 	cut       bool   // whose context has ended: the write deadline is set
-	dozing    bool   // run waits for reads alone, without looking by itself
+	parked    bool   // run waits for reads alone, without looking by itself
 	pending   []byte // frames nobody has begun to write, the stream's [handed, accepted)
+	holes     []hole // of withdrawn calls in pending
+	holeBytes int
 	spare     []byte // the other buffer, while nobody writes it
 	accepted  uint64 // offset after the last frame accepted
 	handed    uint64 // offset after the last byte given to a Write
@@ -71,8 +72,8 @@ type link struct {
 	count     counters
 }
 
-func newLink(p *Pipeline, nc *conn.Conn) *link {
-	l := &link{
+func newSharedConn(p *Pipeline, nc *conn.Conn) *sharedConn {
+	s := &sharedConn{
 		p:           p,
 		born:        time.Now(),
 		nc:          nc,
@@ -85,11 +86,11 @@ func newLink(p *Pipeline, nc *conn.Conn) *link {
 		socket:      onSocket(nc.NetConn()),
 	}
 	if addr := nc.RemoteAddr(); addr != nil {
-		l.addr = addr.String()
+		s.addr = addr.String()
 	}
-	l.frames.Exclusive = true
-	l.interrupt = l.onCancel
-	return l
+	s.frames.Exclusive = true
+	s.interrupt = s.onCancel
+	return s
 }
 
 // wake leaves a token in a channel of capacity 1.
@@ -104,144 +105,129 @@ func wake(c chan struct{}) {
 // errEnded if the link has ended, and with an error of the format if the
 // request does not fit it. If lead is true the caller has both turns and must
 // call lead, with what it is to write.
-func (l *link) submit(dst, request []byte) (c *call, lead bool, write []byte, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.err != nil {
+func (s *sharedConn) submit(dst, request []byte) (c *call, lead bool, write []byte, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
 		return nil, false, nil, errEnded
 	}
-	pending, err := l.p.encode.Append(l.pending, request)
+	pending, err := s.p.encode.Append(s.pending, request)
 	if err != nil {
 		return nil, false, nil, err
 	}
-	if c = l.spareCall; c != nil {
-		l.spareCall = nil
+	if c = s.spareCall; c != nil {
+		s.spareCall = nil
 		c.dst = dst
 	} else {
-		c = l.p.calls.get(dst)
+		c = s.p.calls.get(dst)
 	}
-	c.start, c.size, c.queued = l.accepted, len(pending)-len(l.pending), true
-	l.pending = pending
-	l.accepted += uint64(c.size)
-	l.queue.push(c)
-	l.load.Store(int32(l.queue.len()))
-	l.count.calls++
+	c.start, c.size = s.accepted, len(pending)-len(s.pending)
+	s.pending = pending
+	s.accepted += uint64(c.size)
+	s.queue.push(c)
+	s.load.Store(int32(s.queue.len()))
+	s.count.calls++
 
 	switch {
-	case l.reading != nobody && l.writing:
-	case l.reading != nobody:
-		l.writing = true
-		wake(l.writes)
-	case l.writing:
+	case s.reading != nobody && s.writing:
+	case s.reading != nobody:
+		s.writing = true
+		wake(s.writes)
+	case s.writing:
 		// Whoever wrote last has been answered but is not back from Write.
-		l.reading = theLink
-		wake(l.reads)
+		s.reading = readerLoop
+		wake(s.reads)
 	default:
-		l.reading, l.writing, lead = aCaller, true, true
-		if c.size <= directMax && (l.socket || !l.opaque) {
-			l.direct = true
-			write = l.take()
+		s.reading, s.writing, lead = readerCaller, true, true
+		if c.size <= directMax && (s.socket || !s.opaque) {
+			s.direct = true
+			write = s.take()
 		}
 	}
 	return c, lead, write, nil
 }
 
-// wait waits for the end of a call that was submitted to l, or of its context.
-// left is true if c stays with the link, its caller having given up.
-func (l *link) wait(ctx context.Context, c *call) (left bool, err error) {
-	if done := ctx.Done(); done == nil {
+// wait waits for the end of a call that was submitted, or of its context.
+// left is true if c stays with the connection, its caller having given up.
+func (s *sharedConn) wait(done <-chan struct{}, c *call) (left bool, err error) {
+	if done == nil {
 		<-c.done
-	} else {
-		select {
-		case <-c.done:
-		case <-done:
-			if gone, written := l.abandon(c); gone {
-				return written, &Error{Op: "call", Addr: l.addr, Written: written, Err: ended(ctx)}
-			}
-			<-c.done // settled at the same moment
+		return false, c.err
+	}
+	select {
+	case <-c.done:
+	case <-done:
+		if gone, written := s.abandon(c); gone {
+			return written, &Error{Op: "call", Addr: s.addr, Written: written, Err: errGaveUp}
 		}
+		<-c.done // settled at the same moment
 	}
 	return false, c.err
 }
 
 // abandon ends the caller's interest in c. gone is false if c was settled
 // already. Otherwise, if c was not written it leaves no trace; if it may have
-// been, its slot and its permit stay taken until its reply comes.
-func (l *link) abandon(c *call) (gone, written bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// been, its place and its permit stay taken until its reply comes.
+func (s *sharedConn) abandon(c *call) (gone, written bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !c.queued {
 		return false, false
 	}
-	l.count.cancelled++
-	if c.start >= l.handed {
-		l.withdraw(c)
+	s.count.cancelled++
+	if c.start >= s.handed {
+		s.withdraw(c)
 		return true, false
 	}
 	c.abandoned, c.dst = true, nil
-	l.left++
-	if l.reading == theLink {
-		l.arm()
+	s.left++
+	if s.reading == readerLoop {
+		s.arm()
 	}
 	return true, true
 }
 
-// withdraw takes an unwritten call out of the queue and of the pending bytes.
-func (l *link) withdraw(c *call) {
-	i := l.queue.len() - 1
-	for ; l.queue.at(i) != c; i-- {
-		l.queue.at(i).start -= uint64(c.size)
-	}
-	l.queue.remove(i)
-	l.load.Store(int32(l.queue.len()))
-	at := int(c.start - l.handed)
-	l.pending = append(l.pending[:at], l.pending[at+c.size:]...)
-	l.accepted -= uint64(c.size)
-	c.queued = false
-}
-
 // fail ends the link for a cause; the first one stays. Its calls are settled
 // by run, once nobody reads or writes any more.
-func (l *link) fail(cause error) {
-	l.mu.Lock()
-	first := l.err == nil
+func (s *sharedConn) fail(cause error) {
+	s.mu.Lock()
+	first := s.err == nil
 	if first {
-		l.err = cause
+		s.err = cause
 	}
-	l.mu.Unlock()
+	s.mu.Unlock()
 	if first {
-		l.p.remove(l)
+		s.p.remove(s)
 	}
-	_ = l.nc.Close()
-	wake(l.reads)
+	_ = s.nc.Close()
+	wake(s.reads)
 }
 
 // settle ends the link's account and then every queued call. Nobody reads or
 // writes the connection, so what was sent is known. Where the peer closed a
 // connection on which nothing was in flight, as servers do with idle ones, the
 // calls that came too late for it are moved to another.
-func (l *link) settle() {
-	l.mu.Lock()
+func (s *sharedConn) settle() {
+	s.mu.Lock()
 	var all []*call
-	for l.queue.len() > 0 {
-		c := l.queue.pop()
-		c.queued = false
+	for s.queue.len() > 0 {
+		c := s.queue.pop()
 		all = append(all, c)
 	}
-	l.load.Store(0)
-	l.left = 0
-	cause, sent, count := l.err, l.sent, l.count
-	l.mu.Unlock()
+	s.load.Store(0)
+	s.left = 0
+	cause, sent, count := s.err, s.sent, s.count
+	s.mu.Unlock()
 
 	// Before the calls hear of it: the next call must not dial in vain.
-	l.p.linkEnded(l, cause, count, len(all) > 0 && !count.answered())
+	s.p.connEnded(s, cause, count, len(all) > 0 && !count.answered())
 	move := len(all) > 0 && all[0].start >= sent && peerLeft(cause)
-	unwritten := &Error{Op: "call", Addr: l.addr, Err: cause}
-	written := &Error{Op: "call", Addr: l.addr, Err: cause, Written: true}
+	unwritten := &Error{Op: "call", Addr: s.addr, Err: cause}
+	written := &Error{Op: "call", Addr: s.addr, Err: cause, Written: true}
 	for _, c := range all {
 		if c.abandoned {
-			l.p.gate.release()
-			l.p.calls.put(c)
+			s.p.permits.release()
+			s.p.calls.put(c)
 			continue
 		}
 		c.err, c.move = unwritten, move
@@ -250,8 +236,8 @@ func (l *link) settle() {
 		}
 		c.finish()
 	}
-	if h := l.p.hooks.end; h != nil {
-		h.AfterEnd(EndEvent{l.addr, reason(cause), cause, count.replies})
+	if h := s.p.hooks.end; h != nil {
+		h.AfterEnd(EndEvent{s.addr, reason(cause), cause, count.replies})
 	}
 }
 

@@ -1,0 +1,150 @@
+package pipeline
+
+import (
+	"cmp"
+	"runtime"
+	"slices"
+)
+
+const (
+	// gatherMax is how many bytes are enough for a write.
+	gatherMax = 64 << 10
+
+	// spareMax is the largest write buffer kept for the next writes.
+	spareMax = 1 << 20
+)
+
+// writeLoop writes whenever woken with the write turn, until the link ends.
+func (s *sharedConn) writeLoop() {
+	for {
+		select {
+		case <-s.writes:
+			for more := true; more; {
+				s.gather()
+				more = s.flush()
+			}
+		case <-s.ended:
+			// The turn ends with the loop; a caller who has it, flushing directly,
+			// has the read turn too and is waited for.
+			s.mu.Lock()
+			s.writing = false
+			s.mu.Unlock()
+			return
+		}
+	}
+}
+
+// gather lets callers that can run now, such as those a batch of replies has
+// just woken, into this write. It goes on while that brings in more, but not
+// for long: who is in already waits.
+func (s *sharedConn) gather() {
+	before := -1
+	for range 8 {
+		s.mu.Lock()
+		n := len(s.pending)
+		s.mu.Unlock()
+		if n == before || n >= gatherMax {
+			return
+		}
+		before = n
+		runtime.Gosched()
+	}
+}
+
+// flush writes the pending bytes once. It reports whether more have come
+// meanwhile; if not it has given up the write turn.
+func (s *sharedConn) flush() (more bool) {
+	s.mu.Lock()
+	b := s.take()
+	s.mu.Unlock()
+	if b == nil {
+		return false
+	}
+	n, err := s.nc.Write(b)
+	if err != nil {
+		s.fail(err)
+	}
+	s.mu.Lock()
+	s.wrote(b, n)
+	more = len(s.pending) > 0 && s.err == nil
+	s.writing = more
+	s.mu.Unlock()
+	return more
+}
+
+// take begins a write of the pending bytes. It returns nil, and the write turn
+// is given up, if there is nothing to write or no connection. Called under mu.
+func (s *sharedConn) take() []byte {
+	s.closeHoles()
+	b := s.pending
+	if len(b) == 0 || s.err != nil {
+		s.writing = false
+		return nil
+	}
+	s.pending, s.spare = s.spare[:0], nil
+	s.handed += uint64(len(b))
+	s.count.flushes++
+	return b
+}
+
+// wrote ends a write of b of which n bytes left the process. Called under mu.
+func (s *sharedConn) wrote(b []byte, n int) {
+	if n < len(b) && s.opaque {
+		n = len(b)
+	}
+	s.sent += uint64(n)
+	if cap(b) <= spareMax {
+		s.spare = b[:0]
+	}
+}
+
+// hole is a frame in the pending bytes whose call was withdrawn.
+type hole struct {
+	start uint64
+	size  int
+}
+
+// withdraw takes an unwritten call out of the queue. Its bytes stay until they
+// are half of what is pending, or the next write: many calls that are given up
+// together must not move the rest of the bytes each. Called under mu.
+func (s *sharedConn) withdraw(c *call) {
+	s.queue.remove(c)
+	s.load.Store(int32(s.queue.len()))
+	s.holes = append(s.holes, hole{c.start, c.size})
+	if s.holeBytes += c.size; s.holeBytes > len(s.pending)/2 {
+		s.closeHoles()
+	}
+}
+
+// closeHoles moves the pending frames together where calls were withdrawn.
+// Called under mu.
+func (s *sharedConn) closeHoles() {
+	if len(s.holes) == 0 {
+		return
+	}
+	slices.SortFunc(s.holes, func(a, b hole) int { return cmp.Compare(a.start, b.start) })
+	c := s.queue.last // the first call behind the first hole
+	for c != nil && c.prev != nil && c.prev.start > s.holes[0].start {
+		c = c.prev
+	}
+	kept := s.pending[:s.holes[0].start-s.handed]
+	gone := uint64(0)
+	for i, h := range s.holes {
+		end := s.accepted
+		if i+1 < len(s.holes) {
+			end = s.holes[i+1].start
+		}
+		gone += uint64(h.size)
+		kept = append(kept, s.pending[h.start+uint64(h.size)-s.handed:end-s.handed]...)
+		for ; c != nil && c.start < end; c = c.next {
+			if c.start > h.start {
+				c.start -= gone
+			}
+		}
+	}
+	s.pending, s.accepted = kept, s.accepted-gone
+	s.holes, s.holeBytes = s.holes[:0], 0
+	if len(kept) == 0 && cap(kept) > spareMax {
+		s.pending, s.holes = nil, nil
+	}
+}
