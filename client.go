@@ -1,6 +1,7 @@
 package gtcp
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 
@@ -58,6 +59,9 @@ func NewClient(addr string, config ClientConfig) *Client {
 		return c
 	}
 	c.states.format = config.Format
+	if len(config.Goodbye) > 0 {
+		c.states.goodbye = bytes.Clone(config.Goodbye)
+	}
 	c.limit.init(config.CallTimeout)
 	if config.Intercept != nil || c.hooks.calls != nil {
 		c.invoke = c.intercepted()
@@ -121,26 +125,26 @@ func (c *Client) do(ctx context.Context, dst, request []byte, options CallOption
 		policy = *options.Retry
 	}
 	policy.Idempotent = policy.Idempotent || options.Idempotent
-	written := false
+	var p progress
 	err = retry.Do(ctx, policy, func(ctx context.Context) (err error) {
-		attempts++
-		if attempts > 1 {
+		p.attempts++
+		if p.attempts > 1 {
 			c.count.retries.Add(1)
 		}
-		reply, err = c.attempt(ctx, attempts, dst, request)
+		reply, err = c.attempt(ctx, p.attempts, dst, request)
 		if err == nil {
 			return nil
 		}
-		written = written || wasWritten(err)
+		p.failed(err)
 		if e, ok := err.(*CallError); ok && e.final {
 			return retry.Permanent(err)
 		}
 		return err
 	})
 	if err != nil {
-		return dst, attempts, callError(c.addr, attempts, written, err)
+		return dst, p.attempts, p.error(c.addr, err)
 	}
-	return reply, attempts, nil
+	return reply, p.attempts, nil
 }
 
 // attempt makes one attempt.

@@ -42,6 +42,13 @@ type ClientConfig struct {
 	// Retry.MaxAttempts of 1 means one attempt only.
 	Retry retry.Policy
 
+	// Goodbye, if not empty, is the frame that a server sends before it closes
+	// a connection on its shutdown, to say that it did not handle the request
+	// in turn nor those after it: server.FrameHandler.Goodbye. Calls that
+	// receive it are safe to repeat, and are repeated as Retry says. No reply
+	// may be equal to it.
+	Goodbye []byte
+
 	// Intercept, if not nil, is called once by NewClient and returns what
 	// runs for each call: next makes the attempts. It can change the request
 	// and the reply, record them, or refuse the call. To use several, let one

@@ -30,7 +30,7 @@ type CallError struct {
 	Err error
 
 	layer error // the error of the pool or the pipeline, for the text
-	safe  bool  // the cause permits another attempt
+	safe  bool  // the server cannot have handled the request, and another attempt may succeed
 	final bool  // no attempt can succeed: the request does not fit, or the client is closed
 }
 
@@ -66,9 +66,10 @@ func (e *CallError) Kind() string {
 }
 
 // SafeToRetry reports whether the call can be made again safely, and might
-// then succeed. It is false if any byte of the request may have left the
-// process, if the request does not fit the format, and after Close.
-func (e *CallError) SafeToRetry() bool { return e.safe && !e.Written }
+// then succeed. It is true if no byte of the request left the process, or if
+// the server replied with ClientConfig.Goodbye. It is false if the request does
+// not fit the format, and after Close.
+func (e *CallError) SafeToRetry() bool { return e.safe }
 
 // Timeout reports whether the cause is a timeout, as in [net.Error].
 func (e *CallError) Timeout() bool {
@@ -84,7 +85,7 @@ var _ net.Error = (*CallError)(nil)
 // attemptError makes the error of one attempt. The types that only one mode
 // has are taken off: what is left to unwrap is the same in both.
 func attemptError(addr string, written bool, err error) *CallError {
-	e := &CallError{Addr: addr, Written: written, Attempts: 1, Err: err, safe: retry.SafeToRetry(err)}
+	e := &CallError{Addr: addr, Written: written, Attempts: 1, Err: err, safe: !written && retry.SafeToRetry(err)}
 	switch layer := err.(type) {
 	case *pool.Error:
 		e.layer, e.Err = err, layer.Err
@@ -92,7 +93,7 @@ func attemptError(addr string, written bool, err error) *CallError {
 	case *pipeline.Error:
 		e.layer, e.Err = err, layer.Err
 		e.final = errors.Is(err, pipeline.ErrClosed)
-		e.Written = layer.Written
+		e.Written, e.safe = layer.Written, layer.SafeToRetry()
 		if layer.Addr != "" {
 			e.Addr = layer.Addr
 		}
@@ -105,27 +106,38 @@ func requestError(addr string, err error) *CallError {
 	return &CallError{Addr: addr, Attempts: 1, Err: err, final: true}
 }
 
-// wasWritten reports whether the attempt that failed with err may have written
-// any of its request. An error of an interceptor may come after a reply.
-func wasWritten(err error) bool {
-	if e := (*CallError)(nil); errors.As(err, &e) {
-		return e.Written
-	}
-	return !retry.SafeToRetry(err)
+// progress is how far the attempts of a call came, all together.
+type progress struct {
+	attempts int
+	written  bool // bytes of the request may have left the process
+	handled  bool // the server may have handled the request
 }
 
-// callError makes the error of a whole call from what [retry.Do] returned: the
+// failed notes the error of an attempt. One of an interceptor may come after a
+// reply.
+func (p *progress) failed(err error) {
+	if e := (*CallError)(nil); errors.As(err, &e) {
+		p.written = p.written || e.Written
+		p.handled = p.handled || e.Written && !e.safe
+	} else if !retry.SafeToRetry(err) {
+		p.written, p.handled = true, true
+	}
+}
+
+// error makes the error of the whole call from what [retry.Do] returned: the
 // error of the last attempt, or one about the context.
-func callError(addr string, attempts int, written bool, err error) *CallError {
+func (p *progress) error(addr string, err error) *CallError {
 	last := (*CallError)(nil)
 	found := errors.As(err, &last)
 	if found && err == error(last) {
 		e := *last // an interceptor may have kept it
-		e.Attempts, e.Written = attempts, written
+		e.Attempts, e.Written = p.attempts, p.written
+		e.safe = e.safe && !p.handled
 		return &e
 	}
 	if found {
 		addr = last.Addr
 	}
-	return &CallError{Addr: addr, Attempts: attempts, Written: written, Err: err, safe: retry.SafeToRetry(err)}
+	return &CallError{Addr: addr, Attempts: p.attempts, Written: p.written, Err: err,
+		safe: !p.handled && retry.SafeToRetry(err)}
 }

@@ -171,3 +171,48 @@ func TestClientCloseEndsCallsInProgress(t *testing.T) {
 		require.NoError(t, c.Close())
 	})
 }
+
+// A request that the server declines with its goodbye is made again on another
+// connection, without being declared idempotent.
+func TestClientGoodbye(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		goodbyes int
+		tries    int
+	}{
+		{"a restart", 1, 2},
+		{"two restarts", 2, 3},
+		{"for good", 100, 3},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			addr := rawServer(t, func(c *net.TCPConn, n int) {
+				frame := make([]byte, 3)
+				if _, err := io.ReadFull(c, frame); err != nil {
+					return
+				}
+				if n < test.goodbyes {
+					_, _ = c.Write([]byte("\x00\x03bye"))
+					return
+				}
+				_, _ = c.Write(frame)
+				_, _ = io.Copy(io.Discard, c)
+			})
+			c := client(t, addr, gtcp.ClientConfig{Goodbye: []byte("bye"), Retry: retry.Policy{Backoff: retry.Constant(0)}})
+			dst := []byte("kept:")
+			reply, err := c.AppendCall(t.Context(), dst, []byte("x"))
+			require.EqualValues(t, test.tries-1, c.Stat().Retries)
+			if test.tries > test.goodbyes {
+				require.NoError(t, err)
+				require.Equal(t, "kept:x", string(reply))
+				return
+			}
+			require.Equal(t, dst, reply)
+			var e *gtcp.CallError
+			require.ErrorAs(t, err, &e)
+			require.True(t, e.Written)
+			require.True(t, retry.SafeToRetry(err))
+			require.Equal(t, conn.KindPeerClosed, e.Kind())
+			require.Zero(t, c.Stat().Pool.Idle)
+		})
+	}
+}

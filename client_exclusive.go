@@ -1,6 +1,7 @@
 package gtcp
 
 import (
+	"bytes"
 	"context"
 	"sync"
 
@@ -18,6 +19,8 @@ type callState struct {
 	reader  *framing.Reader
 	dst     []byte
 	reply   []byte
+	goodbye []byte // ClientConfig.Goodbye
+	left    bool   // it came in place of the reply
 	only    deadlineOnly
 	perform func() error // (*callState).do, made once
 }
@@ -30,16 +33,17 @@ var noConn = &conn.Conn{}
 
 // callStates keeps those of ended attempts for others.
 type callStates struct {
-	format framing.Format
-	asks   bool
-	pool   sync.Pool
+	format  framing.Format
+	goodbye []byte
+	asks    bool
+	pool    sync.Pool
 }
 
 func (s *callStates) get() *callState {
 	if x, ok := s.pool.Get().(*callState); ok {
 		return x
 	}
-	x := &callState{asks: s.asks}
+	x := &callState{asks: s.asks, goodbye: s.goodbye}
 	x.reader = framing.NewReader(noConn, s.format)
 	x.perform = x.do
 	return x
@@ -47,7 +51,7 @@ func (s *callStates) get() *callState {
 
 func (s *callStates) put(x *callState) {
 	x.reader.Reset(noConn)
-	x.held, x.dst, x.reply, x.only = nil, nil, nil, deadlineOnly{}
+	x.held, x.dst, x.reply, x.only, x.left = nil, nil, nil, deadlineOnly{}, false
 	if cap(x.frame) > maxKeptFrame {
 		x.frame = nil
 	}
@@ -87,7 +91,9 @@ func (e *endpoint) exclusive(ctx context.Context, dst, request []byte) ([]byte, 
 		if held.Reusable() == nil { // only this call knows that something is wrong
 			held.Evict()
 		}
-		return dst, attemptError(addr, written, err)
+		e := attemptError(addr, written, err)
+		e.safe = e.safe || x.left
+		return dst, e
 	}
 	return x.reply, nil
 }
@@ -118,6 +124,21 @@ func (x *callState) do() error {
 	}
 	x.reader.Reset(&x.held.Conn)
 	reply, err := x.reader.ReadFrame(x.dst)
+	if err == nil && x.goodbye != nil && bytes.Equal(reply[len(x.dst):], x.goodbye) {
+		x.left = true
+		return errGoodbye
+	}
 	x.reply = reply
 	return err
 }
+
+// errGoodbye is the cause of a call that the server did not handle because it
+// shuts down.
+var errGoodbye error = goodbyeError{}
+
+type goodbyeError struct{}
+
+func (goodbyeError) Error() string {
+	return "the server is shutting down and did not handle the request"
+}
+func (goodbyeError) Kind() string { return conn.KindPeerClosed }
