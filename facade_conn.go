@@ -98,7 +98,13 @@ func (c *Conn) innerConn() *innerConn {
 // NetConn returns the connection below, a *net.TCPConn or *tls.Conn, for its
 // socket options or TLS state; nil after Close. Reading or writing it directly
 // corrupts the stream.
-func (c *Conn) NetConn() net.Conn { return c.innerConn().current().NetConn() }
+func (c *Conn) NetConn() net.Conn {
+	s := c.innerConn()
+	if s.accepted != nil {
+		s.accepted.socket.Store(true)
+	}
+	return s.current().NetConn()
+}
 
 // Send writes all of data. Its error begins with "Write data failed" and wraps
 // the cause. A retry goes on behind the bytes that have been written. When

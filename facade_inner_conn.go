@@ -28,6 +28,7 @@ type innerConn struct {
 	cut     bool   // a message was given up half sent
 
 	checkout *checkout // nil where the connection is no pool's
+	accepted *accepted // nil where the connection is no server's
 
 	conn atomic.Pointer[conn.Conn] // in use; written with mu held
 

@@ -20,30 +20,38 @@ const FreePortAddress = ":0"
 // Server is a TCP server. It is made by NewServer, and its methods may be
 // called from several goroutines.
 //
-// Each connection is given to the handler on a goroutine of its own. That the
-// handler returns does not close its connection, so that a handler may hand it
-// to another goroutine; a handler that panics loses its connection, with the
-// panic logged by log/slog, and nobody else notices.
+// Each connection is given to the handler on a goroutine of its own. The
+// handler closes it, or hands it to another goroutine that does: that the
+// handler returns does not close it. One that is never closed stays open until
+// the garbage collector finds that nothing refers to its Conn any more, and is
+// closed then; with a peer that has gone that can take minutes, so close it. A
+// handler that panics loses its connection, with the panic logged by log/slog,
+// and nobody else notices.
 type Server struct {
 	mu        sync.Mutex // guards the fields below; never held while serving
 	address   string
 	handler   func(*Conn)
 	tlsConfig *tls.Config
-	port      int            // -1 until Run listens
-	serving   *server.Server // of the Run in progress
-	served    bool           // that Run is over
-	stopped   bool           // Close or Shutdown was called
+	port      int                    // -1 until Run listens
+	serving   *server.Server         // of the Run in progress
+	served    bool                   // that Run is over
+	stopped   bool                   // Close or Shutdown was called
+	left      map[*accepted]struct{} // connections whose handlers have returned and that may be open
 }
 
 // servers holds the named servers, for GetServer.
 var servers = struct {
-	sync.Mutex
-	byName map[string]*Server
+	sync.Mutex // guards byName; taken before Server.mu
+	byName     map[string]*Server
 }{byName: map[string]*Server{}}
 
 // GetServer returns the server of a name, "default" where none or "" is given,
 // and makes one without address and handler if there is none yet. Names are
 // compared as text: GetServer(1) is GetServer("1").
+//
+// A server runs once. In the place of one that was closed, or whose Run is
+// over, GetServer returns a new one with the same address, handler and TLS
+// configuration, which can be run.
 func GetServer(name ...any) *Server {
 	key := "default"
 	if len(name) > 0 && name[0] != nil && name[0] != "" {
@@ -54,9 +62,23 @@ func GetServer(name ...any) *Server {
 	s := servers.byName[key]
 	if s == nil {
 		s = newServer("", nil)
-		servers.byName[key] = s
+	} else {
+		s = s.runnable()
 	}
+	servers.byName[key] = s
 	return s
+}
+
+// runnable is s, or one like it where s can run no more.
+func (s *Server) runnable() *Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.stopped && !s.served {
+		return s
+	}
+	next := newServer(s.address, s.handler)
+	next.tlsConfig = s.tlsConfig
+	return next
 }
 
 // NewServer makes a server that will listen on address and serve each
@@ -136,14 +158,14 @@ func (s *Server) SetTLSConfig(config *tls.Config) {
 var (
 	errNoHandler = errors.New("start running failed: socket handler not defined")
 	errRunning   = errors.New("start running failed: the server is running")
-	errServed    = errors.New("start running failed: the server has served; make a new one")
+	errServed    = errors.New("start running failed: the server has served; make a new one, or ask GetServer for one")
 )
 
 // Run listens and serves until Close or Shutdown, and then returns an error
 // that is net.ErrClosed; so does a Run that comes after either. It fails
 // without a handler, while the server is running, and where it cannot listen,
-// with the address in the error. A server serves once: after a Run that served,
-// make a new one.
+// with the address in the error. A server serves once: to serve again, make a
+// new one, or ask GetServer for the one of the same name.
 func (s *Server) Run() error {
 	serving, address, err := s.begin()
 	if err != nil {
@@ -208,7 +230,7 @@ func (s *Server) newServing() *server.Server {
 				_ = c.Close()
 				return
 			}
-			handler(newConn(c))
+			s.serveConn(handler, c)
 		}),
 	}
 }
@@ -228,11 +250,6 @@ func (s *Server) stop() *server.Server {
 // whatever goroutine it was handed to. It does not wait for handlers to
 // return. Closing before Run is remembered; closing twice is no error.
 func (s *Server) Close() error { return s.stop().Close() }
-
-// Shutdown stops listening and lets handlers finish: each reads what has
-// arrived and then io.EOF. It returns when every connection is closed, or with
-// ctx's error when that ends first, after closing what is left.
-func (s *Server) Shutdown(ctx context.Context) error { return s.stop().Shutdown(ctx) }
 
 // GetListenedAddress returns the server's address, with the port it listens on
 // in the place of port 0.
