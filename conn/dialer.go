@@ -5,21 +5,23 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"net/netip"
 	"time"
 )
 
-// DefaultDialTimeout is the time limit of Dial where Dialer.Timeout is zero.
-const DefaultDialTimeout = 30 * time.Second
+// The values of a Dialer's zero fields.
+const (
+	dialTimeout = 30 * time.Second
+	userTimeout = 10 * time.Second
+)
 
 // Dialer makes connections. Its zero value is ready to use. It must not be
 // changed while in use, and may be used by several goroutines at a time.
 type Dialer struct {
 	// Timeout bounds the whole of Dial: name resolution, connecting to one
-	// address after the other, and the TLS handshake. Zero means
-	// DefaultDialTimeout, negative no limit but the context's.
+	// address after the other, and the TLS handshake. Zero means 30 s.
+	// Negative means no limit but the context's.
 	Timeout time.Duration
 
 	// KeepAlive configures TCP keep-alive probes, as in net.Dialer. The
@@ -38,14 +40,21 @@ type Dialer struct {
 	LocalAddr net.Addr
 
 	// UserTimeout is how long written data may stay unacknowledged before
-	// the system gives the connection up: TCP_USER_TIMEOUT (RFC 5482), in
-	// whole milliseconds, rounded up. Zero or negative leaves the system's
-	// default. It has no effect on unix sockets, nor on systems other than
-	// Linux.
+	// the system gives the connection up, with ETIMEDOUT: TCP_USER_TIMEOUT
+	// (RFC 5482), in whole milliseconds, rounded up. Zero means 10 s.
+	// Negative leaves the system's default, which is some 15 minutes. It has
+	// no effect on unix sockets, nor on systems other than Linux.
+	//
+	// The system also gives up a peer that has stopped reading for so long
+	// and has no room left. Where peers may pause, set it higher, or off.
+	// With it, keep-alive gives a peer up after one probe without a reply,
+	// in place of nine.
 	UserTimeout time.Duration
 
 	// Resolver resolves names. Nil means net.DefaultResolver.
 	Resolver *net.Resolver
+
+	memory *addrMemory // of a Target's own Dialer
 }
 
 // Validate returns a *ConfigError that names the first field that cannot work,
@@ -56,7 +65,7 @@ func (d *Dialer) Validate() error {
 	default:
 		return &ConfigError{"Dialer.LocalAddr", fmt.Sprintf("is a %T, neither *net.TCPAddr nor *net.UnixAddr", d.LocalAddr), nil}
 	}
-	if d.UserTimeout > math.MaxInt32*time.Millisecond {
+	if d.UserTimeout > maxUserTimeout {
 		return &ConfigError{"Dialer.UserTimeout", fmt.Sprintf("is %v, more than the system can take", d.UserTimeout), nil}
 	}
 	if t := d.TLS; t != nil && t.MinVersion != 0 && t.MaxVersion != 0 && t.MinVersion > t.MaxVersion {
@@ -66,9 +75,14 @@ func (d *Dialer) Validate() error {
 	return nil
 }
 
-// Dial connects to address on network: "tcp", "tcp4", "tcp6" or "unix". A host
-// name with several addresses is tried as net.Dialer does: IPv6 and IPv4 side
-// by side (RFC 6555), then one after the other.
+// Dial connects to address on network: "tcp", "tcp4", "tcp6" or "unix".
+//
+// If a host name has several addresses, they are tried in the order of the
+// resolver, IPv6 and IPv4 in turn: the next one begins when one has failed, or
+// has not connected within 300 ms. If all are being tried, one more attempt
+// begins each second, so that a packet that was lost costs a second and no
+// more. The first connection wins, and the other attempts end. At most 3 are in
+// progress at a time.
 //
 // Every error is an *Error with Op "dial" that names the address and is safe
 // to retry. When ctx ended the dial, errors.Is finds ctx.Err() in it.
@@ -87,7 +101,7 @@ func (d *Dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	if !validNetwork(network) {
 		return nil, net.UnknownNetworkError(network)
 	}
-	if timeout := d.timeout(); timeout > 0 {
+	if timeout := orDefault(d.Timeout, dialTimeout); timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
@@ -100,21 +114,45 @@ func (d *Dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	if !d.KeepAlive.Enable && d.KeepAlive.Idle < 0 {
 		nd.KeepAlive = -1
 	}
-	if d.UserTimeout > 0 && network != "unix" {
-		nd.Control = userTimeoutControl(d.UserTimeout)
-	}
-	nc, err := nd.DialContext(ctx, network, address)
+	nc, err := d.connect(ctx, &nd, network, address)
 	if err != nil || d.TLS == nil {
 		return nc, err
 	}
 	return d.handshake(ctx, nc, network, address)
 }
 
-func (d *Dialer) timeout() time.Duration {
-	if d.Timeout == 0 {
-		return DefaultDialTimeout
+// connect makes the connection below TLS.
+func (d *Dialer) connect(ctx context.Context, nd *net.Dialer, network, address string) (net.Conn, error) {
+	if network == "unix" {
+		return nd.DialContext(ctx, network, address)
 	}
-	return d.Timeout
+	addrs, err := d.addresses(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	r := race{addrs: addrs, dial: func(ctx context.Context, addr string) (net.Conn, error) {
+		return nd.DialContext(ctx, network, addr)
+	}}
+	nc, addr, err := r.run(ctx)
+	if err != nil && isTimeout(err) && !errors.Is(err, context.DeadlineExceeded) && hasEnded(ctx) {
+		err = newInterruptError(ctx, context.DeadlineExceeded, err) // which the socket's timeout does not say
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.memory.worked(addrs, addr)
+	if err := SetUserTimeout(nc, orDefault(d.UserTimeout, userTimeout)); err != nil {
+		return nil, errors.Join(err, nc.Close())
+	}
+	return nc, nil
+}
+
+// orDefault returns v, or what zero means.
+func orDefault(v, zero time.Duration) time.Duration {
+	if v == 0 {
+		return zero
+	}
+	return v
 }
 
 func (d *Dialer) handshake(ctx context.Context, nc net.Conn, network, address string) (net.Conn, error) {

@@ -7,11 +7,14 @@ import (
 	"syscall"
 )
 
+// maxWrappers is more than any sane stack of connections has.
+const maxWrappers = 8
+
 // openRaw finds what can be had of nc's descriptor, or of that of a connection
 // it wraps.
 func (k *core) openRaw() {
 	nc := k.nc
-	for range 8 { // deeper than any sane stack of wrappers
+	for range maxWrappers {
 		if k.raw = rawConn(nc); k.raw != nil {
 			break
 		}

@@ -33,7 +33,7 @@ func TestDialerSocketOptions(t *testing.T) {
 	user := func(d time.Duration) int {
 		return option(conn.Dialer{UserTimeout: d}, syscall.IPPROTO_TCP, tcpUserTimeout)
 	}
-	require.Equal(t, 0, user(0))
+	require.Equal(t, 10_000, user(0), "the default")
 	require.Equal(t, 0, user(-time.Second))
 	require.Equal(t, 1, user(time.Nanosecond), "rounded up")
 	require.Equal(t, 7000, user(7*time.Second))
@@ -47,6 +47,39 @@ func TestDialerSocketOptions(t *testing.T) {
 	require.Equal(t, 3, option(own, syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL))
 	require.Equal(t, 5, option(own, syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT))
 	require.Equal(t, 1, option(on, syscall.IPPROTO_TCP, syscall.TCP_NODELAY))
+}
+
+func userTimeoutOf(t *testing.T, nc *net.TCPConn) (ms int) {
+	raw, err := nc.SyscallConn()
+	require.NoError(t, err)
+	require.NoError(t, raw.Control(func(fd uintptr) {
+		ms, err = syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout)
+	}))
+	require.NoError(t, err)
+	return ms
+}
+
+func TestSetUserTimeoutOfAnAcceptedConnection(t *testing.T) {
+	c, peer := tcpPair(t)
+	for _, d := range []time.Duration{0, -1} {
+		require.NoError(t, conn.SetUserTimeout(peer, d))
+		require.Zero(t, userTimeoutOf(t, peer))
+	}
+	require.NoError(t, conn.SetUserTimeout(peer, 30*time.Second))
+	require.Equal(t, 30_000, userTimeoutOf(t, peer))
+	require.NoError(t, conn.SetUserTimeout(peer, 1<<63-1))
+	require.Equal(t, 1<<31-1, userTimeoutOf(t, peer), "as long as can be")
+	require.NoError(t, conn.SetUserTimeout(c, time.Second))
+	require.Equal(t, 1000, userTimeoutOf(t, c.NetConn().(*net.TCPConn)), "through a Conn")
+
+	_, overTLS := tlsPair(t)
+	require.NoError(t, conn.SetUserTimeout(overTLS, time.Second))
+	require.Equal(t, 1000, userTimeoutOf(t, overTLS.NetConn().(*net.TCPConn)))
+
+	_, inMemory := memoryPair(t)
+	require.NoError(t, conn.SetUserTimeout(inMemory, time.Second))
+	require.NoError(t, c.Close())
+	require.NoError(t, conn.SetUserTimeout(c, time.Second), "there is no TCP connection any more")
 }
 
 func TestUserTimeoutOnAUnixSocket(t *testing.T) {

@@ -52,7 +52,9 @@ func (t Target) Validate() error {
 }
 
 // Prepare validates t and returns a copy of it for many calls of Connect. The
-// copy has its own Dialer, so later changes to t.Dialer have no effect.
+// copy has its own Dialer, so later changes to t.Dialer have no effect. That
+// Dialer remembers, for a minute, which addresses of a name failed or were
+// slower than another, and tries them last.
 func (t Target) Prepare() (Target, error) {
 	if err := t.Validate(); err != nil {
 		return Target{}, err
@@ -62,6 +64,7 @@ func (t Target) Prepare() (Target, error) {
 		if t.Dialer != nil {
 			own = *t.Dialer
 		}
+		own.memory = new(addrMemory)
 		t.Dialer = &own
 	}
 	return t, nil

@@ -3,10 +3,9 @@
 package conn
 
 import (
-	"syscall"
+	"net"
 	"time"
 )
 
-func userTimeoutControl(time.Duration) func(network, address string, c syscall.RawConn) error {
-	return nil
-}
+// setUserTimeout has no effect where there is no TCP_USER_TIMEOUT.
+func setUserTimeout(*net.TCPConn, time.Duration) error { return nil }

@@ -1,0 +1,237 @@
+package conn_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/stretchr/testify/require"
+)
+
+// nameServer replies to every question for IPv4 addresses with ips.
+func nameServer(t *testing.T, ips *atomic.Pointer[[]netip.Addr]) *net.Resolver {
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b := make([]byte, 1500)
+		for {
+			n, from, err := pc.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			_, _ = pc.WriteTo(dnsReply(b[:n], *ips.Load()), from)
+		}
+	}()
+	t.Cleanup(func() {
+		pc.Close()
+		<-done
+	})
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "udp", pc.LocalAddr().String())
+	}}
+}
+
+// dnsReply makes the reply to a query with one question.
+func dnsReply(query []byte, ips []netip.Addr) []byte {
+	const header, typeA, classIN = 12, 1, 1
+	end := header
+	for query[end] != 0 { // the labels of the name
+		end += 1 + int(query[end])
+	}
+	end += 1 + 4 // the type and the class
+	reply := append([]byte(nil), query[:end]...)
+	reply[2], reply[3] = reply[2]|0x84, 0 // a reply, with authority
+	clear(reply[6:header])
+	if binary.BigEndian.Uint16(query[end-4:]) != typeA {
+		return reply
+	}
+	binary.BigEndian.PutUint16(reply[6:], uint16(len(ips)))
+	for _, ip := range ips {
+		reply = append(reply, 0xc0, header, 0, typeA, 0, classIN, 0, 0, 0, 0, 0, 4)
+		reply = append(reply, ip.AsSlice()...)
+	}
+	return reply
+}
+
+// silentListener is a listener that drops the packets that open a connection,
+// until drain is called: its queue is full.
+func silentListener(t *testing.T, ip string, port int) (addr netip.AddrPort, drain func()) {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	require.NoError(t, err)
+	require.NoError(t, syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1))
+	require.NoError(t, syscall.Bind(fd, &syscall.SockaddrInet4{Addr: netip.MustParseAddr(ip).As4(), Port: port}))
+	require.NoError(t, syscall.Listen(fd, 0))
+	require.NoError(t, syscall.SetNonblock(fd, true))
+	sa, err := syscall.Getsockname(fd)
+	require.NoError(t, err)
+	addr = netip.AddrPortFrom(netip.MustParseAddr(ip), uint16(sa.(*syscall.SockaddrInet4).Port))
+	t.Cleanup(func() { syscall.Close(fd) })
+	for {
+		nc, err := net.DialTimeout("tcp", addr.String(), 200*time.Millisecond)
+		if err != nil {
+			break
+		}
+		t.Cleanup(func() { nc.Close() })
+	}
+	return addr, func() {
+		for {
+			nfd, _, err := syscall.Accept(fd)
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { syscall.Close(nfd) })
+		}
+	}
+}
+
+// named is a name with several addresses on one port: the first is silent.
+func named(t *testing.T) (target conn.Target, drain func(), ips *atomic.Pointer[[]netip.Addr]) {
+	t.Helper()
+	l := listen(t, "tcp", "127.0.0.1:0", closeAtOnce)
+	port := l.Addr().(*net.TCPAddr).Port
+	_, drain = silentListener(t, "127.0.0.2", port)
+	ips = new(atomic.Pointer[[]netip.Addr])
+	ips.Store(&[]netip.Addr{netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("127.0.0.1")})
+	return conn.Target{
+		Address: net.JoinHostPort("db.test.", l.Addr().String()[len("127.0.0.1:"):]),
+		Dialer:  &conn.Dialer{Resolver: nameServer(t, ips)},
+	}, drain, ips
+}
+
+func host(t *testing.T, c *conn.Conn, err error) string {
+	t.Helper()
+	require.NoError(t, err)
+	defer c.Close()
+	return c.RemoteAddr().(*net.TCPAddr).IP.String()
+}
+
+// With the first address dead a dial took a share of its whole time limit
+// before it came to the second.
+func TestDialPastADeadFirstAddress(t *testing.T) {
+	target, drain, _ := named(t)
+	start := time.Now()
+	c, err := target.Connect(t.Context())
+	require.Equal(t, "127.0.0.1", host(t, c, err))
+	require.GreaterOrEqual(t, time.Since(start), 250*time.Millisecond, "the first had its chance")
+
+	prepared, err := target.Prepare()
+	require.NoError(t, err)
+	c, err = prepared.Connect(t.Context())
+	require.Equal(t, "127.0.0.1", host(t, c, err))
+	drain() // now the first is alive, but had been overtaken
+	for range 3 {
+		c, err = prepared.Connect(t.Context())
+		require.Equal(t, "127.0.0.1", host(t, c, err), "a prepared target remembers it")
+	}
+	c, err = target.Connect(t.Context())
+	require.Equal(t, "127.0.0.2", host(t, c, err), "a Dialer by itself remembers nothing")
+}
+
+func TestDialTriesTheNextAddressAtOnceWhenOneFails(t *testing.T) {
+	target, _, ips := named(t)
+	ips.Store(&[]netip.Addr{netip.MustParseAddr("127.0.0.3"), netip.MustParseAddr("127.0.0.4"), netip.MustParseAddr("127.0.0.1")})
+	c, err := target.Connect(t.Context())
+	require.Equal(t, "127.0.0.1", host(t, c, err))
+
+	ips.Store(&[]netip.Addr{netip.MustParseAddr("127.0.0.3"), netip.MustParseAddr("127.0.0.4")})
+	_, err = target.Connect(t.Context())
+	require.ErrorIs(t, err, syscall.ECONNREFUSED)
+	require.Equal(t, conn.KindRefused, conn.KindOf(err))
+	var op *net.OpError
+	require.ErrorAs(t, err, &op)
+	require.Equal(t, "127.0.0.3", op.Addr.(*net.TCPAddr).IP.String(), "the first error is returned")
+}
+
+// One address fails while the other is slow.
+func TestDialWaitsForTheSlowAddressWhenTheOtherFails(t *testing.T) {
+	target, drain, ips := named(t)
+	ips.Store(&[]netip.Addr{netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("127.0.0.3")})
+	type result struct {
+		c   *conn.Conn
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		c, err := target.Connect(t.Context())
+		done <- result{c, err}
+	}()
+	time.Sleep(500 * time.Millisecond) // the second has been refused
+	drain()
+	r := <-done
+	require.Equal(t, "127.0.0.2", host(t, r.c, r.err))
+}
+
+func TestDialFromALocalAddressTriesThatFamily(t *testing.T) {
+	target, _, ips := named(t)
+	ips.Store(&[]netip.Addr{netip.MustParseAddr("127.0.0.1")})
+	target.Dialer.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}
+	c, err := target.Connect(t.Context())
+	require.Equal(t, "127.0.0.1", host(t, c, err))
+	target.Network = "tcp6"
+	_, err = target.Connect(t.Context())
+	require.Error(t, err)
+	require.Equal(t, conn.KindDial, conn.KindOf(err))
+}
+
+func TestDialOfManyDeadAddressesIsBoundedByItsContext(t *testing.T) {
+	target, _, ips := named(t)
+	dead := netip.MustParseAddr("127.0.0.2")
+	ips.Store(&[]netip.Addr{dead, dead, dead, dead, dead, dead})
+	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+	defer cancel()
+	_, err := target.Connect(ctx)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	requireTimeout(t, err)
+	require.Equal(t, conn.KindTimeout, conn.KindOf(err))
+}
+
+// opening counts this machine's sockets that are connecting to addr.
+func opening(t testing.TB, addr netip.AddrPort) (n int) {
+	f, err := os.Open("/proc/net/tcp")
+	require.NoError(t, err)
+	defer f.Close()
+	ip := addr.Addr().As4()
+	want := fmt.Sprintf("%08X:%04X 02 ", binary.NativeEndian.Uint32(ip[:]), addr.Port()) // 02 is SYN_SENT
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if strings.Contains(lines.Text(), want) {
+			n++
+		}
+	}
+	return n
+}
+
+// The system sends a packet that was lost again after 1, 3 and 7 s. A second
+// attempt beside a slow one does not wait for that.
+func TestDialBesideASlowAttempt(t *testing.T) {
+	addr, _ := silentListener(t, "127.0.0.1", 0)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		var d conn.Dialer
+		_, err := d.Dial(ctx, "tcp", addr.String())
+		done <- err
+	}()
+	require.Eventually(t, func() bool { return opening(t, addr) == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return opening(t, addr) == 3 }, 20*time.Second, 10*time.Millisecond)
+	for end := time.Now().Add(1500 * time.Millisecond); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		require.LessOrEqual(t, opening(t, addr), 3, "no more than so many at a time")
+	}
+	cancel()
+	require.ErrorIs(t, <-done, context.Canceled)
+	require.Zero(t, opening(t, addr), "Dial has waited for all of them")
+}
