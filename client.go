@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"time"
 
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/retry"
@@ -21,16 +22,17 @@ import (
 // A call is repeated automatically only if no byte of it has left the process,
 // or if it is declared idempotent.
 type Client struct {
-	addr   string
-	config ClientConfig
-	err    error // of the configuration
-	encode framing.Encoder
-	states callStates
-	hooks  clientHooks
-	invoke Invoker // the call with interceptors and hooks, nil without any
-	limit  callTimeout
-	count  clientCounters
-	one    endpoint
+	addr    string
+	config  ClientConfig
+	err     error // of the configuration
+	encode  framing.Encoder
+	states  callStates
+	hooks   clientHooks
+	invoke  Invoker // the call with interceptors and hooks, nil without any
+	limit   callTimeout
+	count   clientCounters
+	latency latencies
+	one     endpoint
 }
 
 // CallOptions are the settings of one call. The zero value changes nothing.
@@ -40,6 +42,12 @@ type CallOptions struct {
 	// Idempotent declares that the server may execute this request more than
 	// once, so it may be repeated after it was written.
 	Idempotent bool
+	// Hedge is how long an attempt may take before a second one begins beside
+	// it, on another connection, and on another server if there are several.
+	// The first reply counts. It needs an idempotent call, and takes from
+	// Retry.Budget. Zero means no second attempt. [HedgeAuto] means the 95th
+	// percentile of the times that such calls took lately.
+	Hedge time.Duration
 }
 
 // NewClient returns a client of the server at addr. If addr is empty it is
@@ -118,41 +126,77 @@ func (c *Client) CallWith(ctx context.Context, dst, request []byte, options Call
 	return reply, nil
 }
 
+// run is one call while it lasts.
+type run struct {
+	progress
+	options CallOptions
+	policy  retry.Policy
+}
+
 // do makes the attempts of a call.
 func (c *Client) do(ctx context.Context, dst, request []byte, options CallOptions) (reply []byte, attempts int, err error) {
-	policy := c.config.Retry
+	r := run{options: options, policy: c.config.Retry}
 	if options.Retry != nil {
-		policy = *options.Retry
+		r.policy = *options.Retry
 	}
-	policy.Idempotent = policy.Idempotent || options.Idempotent
-	var p progress
-	err = retry.Do(ctx, policy, func(ctx context.Context) (err error) {
-		p.attempts++
-		if p.attempts > 1 {
+	r.policy.Idempotent = r.policy.Idempotent || options.Idempotent
+	err = retry.Do(ctx, r.policy, func(ctx context.Context) (err error) {
+		if r.attempts > 0 {
 			c.count.retries.Add(1)
 		}
-		reply, err = c.attempt(ctx, p.attempts, dst, request)
+		reply, err = c.attempt(ctx, &r, dst, request)
 		if err == nil {
 			return nil
 		}
-		p.failed(err)
+		r.failed(err)
 		if e, ok := err.(*CallError); ok && e.final {
 			return retry.Permanent(err)
 		}
 		return err
 	})
 	if err != nil {
-		return dst, p.attempts, p.error(c.addr, err)
+		return dst, r.attempts, r.error(c.addr, err)
 	}
-	return reply, p.attempts, nil
+	return reply, r.attempts, nil
 }
 
-// attempt makes one attempt.
-func (c *Client) attempt(ctx context.Context, number int, dst, request []byte) ([]byte, error) {
-	if c.hooks.attempts != nil {
-		return c.observedAttempt(ctx, &c.one, number, dst, request)
+// attempt makes one attempt, or two side by side.
+func (c *Client) attempt(ctx context.Context, r *run, dst, request []byte) ([]byte, error) {
+	if r.options.Hedge != 0 && r.policy.Idempotent {
+		begun := time.Now()
+		delay, ok := c.hedgeDelay(&r.options)
+		if ok {
+			reply, err := c.hedged(ctx, r, delay, dst, request)
+			c.latency.add(time.Since(begun))
+			return reply, err
+		}
+		defer func() { c.latency.add(time.Since(begun)) }()
 	}
-	return c.one.call(ctx, dst, request)
+	a, err := c.begin(ctx, r)
+	if err != nil {
+		return dst, err
+	}
+	return a.call(ctx, dst, request)
+}
+
+// callAttempt is one attempt at a call: its number and its endpoint.
+type callAttempt struct {
+	number   int
+	endpoint *endpoint
+}
+
+// begin chooses the endpoint of the next attempt.
+func (c *Client) begin(_ context.Context, r *run) (callAttempt, error) {
+	r.attempts++
+	return callAttempt{r.attempts, &c.one}, nil
+}
+
+// call makes the attempt.
+func (a *callAttempt) call(ctx context.Context, dst, request []byte) ([]byte, error) {
+	if a.endpoint.client.hooks.attempts != nil {
+		return a.observed(ctx, dst, request)
+	}
+	return a.endpoint.call(ctx, dst, request)
 }
 
 // Shutdown refuses new calls and waits for those in progress, then closes the

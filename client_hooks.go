@@ -102,18 +102,19 @@ func newClientHooks(hooks []any) (h clientHooks, err error) {
 	return h, nil
 }
 
-// observedAttempt makes an attempt with the hooks told of it.
-func (c *Client) observedAttempt(ctx context.Context, e *endpoint, number int, dst, request []byte) ([]byte, error) {
-	end := AttemptEnd{Addr: e.addr, Number: number, Start: time.Now()}
-	contexts := make([]context.Context, len(c.hooks.attempts))
-	for i, h := range c.hooks.attempts {
-		ctx = h.StartAttempt(ctx, AttemptStart{Addr: e.addr, Number: number})
+// observed makes the attempt with the hooks told of it.
+func (a *callAttempt) observed(ctx context.Context, dst, request []byte) ([]byte, error) {
+	hooks, addr := a.endpoint.client.hooks.attempts, a.endpoint.addr
+	end := AttemptEnd{Addr: addr, Number: a.number, Start: time.Now()}
+	contexts := make([]context.Context, len(hooks))
+	for i, h := range hooks {
+		ctx = h.StartAttempt(ctx, AttemptStart{Addr: addr, Number: a.number})
 		contexts[i] = ctx
 	}
-	reply, err := e.call(ctx, dst, request)
+	reply, err := a.endpoint.call(ctx, dst, request)
 	end.Duration, end.Err = time.Since(end.Start), err
 	for i := len(contexts) - 1; i >= 0; i-- {
-		c.hooks.attempts[i].EndAttempt(contexts[i], end)
+		hooks[i].EndAttempt(contexts[i], end)
 	}
 	return reply, err
 }

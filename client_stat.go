@@ -18,8 +18,11 @@ type ClientStat struct {
 	// keys are the Kind constants of package conn; kinds that have not
 	// occurred are missing.
 	Errors map[string]uint64
-	// Retries counts the attempts beyond the first of each call.
+	// Retries counts the attempts that were made after another had failed.
 	Retries uint64
+	// Hedges counts the attempts that were made beside another; see
+	// CallOptions.Hedge.
+	Hedges uint64
 
 	// Pool is the pool of an exclusive client.
 	Pool pool.Stat
@@ -51,6 +54,7 @@ var kinds = [...]string{
 type clientCounters struct {
 	calls   stripes
 	retries atomic.Uint64
+	hedges  atomic.Uint64
 	errors  [len(kinds)]atomic.Uint64
 }
 
@@ -65,7 +69,7 @@ func (c *clientCounters) failed(err error) {
 }
 
 func (c *clientCounters) snapshot(s *ClientStat) {
-	s.Calls, s.Retries = c.calls.sum(), c.retries.Load()
+	s.Calls, s.Retries, s.Hedges = c.calls.sum(), c.retries.Load(), c.hedges.Load()
 	for i, kind := range kinds {
 		n := c.errors[i].Load()
 		if n == 0 {

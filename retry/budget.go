@@ -77,6 +77,11 @@ func (b *Budget) Stat() BudgetStat {
 	}
 }
 
+// Spend takes the token of one retry, for a repeated request that Do knows
+// nothing of, such as a hedged one. It reports whether there was a token; if
+// not, do not repeat. A nil Budget has no end.
+func (b *Budget) Spend() bool { return b.withdraw() }
+
 // deposit earns a call's share. A nil Budget does nothing.
 func (b *Budget) deposit() {
 	if b != nil && b.spent.Load() > 0 {
