@@ -60,6 +60,7 @@ var rules = []rule{
 	{pkg: "internal/dialgate", may: []string{"conn"}, reason: "what pool and pipeline share about dialing"},
 	{pkg: "internal/memnet", reason: "for tests and nested modules"},
 	{pkg: "internal/faultproxy", reason: "for tests and nested modules"},
+	{pkg: "internal/netlab", reason: "for tests and nested modules"},
 	{pkg: "internal/arch", reason: "tests only"},
 }
 
