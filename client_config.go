@@ -85,7 +85,7 @@ func (c ClientConfig) validate() error {
 	if err := c.Target.Validate(); err != nil {
 		return inField("", err)
 	}
-	if err := c.Format.Validate(); err != nil {
+	if err := c.Format.Writable(); err != nil {
 		return fmt.Errorf("gtcp: ClientConfig.Format: %w", err)
 	}
 	if err := c.Retry.Validate(); err != nil {
@@ -97,7 +97,7 @@ func (c ClientConfig) validate() error {
 	if err := c.poolConfig(c.Target).Validate(); err != nil {
 		return inField("Pool", err)
 	}
-	if err := c.pipelineConfig(c.Target).Validate(); err != nil {
+	if err := c.Pipeline.Validate(); err != nil {
 		return inField("Pipeline", err)
 	}
 	return nil
@@ -115,12 +115,5 @@ func (c ClientConfig) poolConfig(t conn.Target) pool.Config {
 	p := c.Pool
 	p.Network, p.Address, p.Dialer, p.Dial = t.Network, t.Address, t.Dialer, t.Dial
 	p.BorrowerAsks = p.BorrowerAsks || p.ProbeAfter == 0 && p.Probe == nil
-	return p
-}
-
-func (c ClientConfig) pipelineConfig(t conn.Target) pipeline.Config {
-	p := c.Pipeline
-	p.Network, p.Address, p.Dialer, p.Dial = t.Network, t.Address, t.Dialer, t.Dial
-	p.Format = c.Format
 	return p
 }

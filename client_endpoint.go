@@ -25,7 +25,7 @@ func (e *endpoint) open(c *Client, target conn.Target) (err error) {
 		e.invoke = around(e.attempt)
 	}
 	if c.config.Shared {
-		e.pipeline, err = pipeline.New(c.config.pipelineConfig(target))
+		e.pipeline, err = pipeline.New(target, c.config.Format, c.config.Pipeline)
 	} else {
 		cfg := c.config.poolConfig(target)
 		c.states.asks = cfg.BorrowerAsks
@@ -60,7 +60,7 @@ func (e *endpoint) attempt(ctx context.Context, dst, request []byte) ([]byte, er
 // shutdown waits for the calls in progress, then closes the connections.
 func (e *endpoint) shutdown(ctx context.Context) error {
 	if e.pipeline != nil {
-		return e.pipeline.Close(ctx)
+		return e.pipeline.Shutdown(ctx)
 	}
 	return e.pool.Close(ctx)
 }

@@ -78,7 +78,7 @@ func TestClientInterceptorsAndHooks(t *testing.T) {
 			Intercept:        j.around("outer"),
 			InterceptAttempt: j.around("inner"),
 			Hooks:            []any{journalHook{j}, callCounter{}},
-			Pipeline:         pipeline.Config{DialBackoff: pipeline.DialBackoff{Min: -1}},
+			Pipeline:         pipeline.Config{DialBackoff: conn.DialBackoff{After: -1}},
 		})
 		reply, err := c.CallWith(t.Context(), []byte("kept:"), []byte("abc"), gtcp.CallOptions{Idempotent: true})
 		require.NoError(t, err)

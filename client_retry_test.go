@@ -62,7 +62,7 @@ func TestClientRepeatsWhatIsIdempotent(t *testing.T) {
 				addr, executed := flakyServer(t, 2)
 				cl := client(t, addr, gtcp.ClientConfig{
 					Shared: shared, Retry: c.client,
-					Pipeline: pipeline.Config{DialBackoff: pipeline.DialBackoff{Min: -1}},
+					Pipeline: pipeline.Config{DialBackoff: conn.DialBackoff{After: -1}},
 				})
 				reply, err := cl.CallWith(t.Context(), []byte("kept:"), []byte("x"), c.call)
 				require.NoError(t, err)
@@ -89,7 +89,7 @@ func TestClientRepeatsDials(t *testing.T) {
 				return (&conn.Dialer{}).Dial(ctx, "tcp", addr)
 			}},
 			Pool:     pool.Config{DialBackoff: pool.DialBackoff{After: -1}},
-			Pipeline: pipeline.Config{DialBackoff: pipeline.DialBackoff{Min: -1}},
+			Pipeline: pipeline.Config{DialBackoff: conn.DialBackoff{After: -1}},
 		})
 		_, err := c.Call(t.Context(), []byte("x"))
 		require.NoError(t, err)
@@ -207,7 +207,7 @@ func TestClientRemembersEarlierAttempts(t *testing.T) {
 				return (&conn.Dialer{}).Dial(ctx, "tcp", addr)
 			}},
 			Pool:     pool.Config{DialBackoff: pool.DialBackoff{After: -1}},
-			Pipeline: pipeline.Config{DialBackoff: pipeline.DialBackoff{Min: -1}},
+			Pipeline: pipeline.Config{DialBackoff: conn.DialBackoff{After: -1}},
 		})
 		_, err := c.Call(t.Context(), []byte("x"))
 		require.ErrorIs(t, err, down)

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp"
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/internal/faultproxy"
 	"github.com/seed-99d6a01a/gtcp/pool"
@@ -88,7 +89,7 @@ func newSoak(t *testing.T, shared bool) *soak {
 		Pool:   pool.Config{MaxConns: soakCallers / 2, DialBackoff: pool.DialBackoff{Min: time.Millisecond, Max: 10 * time.Millisecond}},
 		Pipeline: pipeline.Config{
 			MaxConns: 4, MaxInFlight: soakCallers / 2, StallTimeout: soakTimeout,
-			DialBackoff: pipeline.DialBackoff{Max: 20 * time.Millisecond},
+			DialBackoff: conn.DialBackoff{Max: 20 * time.Millisecond},
 		},
 	})
 	return s

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 )
@@ -18,7 +19,7 @@ import (
 // gets its own reply.
 func TestManyCallers(t *testing.T) {
 	for _, conns := range []int{1, 3} {
-		p := open(t, pipeline.Config{Address: serve(t, echo(framing.Format{})), MaxConns: conns, MaxInFlight: 64})
+		p := open(t, serve(t, echo(framing.Format{})), pipeline.Config{MaxConns: conns, MaxInFlight: 64})
 		var callers sync.WaitGroup
 		for i := range 100 {
 			callers.Go(func() {
@@ -45,7 +46,7 @@ func TestManyCallers(t *testing.T) {
 // Every size of request and reply, lone and together.
 func TestSizes(t *testing.T) {
 	format := framing.Format{HeaderSize: 4}
-	p := open(t, pipeline.Config{Address: serve(t, echo(format)), Format: format})
+	p := openTo(t, conn.Target{Address: serve(t, echo(format))}, format, pipeline.Config{})
 	var callers sync.WaitGroup
 	for _, size := range []int{0, 1, 4 << 10, 4<<10 + 1, 64 << 10, 1 << 20, 5 << 20} {
 		req := make([]byte, size)
@@ -65,7 +66,7 @@ func TestSizes(t *testing.T) {
 }
 
 func TestRequestThatDoesNotFit(t *testing.T) {
-	p := open(t, pipeline.Config{Address: serve(t, echo(framing.Format{}))})
+	p := open(t, serve(t, echo(framing.Format{})), pipeline.Config{})
 	for range 3 {
 		dst := []byte("as it was")
 		got, err := p.AppendCall(bg, dst, make([]byte, 1<<16))
@@ -87,7 +88,7 @@ func TestUnixSocket(t *testing.T) {
 		t.Skip(err)
 	}
 	serveOn(t, l, echo(framing.Format{}))
-	p := open(t, pipeline.Config{Network: "unix", Address: path})
+	p := openTo(t, conn.Target{Network: "unix", Address: path}, framing.Format{}, pipeline.Config{})
 	got, err := p.Call(bg, []byte("hello"))
 	require.NoError(t, err)
 	require.Equal(t, "hello", string(got))
@@ -97,7 +98,7 @@ func TestAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	p := open(t, pipeline.Config{Address: serve(t, echo(framing.Format{}))})
+	p := open(t, serve(t, echo(framing.Format{})), pipeline.Config{})
 	dst, req := make([]byte, 0, 64), make([]byte, 64)
 	call := func(ctx context.Context) {
 		if _, err := p.AppendCall(ctx, dst, req); err != nil {

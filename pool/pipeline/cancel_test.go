@@ -199,7 +199,7 @@ func TestStallEndsTheConnection(t *testing.T) {
 				second.failed(pipeline.ErrStalled, true)
 				require.Equal(b, c.after, time.Since(left))
 				synctest.Wait()
-				require.Equal(b, pipeline.Ends{Stalled: 1}, b.Stat().Ends)
+				require.Equal(b, pipeline.Ends{pipeline.Stalled: 1}, b.Stat().Ends)
 			})
 		})
 	}

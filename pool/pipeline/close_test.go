@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 	"github.com/stretchr/testify/require"
 )
@@ -24,7 +26,7 @@ func TestCloseDrains(t *testing.T) {
 
 		closed := make(chan error, 2)
 		for range 2 {
-			go func() { closed <- b.Close(bg) }()
+			go func() { closed <- b.Shutdown(bg) }()
 		}
 		synctest.Wait()
 		late := b.call(bg, "late")
@@ -41,7 +43,7 @@ func TestCloseDrains(t *testing.T) {
 		second.replied("to second")
 		require.NoError(b, <-closed)
 		require.NoError(b, <-closed)
-		require.Equal(b, pipeline.Ends{Closed: 1}, b.Stat().Ends)
+		require.Equal(b, pipeline.Ends{pipeline.Closed: 1}, b.Stat().Ends)
 	})
 }
 
@@ -54,7 +56,7 @@ func TestCloseDoesNotWaitForAbandonedCalls(t *testing.T) {
 		cancel()
 		o.failed(context.Canceled, true)
 		start := time.Now()
-		require.NoError(b, b.Close(bg))
+		require.NoError(b, b.Shutdown(bg))
 		require.Zero(b, time.Since(start))
 		require.Zero(b, b.Stat().InFlight)
 	})
@@ -68,10 +70,10 @@ func TestCloseCutsOff(t *testing.T) {
 		p.asked("first")
 		ctx, cancel := context.WithTimeout(bg, time.Second)
 		defer cancel()
-		require.ErrorIs(b, b.Close(ctx), context.DeadlineExceeded)
+		require.ErrorIs(b, b.Shutdown(ctx), context.DeadlineExceeded)
 		first.failed(pipeline.ErrClosed, true)
 		second.failed(pipeline.ErrClosed, true)
-		require.NoError(b, b.Close(bg), "all is closed")
+		require.NoError(b, b.Shutdown(bg), "all is closed")
 	})
 }
 
@@ -80,11 +82,11 @@ func TestCloseWakesWhoWaits(t *testing.T) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	inBubble(t, pipeline.Config{Dial: hang, MaxInFlight: 1}, func(b *bubble) {
+	inBubbleDialing(t, pipeline.Config{MaxInFlight: 1}, noPeer(hang), func(b *bubble) {
 		dialing := b.call(bg, "dialing")
 		queued := b.call(bg, "queued")
 		require.Equal(b, 1, b.Stat().Waiting)
-		require.NoError(b, b.Close(bg))
+		require.NoError(b, b.Shutdown(bg))
 		dialing.failed(pipeline.ErrClosed, false)
 		queued.failed(pipeline.ErrClosed, false)
 		require.Zero(b, b.Stat().Waiting)
@@ -92,10 +94,10 @@ func TestCloseWakesWhoWaits(t *testing.T) {
 }
 
 func TestCloseUnused(t *testing.T) {
-	p, err := pipeline.New(pipeline.Config{Address: "127.0.0.1:1"})
+	p, err := pipeline.New(conn.Target{Address: "127.0.0.1:1"}, framing.Format{}, pipeline.Config{})
 	require.NoError(t, err)
-	require.NoError(t, p.Close(bg))
-	require.NoError(t, p.Close(bg))
+	require.NoError(t, p.Close())
+	require.NoError(t, p.Shutdown(bg))
 }
 
 func TestMaxInFlight(t *testing.T) {

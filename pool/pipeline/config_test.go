@@ -2,7 +2,6 @@ package pipeline_test
 
 import (
 	"context"
-	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -10,39 +9,31 @@ import (
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/internal/memnet"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 	"github.com/stretchr/testify/require"
 )
 
 func TestConfigValidate(t *testing.T) {
-	dial := func(context.Context) (net.Conn, error) { return nil, nil }
-	good := pipeline.Config{Address: "localhost:1"}
+	target := conn.Target{Address: "localhost:1"}
 	for _, c := range []struct {
 		field string
 		cfg   func(c *pipeline.Config)
 	}{
 		{"", func(*pipeline.Config) {}},
-		{"", func(c *pipeline.Config) { c.Address, c.Dial = "", dial }},
-		{"", func(c *pipeline.Config) { c.Network, c.Address = "unix", "/tmp/socket" }},
-		{"", func(c *pipeline.Config) { c.DialTimeout, c.StallTimeout, c.DialBackoff.Min = -1, -1, -1 }},
+		{"", func(c *pipeline.Config) { c.DialTimeout, c.StallTimeout, c.DialBackoff.After = -1, -1, -1 }},
 		{"", func(c *pipeline.Config) { c.DialBackoff.Min = time.Hour }},
-		{"", func(c *pipeline.Config) { c.Hook = &recorder{} }},
-		{"Address", func(c *pipeline.Config) { c.Address = "" }},
-		{"Address", func(c *pipeline.Config) { c.Address = "no port" }},
-		{"Dialer", func(c *pipeline.Config) { c.Dialer, c.Dial = &conn.Dialer{}, dial }},
-		{"Dialer", func(c *pipeline.Config) { c.Dialer = &conn.Dialer{LocalAddr: &net.UDPAddr{}} }},
-		{"Format", func(c *pipeline.Config) { c.Format.HeaderSize = 5 }},
-		{"Format", func(c *pipeline.Config) { c.Format.LengthOffset = 4 }}, // drops what the sender knows
+		{"", func(c *pipeline.Config) { c.Hooks = []any{&recorder{}, &recorder{}} }},
 		{"MaxConns", func(c *pipeline.Config) { c.MaxConns = -1 }},
 		{"MaxInFlight", func(c *pipeline.Config) { c.MaxInFlight = -1 }},
-		{"DialBackoff.Max", func(c *pipeline.Config) { c.DialBackoff.Max = -1 }},
-		{"DialBackoff.Max", func(c *pipeline.Config) { c.DialBackoff.Max = 1 }},
-		{"Hook", func(c *pipeline.Config) { c.Hook = 1 }},
+		{"DialBackoff", func(c *pipeline.Config) { c.DialBackoff.Max = -1 }},
+		{"DialBackoff", func(c *pipeline.Config) { c.DialBackoff.Max = 1 }},
+		{"Hooks", func(c *pipeline.Config) { c.Hooks = []any{&recorder{}, 1} }},
 	} {
-		cfg := good
+		var cfg pipeline.Config
 		c.cfg(&cfg)
 		err := cfg.Validate()
-		_, newErr := pipeline.New(cfg)
+		_, newErr := pipeline.New(target, framing.Format{}, cfg)
 		require.Equal(t, err, newErr)
 		if c.field == "" {
 			require.NoError(t, err)
@@ -56,16 +47,26 @@ func TestConfigValidate(t *testing.T) {
 	}
 }
 
-func TestConfigErrorUnwraps(t *testing.T) {
-	var e *framing.FormatError
-	require.ErrorAs(t, pipeline.Config{Address: "a:1", Format: framing.Format{HeaderSize: 5}}.Validate(), &e)
+func TestNewRefusesWhatCannotWork(t *testing.T) {
+	good := conn.Target{Address: "localhost:1"}
+	_, err := pipeline.New(conn.Target{}, framing.Format{}, pipeline.Config{})
+	var ofTarget *conn.ConfigError
+	require.ErrorAs(t, err, &ofTarget)
+	require.Equal(t, "Target.Address", ofTarget.Field)
+	_, err = pipeline.New(good, framing.Format{HeaderSize: 5}, pipeline.Config{})
+	var ofFormat *framing.FormatError
+	require.ErrorAs(t, err, &ofFormat)
+	_, err = pipeline.New(good, framing.Format{LengthOffset: 4}, pipeline.Config{}) // drops what the sender knows
+	require.ErrorIs(t, err, framing.ErrReadOnly)
+	_, err = pipeline.New(good, framing.Format{}, pipeline.Config{DialBackoff: conn.DialBackoff{Min: -1}})
+	require.ErrorAs(t, err, &ofTarget, "a ConfigError unwraps to its cause")
 }
 
 // recorder is a hook that keeps what it is told.
 type recorder struct {
 	mu    sync.Mutex
 	calls []pipeline.CallEvent
-	dials []pipeline.DialEvent
+	dials []conn.DialEvent
 	ends  []pipeline.EndEvent
 	asker string // of the last dial
 }
@@ -78,7 +79,7 @@ func (r *recorder) AfterCall(_ context.Context, e pipeline.CallEvent) {
 	r.calls = append(r.calls, e)
 }
 
-func (r *recorder) AfterDial(ctx context.Context, e pipeline.DialEvent) {
+func (r *recorder) AfterDial(ctx context.Context, e conn.DialEvent) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.dials = append(r.dials, e)
@@ -92,8 +93,8 @@ func (r *recorder) AfterEnd(e pipeline.EndEvent) {
 }
 
 func TestHook(t *testing.T) {
-	r := &recorder{}
-	inBubble(t, pipeline.Config{Address: "name", Hook: r}, func(b *bubble) {
+	r, second := &recorder{}, &recorder{}
+	setup{name: "name", cfg: pipeline.Config{Hooks: []any{r, second}}}.run(t, func(b *bubble) {
 		start := time.Now()
 		ctx := context.WithValue(bg, askerKey{}, "the first call")
 		o := b.call(ctx, "request")
@@ -107,10 +108,11 @@ func TestHook(t *testing.T) {
 		p.raw([]byte{0})
 		synctest.Wait()
 		require.Equal(b, []pipeline.CallEvent{{Addr: "name", Start: start, Duration: time.Second}}, r.calls)
-		require.Equal(b, []pipeline.DialEvent{{Addr: "name", Start: start}}, r.dials)
+		require.Equal(b, []conn.DialEvent{{Addr: "name", Peer: memnet.Addr("peer"), ID: 1, Start: start}}, r.dials)
 		require.Equal(b, []pipeline.EndEvent{{
-			Addr: "peer", Reason: pipeline.Protocol, Cause: pipeline.ErrUnsolicited, Replies: 1,
+			Addr: "peer", ID: 1, Reason: pipeline.Protocol, Cause: pipeline.ErrUnsolicited, Replies: 1,
 		}}, r.ends)
+		require.Equal(b, r, second)
 	})
 }
 
@@ -121,7 +123,7 @@ func TestReasonNames(t *testing.T) {
 		require.False(t, seen[r.String()])
 		seen[r.String()] = true
 	}
-	require.Equal(t, uint64(15), pipeline.Ends{PeerClosed: 1, Broken: 2, Protocol: 3, Stalled: 4, Closed: 5}.Total())
+	require.Equal(t, uint64(15), pipeline.Ends{pipeline.PeerClosed: 1, pipeline.Broken: 2, pipeline.Closed: 12}.Total())
 }
 
 func TestErrorText(t *testing.T) {

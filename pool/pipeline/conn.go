@@ -34,6 +34,8 @@ type sharedConn struct {
 	p      *Pipeline
 	nc     *conn.Conn
 	addr   string
+	id     uint64
+	begun  time.Time    // its dial
 	load   atomic.Int32 // calls in the queue
 	born   time.Time
 	opaque bool // a failed Write may count less than what left, and is not resumed
@@ -80,7 +82,7 @@ func newSharedConn(p *Pipeline, nc *conn.Conn) *sharedConn {
 		ended:       make(chan struct{}),
 		reads:       make(chan struct{}, 1),
 		writes:      make(chan struct{}, 1),
-		frames:      framing.NewReader(nc, p.cfg.Format),
+		frames:      framing.NewReader(nc, p.format),
 		interrupted: make(chan struct{}, 1),
 		opaque:      opaque(nc.NetConn()),
 		socket:      onSocket(nc.NetConn()),
@@ -220,7 +222,7 @@ func (s *sharedConn) settle() {
 	s.mu.Unlock()
 
 	// Before the calls hear of it: the next call must not dial in vain.
-	s.p.connEnded(s, cause, count, len(all) > 0 && !count.answered())
+	s.p.connEnded(s, cause, count, len(all) > 0 && !count.replied())
 	move := len(all) > 0 && all[0].start >= sent && peerLeft(cause)
 	unwritten := &Error{Op: "call", Addr: s.addr, Err: cause}
 	written := &Error{Op: "call", Addr: s.addr, Err: cause, Written: true}
@@ -236,8 +238,8 @@ func (s *sharedConn) settle() {
 		}
 		c.finish()
 	}
-	if h := s.p.hooks.end; h != nil {
-		h.AfterEnd(EndEvent{s.addr, reason(cause), cause, count.replies})
+	for _, h := range s.p.hooks.end {
+		h.AfterEnd(EndEvent{s.addr, s.id, reasonOf(cause), cause, count.replies})
 	}
 }
 

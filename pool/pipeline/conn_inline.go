@@ -131,7 +131,7 @@ func (s *sharedConn) finishInline(c *call) bool {
 	}
 	s.mu.Unlock()
 	if first {
-		s.p.answered()
+		s.p.replied()
 	}
 	if unsolicited {
 		s.fail(ErrUnsolicited)

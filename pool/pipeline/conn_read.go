@@ -136,7 +136,7 @@ func (s *sharedConn) deliver(frame []byte) (done bool) {
 	last := s.queue.len() == 0
 	s.mu.Unlock()
 	if first {
-		s.p.answered()
+		s.p.replied()
 	}
 	if c.abandoned {
 		s.p.permits.release()

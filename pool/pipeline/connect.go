@@ -2,18 +2,20 @@ package pipeline
 
 import (
 	"context"
-	"math/rand/v2"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/internal/dialgate"
 )
 
 // dial is the making of one connection, shared by all callers who need it.
 type dial struct {
 	ctx     context.Context // with the values of who asked first; nil once it is over
 	waiters atomic.Int32
+	pass    dialgate.Pass
+	begun   time.Time
 	done    chan struct{}
 	err     error // valid once done is closed
 }
@@ -47,7 +49,7 @@ func (p *Pipeline) await(d *dial, done <-chan struct{}) error {
 	case <-d.done:
 		return d.err
 	case <-done:
-		return &Error{Op: "dial", Addr: p.cfg.Address, Err: errGaveUp}
+		return &Error{Op: "dial", Addr: p.target.Address, Err: errGaveUp}
 	case <-p.permits.closing:
 		return p.refusal(ErrClosed)
 	}
@@ -79,10 +81,11 @@ func (p *Pipeline) connect(ctx context.Context) (*dial, error) {
 	if len(*p.live.Load()) >= p.cfg.MaxConns {
 		return closedDial, nil // one has come meanwhile
 	}
-	if p.lastErr != nil && time.Now().Before(p.retryAt) {
-		return nil, &Error{Op: "dial", Addr: p.cfg.Address, Err: p.lastErr}
+	pass, err := p.gate.Enter(p.ctx) // does not wait, having no limit
+	if err != nil {
+		return nil, &Error{Op: "dial", Addr: p.target.Address, Err: err}
 	}
-	d := &dial{ctx: context.WithoutCancel(ctx), done: make(chan struct{})}
+	d := &dial{ctx: context.WithoutCancel(ctx), pass: pass, begun: time.Now(), done: make(chan struct{})}
 	p.dialing = d
 	p.done.Go(func() { p.runDial(d) })
 	return d, nil
@@ -111,13 +114,14 @@ const (
 type attempt struct {
 	cancel context.CancelFunc
 	given  bool // given up: its outcome does not count
+	id     uint64
 	nc     *conn.Conn
 	err    error
 }
 
 // attempts makes one connection by attempts that overlap where one is slow and
 // somebody waits. The first outcome counts, good or bad.
-func (p *Pipeline) attempts(d *dial) (*conn.Conn, error) {
+func (p *Pipeline) attempts(d *dial) *attempt {
 	ctx, cancel := context.WithCancel(d.ctx)
 	defer context.AfterFunc(p.ctx, cancel)()
 	outcomes := make(chan *attempt)
@@ -155,7 +159,7 @@ func (p *Pipeline) attempts(d *dial) (*conn.Conn, error) {
 			if left := len(running); left > 0 {
 				p.done.Go(func() { discard(outcomes, left) })
 			}
-			return a.nc, a.err
+			return a
 		case <-tick.C:
 			if d.waiters.Load() == 0 {
 				continue
@@ -181,8 +185,9 @@ func discard(outcomes <-chan *attempt, n int) {
 
 // dial makes one connection, and tells the hook. What a user's function does
 // instead of returning, be it a panic, is the error of the attempt.
-func (a *attempt) dial(p *Pipeline, ctx context.Context) {
+func (a *attempt) dial(p *Pipeline, actx context.Context) {
 	var nc *conn.Conn
+	ctx := actx
 	defer func() {
 		if a.nc != nil {
 			return
@@ -194,16 +199,33 @@ func (a *attempt) dial(p *Pipeline, ctx context.Context) {
 			_ = nc.Close()
 		}
 	}()
-	start := time.Now()
-	nc, err := p.cfg.dial(ctx)
-	took := time.Since(start)
-	if err == nil || ctx.Err() == nil { // not one that came too late
-		p.countDial(took, err)
+	for _, h := range p.hooks.start {
+		ctx = h.BeforeDial(ctx, p.target.Address)
 	}
-	if p.hooks.dial != nil {
-		p.hooks.dial.AfterDial(ctx, DialEvent{p.cfg.Address, start, took, err})
+	start := time.Now()
+	nc, err := p.connectOne(ctx)
+	e := conn.DialEvent{Addr: p.target.Address, Start: start, Duration: time.Since(start), Err: err}
+	if err == nil {
+		a.id = p.ids.Add(1)
+		e.ID, e.Peer = a.id, nc.RemoteAddr()
+	}
+	if err == nil || actx.Err() == nil { // not one that came too late
+		p.countDial(e.Duration, err)
+	}
+	for _, h := range p.hooks.dial {
+		h.AfterDial(ctx, e)
 	}
 	a.nc, a.err = nc, err
+}
+
+// connectOne connects within DialTimeout.
+func (p *Pipeline) connectOne(ctx context.Context) (*conn.Conn, error) {
+	if p.cfg.DialTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, p.cfg.DialTimeout)
+		defer cancel()
+	}
+	return p.target.Connect(ctx)
 }
 
 func (p *Pipeline) countDial(took time.Duration, err error) {
@@ -218,17 +240,19 @@ func (p *Pipeline) countDial(took time.Duration, err error) {
 
 // runDial makes one connection and then is its reader.
 func (p *Pipeline) runDial(d *dial) {
-	nc, err := p.attempts(d)
+	a := p.attempts(d)
 	d.ctx = nil // a connection outlives what its first caller's context holds
+	p.gate.Leave(d.pass, a.err)
 	var s *sharedConn
-	if err == nil {
-		s = newSharedConn(p, nc)
+	if a.err == nil {
+		s = newSharedConn(p, a.nc)
+		s.id, s.begun = a.id, d.begun
 	}
 	p.mu.Lock()
 	p.dialing = nil
-	if err != nil {
-		p.failed(err)
-		d.err = &Error{Op: "dial", Addr: p.cfg.Address, Err: err}
+	if a.err != nil {
+		p.lastErr = a.err
+		d.err = &Error{Op: "dial", Addr: p.target.Address, Err: a.err}
 	} else {
 		live := *p.live.Load()
 		live = append(live[:len(live):len(live)], s)
@@ -246,22 +270,6 @@ func (p *Pipeline) runDial(d *dial) {
 	s.run()
 }
 
-// failed notes that the peer could not be reached, or did not reply once it
-// was: the next dial waits. Called under mu.
-func (p *Pipeline) failed(cause error) {
-	p.lastErr = cause
-	p.dialFailures++
-	pause, most := p.cfg.DialBackoff.Min, p.cfg.DialBackoff.Max
-	if pause < 0 {
-		return
-	}
-	for i := 1; i < p.dialFailures && pause < most; i++ {
-		pause *= 2
-	}
-	pause = min(pause, most)
-	p.retryAt = time.Now().Add(pause/2 + rand.N(pause/2+1))
-}
-
 // remove takes a connection that has ended out of those callers choose from.
 func (p *Pipeline) remove(s *sharedConn) {
 	p.mu.Lock()
@@ -275,28 +283,32 @@ func (p *Pipeline) remove(s *sharedConn) {
 	p.live.Store(&rest)
 }
 
-// answered notes the first reply on a connection: failures before it are over.
-func (p *Pipeline) answered() {
+// replied notes the first reply on a connection: failures before it are over.
+func (p *Pipeline) replied() {
+	p.gate.Answered()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.dialFailures, p.lastErr = 0, nil
+	p.lastErr = nil
 }
 
 // connEnded accounts for a connection that has ended, before its calls are
-// settled. One that was asked and never replied counts as a failed dial: a peer
-// that accepts and closes must not be dialed in a tight loop. One that replied
-// is replaced at once, though dials for a second have failed meanwhile.
-func (p *Pipeline) connEnded(s *sharedConn, cause error, count counters, unanswering bool) {
-	why := reason(cause)
+// settled. One that was sent a request and never replied counts as a failed
+// dial: a peer that accepts and closes must not be dialed in a tight loop.
+func (p *Pipeline) connEnded(s *sharedConn, cause error, count counters, unreplied bool) {
+	why := reasonOf(cause)
+	unreplied = unreplied && why != Closed
+	if unreplied {
+		p.gate.Unanswered(s.begun, cause)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.total.add(count)
-	p.ends.count(why)
+	p.ends[why]++
 	delete(p.conns, s)
 	switch {
-	case unanswering && why != Closed:
-		p.failed(cause)
-	case count.answered():
-		p.dialFailures, p.lastErr = 0, nil
+	case unreplied:
+		p.lastErr = cause
+	case count.replied():
+		p.lastErr = nil
 	}
 }

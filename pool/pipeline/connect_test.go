@@ -17,25 +17,28 @@ var errDown = errors.New("down")
 
 func TestDialBackoff(t *testing.T) {
 	var dials []time.Time
-	inBubble(t, pipeline.Config{
-		Dial: func(context.Context) (net.Conn, error) {
-			dials = append(dials, time.Now())
-			return nil, errDown
-		},
-		DialBackoff: pipeline.DialBackoff{Min: time.Second, Max: 8 * time.Second},
-	}, func(b *bubble) {
+	inBubbleDialing(t, pipeline.Config{}, noPeer(func(context.Context) (net.Conn, error) {
+		dials = append(dials, time.Now())
+		return nil, errDown
+	}), func(b *bubble) {
+		start := time.Now()
 		for range 10_000 {
 			b.call(bg, "request").failed(errDown, false)
 			time.Sleep(10 * time.Millisecond)
 		}
 		require.ErrorIs(b, b.Stat().LastDialError, errDown)
-		for i := range dials[1:] {
-			step := min(time.Second<<i, 8*time.Second)
-			gap := dials[i+1].Sub(dials[i])
-			require.GreaterOrEqual(b, gap, step/2)
-			require.LessOrEqual(b, gap, step+10*time.Millisecond)
+		for i := range dials[3:] {
+			outage, gap := dials[i+2].Sub(start), dials[i+3].Sub(dials[i+2])
+			require.LessOrEqual(b, gap, max(outage/20, 10*time.Millisecond)+10*time.Millisecond)
+			require.LessOrEqual(b, gap, time.Second+10*time.Millisecond)
 		}
+		require.Less(b, len(dials), 400, "a pause grows with the outage")
 		require.Equal(b, uint64(len(dials)), b.Stat().DialErrors)
+		o := b.call(bg, "request")
+		<-o.done
+		var backoff *conn.BackoffError
+		require.ErrorAs(b, o.err, &backoff)
+		require.Positive(b, backoff.RetryAfter())
 	})
 }
 
@@ -55,7 +58,7 @@ func (s *switched) dial(ctx context.Context, l *memnet.Listener) (net.Conn, erro
 
 func TestRecoveryResetsTheBackoff(t *testing.T) {
 	s := &switched{down: true}
-	inBubbleDialing(t, pipeline.Config{DialBackoff: pipeline.DialBackoff{Min: time.Second}}, s.dial, func(b *bubble) {
+	inBubbleDialing(t, pipeline.Config{DialBackoff: conn.DialBackoff{After: 1, Min: time.Second}}, s.dial, func(b *bubble) {
 		for range 5 {
 			b.call(bg, "request").failed(errDown, false)
 			time.Sleep(time.Minute)
@@ -75,15 +78,13 @@ func TestRecoveryResetsTheBackoff(t *testing.T) {
 
 func TestNoBackoff(t *testing.T) {
 	dials := 0
-	inBubble(t, pipeline.Config{
-		Dial:        func(context.Context) (net.Conn, error) { dials++; return nil, errDown },
-		DialBackoff: pipeline.DialBackoff{Min: -1},
-	}, func(b *bubble) {
-		for range 10 {
-			b.call(bg, "request").failed(errDown, false)
-		}
-		require.Equal(b, 10, dials)
-	})
+	inBubbleDialing(t, pipeline.Config{DialBackoff: conn.DialBackoff{After: -1}},
+		noPeer(func(context.Context) (net.Conn, error) { dials++; return nil, errDown }), func(b *bubble) {
+			for range 10 {
+				b.call(bg, "request").failed(errDown, false)
+			}
+			require.Equal(b, 10, dials)
+		})
 }
 
 // Callers share a dial, are not held longer than their contexts, and the dial
@@ -114,26 +115,25 @@ func TestDialTimeout(t *testing.T) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	inBubble(t, pipeline.Config{Dial: hang, DialTimeout: time.Minute}, func(b *bubble) {
+	inBubbleDialing(t, pipeline.Config{DialTimeout: time.Minute}, noPeer(hang), func(b *bubble) {
 		start := time.Now()
 		o := b.call(bg, "request")
 		o.failed(context.DeadlineExceeded, false)
 		require.True(b, o.err.(net.Error).Timeout())
 		require.Equal(b, time.Minute, time.Since(start))
 	})
-	inBubble(t, pipeline.Config{Dial: hang, DialTimeout: -1}, func(b *bubble) {
+	inBubbleDialing(t, pipeline.Config{DialTimeout: -1}, noPeer(hang), func(b *bubble) {
 		o := b.call(bg, "request")
 		time.Sleep(24 * time.Hour)
 		o.pending()
-		go func() { _ = b.Close(bg) }()
+		go func() { _ = b.Shutdown(bg) }()
 		o.failed(pipeline.ErrClosed, false)
 	})
 }
 
 func TestDialReturnsNothing(t *testing.T) {
-	inBubble(t, pipeline.Config{
-		Dial: func(context.Context) (net.Conn, error) { return nil, nil },
-	}, func(b *bubble) {
+	nothing := func(context.Context) (net.Conn, error) { return nil, nil }
+	inBubbleDialing(t, pipeline.Config{}, noPeer(nothing), func(b *bubble) {
 		o := b.call(bg, "request")
 		<-o.done
 		require.ErrorContains(b, o.err, "neither a connection nor an error")
@@ -192,7 +192,7 @@ func TestSeveralConnections(t *testing.T) {
 // A dial for growth that fails is no caller's error.
 func TestGrowthFails(t *testing.T) {
 	s := &switched{}
-	inBubbleDialing(t, pipeline.Config{MaxConns: 2}, s.dial, func(b *bubble) {
+	inBubbleDialing(t, pipeline.Config{MaxConns: 2, DialBackoff: conn.DialBackoff{After: 1, Min: time.Second}}, s.dial, func(b *bubble) {
 		first := b.call(bg, "first")
 		s.down = true
 		second := b.call(bg, "second")
@@ -213,7 +213,7 @@ func TestGrowthFails(t *testing.T) {
 // call does not dial once more.
 func TestUnansweringConnectionIsCountedFirst(t *testing.T) {
 	for range 500 {
-		cfg := pipeline.Config{DialBackoff: pipeline.DialBackoff{Min: time.Hour, Max: time.Hour}}
+		cfg := pipeline.Config{DialBackoff: conn.DialBackoff{After: 1, Min: time.Hour, Max: time.Hour}}
 		inBubble(t, cfg, func(b *bubble) {
 			go func() {
 				p := b.accept()
@@ -222,7 +222,7 @@ func TestUnansweringConnectionIsCountedFirst(t *testing.T) {
 			}()
 			_, err := b.Call(bg, []byte("request"))
 			require.Error(b, err)
-			require.Equal(b, pipeline.Ends{PeerClosed: 1}, b.Stat().Ends)
+			require.Equal(b, pipeline.Ends{pipeline.PeerClosed: 1}, b.Stat().Ends)
 			_, err = b.Call(bg, []byte("request"))
 			require.ErrorContains(b, err, "dial")
 			require.Equal(b, uint64(1), b.Stat().Dials)
@@ -234,7 +234,7 @@ func TestUnansweringConnectionIsCountedFirst(t *testing.T) {
 // failures with successes between are not in a row.
 func TestAnswerEndsTheFailures(t *testing.T) {
 	s := &switched{}
-	cfg := pipeline.Config{MaxConns: 2, DialBackoff: pipeline.DialBackoff{Min: time.Second, Max: time.Hour}}
+	cfg := pipeline.Config{MaxConns: 2, DialBackoff: conn.DialBackoff{After: 1, Min: time.Second}}
 	inBubbleDialing(t, cfg, s.dial, func(b *bubble) {
 		for range 10 {
 			s.down = true

@@ -6,7 +6,7 @@
 // without waiting for replies; replies come back in the same order, and so each
 // finds its caller. What many callers have to say goes out in one system call.
 //
-//	p, err := pipeline.New(pipeline.Config{Address: "10.0.0.1:8999"})
+//	p, err := pipeline.New(conn.Target{Address: "10.0.0.1:8999"}, framing.Format{}, pipeline.Config{})
 //	...
 //	reply, err := p.Call(ctx, request)
 //
@@ -38,8 +38,9 @@
 // close is noticed in time, [Pipeline] says. The retry package and gtcp.Client
 // build on that.
 //
-// Connections are dialed by the calls that need them. After a failed dial calls
-// fail at once, with its error, until the next dial is due: see [DialBackoff].
+// Connections are dialed by the calls that need them. After three failed dials
+// in a row calls fail at once, with a [conn.BackoffError], until the next dial is
+// due: see [conn.DialBackoff].
 //
 // # Costs
 //

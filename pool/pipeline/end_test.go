@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/internal/memnet"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
@@ -26,16 +27,15 @@ func TestPeerBreaksTheConnection(t *testing.T) {
 		want error
 		ends pipeline.Ends
 	}{
-		{"closes", func(p *peer) { p.Close() }, io.EOF, pipeline.Ends{PeerClosed: 1}},
+		{"closes", func(p *peer) { p.Close() }, io.EOF, pipeline.Ends{pipeline.PeerClosed: 1}},
 		{"closes inside a reply", func(p *peer) { p.raw([]byte{0, 9, 'x'}); p.Close() },
-			io.ErrUnexpectedEOF, pipeline.Ends{PeerClosed: 1}},
+			io.ErrUnexpectedEOF, pipeline.Ends{pipeline.PeerClosed: 1}},
 		{"oversize reply", func(p *peer) { p.raw([]byte{1, 1}) },
-			&framing.SizeError{}, pipeline.Ends{Protocol: 1}},
+			&framing.SizeError{}, pipeline.Ends{pipeline.Protocol: 1}},
 	} {
 		for _, callers := range []int{1, 3} {
 			t.Run(c.name, func(t *testing.T) {
-				cfg := pipeline.Config{Format: framing.Format{MaxSize: 256}}
-				inBubble(t, cfg, func(b *bubble) {
+				setup{format: framing.Format{MaxSize: 256}}.run(t, func(b *bubble) {
 					var calls []*outcome
 					for range callers {
 						calls = append(calls, b.call(bg, "request"))
@@ -91,7 +91,7 @@ func TestUnsolicitedFrame(t *testing.T) {
 					o.replied(string(rune('a' + i)))
 				}
 				synctest.Wait()
-				require.Equal(b, pipeline.Ends{Protocol: 1}, b.Stat().Ends)
+				require.Equal(b, pipeline.Ends{pipeline.Protocol: 1}, b.Stat().Ends)
 				b.exchange()
 			})
 		})
@@ -187,7 +187,7 @@ func TestIdleSocketClosedByPeer(t *testing.T) {
 			closed <- struct{}{}
 		}
 	}()
-	p := open(t, pipeline.Config{Address: l.Addr().String()})
+	p := open(t, l.Addr().String(), pipeline.Config{})
 	for i := range 50 {
 		reply, err := p.Call(bg, []byte{byte(i)})
 		require.NoError(t, err)
@@ -204,7 +204,7 @@ func TestIdleSocketClosedByPeer(t *testing.T) {
 
 // The calls that come too late for a connection are moved once, not for ever.
 func TestPeerThatClosesEveryConnection(t *testing.T) {
-	inBubbleDialing(t, pipeline.Config{DialBackoff: pipeline.DialBackoff{Min: -1}},
+	inBubbleDialing(t, pipeline.Config{DialBackoff: conn.DialBackoff{After: -1}},
 		func(ctx context.Context, l *memnet.Listener) (net.Conn, error) {
 			nc, err := l.Dial(ctx)
 			return &deaf{nc}, err
@@ -213,15 +213,13 @@ func TestPeerThatClosesEveryConnection(t *testing.T) {
 			require.Equal(b, uint64(2), b.Stat().Dials)
 		})
 	dials := 0
-	inBubble(t, pipeline.Config{
-		Dial: func(context.Context) (net.Conn, error) {
-			dials++
-			a, c := memnet.Pipe()
-			_ = c.Close()
-			return a, nil
-		},
-		DialBackoff: pipeline.DialBackoff{Min: time.Second},
-	}, func(b *bubble) {
+	backoff := conn.DialBackoff{After: 1, Min: time.Second}
+	inBubbleDialing(t, pipeline.Config{DialBackoff: backoff}, noPeer(func(context.Context) (net.Conn, error) {
+		dials++
+		a, c := memnet.Pipe()
+		_ = c.Close()
+		return a, nil
+	}), func(b *bubble) {
 		o := b.call(bg, "request")
 		<-o.done
 		require.Error(b, o.err)
@@ -257,7 +255,7 @@ func TestResetIsThePeersDoing(t *testing.T) {
 			return &resets{nc, err}, dialErr
 		}, func(b *bubble) {
 			b.call(bg, "request").failed(err, true)
-			require.Equal(b, pipeline.Ends{PeerClosed: 1}, b.Stat().Ends)
+			require.Equal(b, pipeline.Ends{pipeline.PeerClosed: 1}, b.Stat().Ends)
 		})
 	}
 }

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
 )
 
 var (
 	// ErrClosed is the cause of calls on a closed pipeline. It is a
 	// [net.ErrClosed].
-	ErrClosed = fmt.Errorf("pipeline: closed: %w", net.ErrClosed)
+	ErrClosed error = &fault{"pipeline: closed", conn.KindClosed, net.ErrClosed}
 
 	// ErrTooManyWaiters is the cause of a call beyond Config.MaxWaiters. As in
 	// a pool it means "not now": its Timeout is true, and it is safe to retry.
@@ -18,12 +20,22 @@ var (
 
 	// ErrUnsolicited is the cause of a connection's end when the peer sent
 	// bytes that no request asked for.
-	ErrUnsolicited = errors.New("pipeline: peer sent an unsolicited frame")
+	ErrUnsolicited error = &fault{"pipeline: peer sent an unsolicited frame", conn.KindProtocol, nil}
 
-	// ErrStalled is the cause of a connection's end when the peer left an
-	// abandoned request unanswered for Config.StallTimeout.
-	ErrStalled = errors.New("pipeline: peer stopped answering")
+	// ErrStalled is the cause of a connection's end when the peer has sent
+	// nothing for Config.StallTimeout, although it owed a reply.
+	ErrStalled error = &fault{"pipeline: peer stopped replying", conn.KindTimeout, nil}
 )
+
+// fault is an error with a kind.
+type fault struct {
+	text, kind string
+	is         error // unwrapped
+}
+
+func (f *fault) Error() string { return f.text }
+func (f *fault) Unwrap() error { return f.is }
+func (f *fault) Kind() string  { return f.kind }
 
 // errEnded tells submit's caller that the connection ended meanwhile and
 // another must be found; it does not leave the package.
@@ -55,10 +67,11 @@ func (e *PanicError) Unwrap() error {
 
 type tooManyWaiters struct{}
 
-func (tooManyWaiters) Error() string     { return "pipeline: too many calls wait for their turn" }
+func (tooManyWaiters) Error() string     { return "pipeline: too many callers wait" }
 func (tooManyWaiters) Timeout() bool     { return true }
 func (tooManyWaiters) Temporary() bool   { return true }
 func (tooManyWaiters) SafeToRetry() bool { return true }
+func (tooManyWaiters) Kind() string      { return conn.KindOverloaded }
 
 // Error is the error of a call. It unwraps to its cause: the context's error
 // where the caller gave up, the first fatal error of the connection where that
@@ -105,6 +118,9 @@ func (e *Error) Timeout() bool {
 	var t interface{ Timeout() bool }
 	return errors.As(e.Err, &t) && t.Timeout()
 }
+
+// Kind returns the kind of the cause: one of package conn's Kind constants.
+func (e *Error) Kind() string { return conn.KindOf(e.Err) }
 
 // Temporary is Timeout; it makes Error a [net.Error].
 func (e *Error) Temporary() bool { return e.Timeout() }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 	"github.com/seed-99d6a01a/gtcp/server"
@@ -26,7 +27,7 @@ func ExamplePipeline() {
 	go func() { _ = srv.Serve(l) }()
 	defer srv.Close()
 
-	p, err := pipeline.New(pipeline.Config{Address: l.Addr().String()})
+	p, err := pipeline.New(conn.Target{Address: l.Addr().String()}, framing.Format{}, pipeline.Config{})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -43,7 +44,7 @@ func ExamplePipeline() {
 	}
 	callers.Wait()
 	fmt.Println("replies:", p.Stat().Replies, "dials:", p.Stat().Dials)
-	fmt.Println(p.Close(context.Background()))
+	fmt.Println(p.Shutdown(context.Background()))
 	// Output:
 	// replies: 100 dials: 1
 	// <nil>
@@ -51,23 +52,24 @@ func ExamplePipeline() {
 
 // An error says whether the server may have seen the request.
 func ExampleError() {
-	p, err := pipeline.New(pipeline.Config{
-		Dial: func(context.Context) (net.Conn, error) { return nil, errors.New("no route") },
-	})
+	p, err := pipeline.New(conn.Target{
+		Address: "10.0.0.1:8999",
+		Dial:    func(context.Context) (net.Conn, error) { return nil, errors.New("no route") },
+	}, framing.Format{}, pipeline.Config{})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer p.Close(context.Background())
+	defer p.Close()
 	_, err = p.Call(context.Background(), []byte("request"))
 	var e *pipeline.Error
 	if errors.As(err, &e) {
 		fmt.Println(e, e.Written, e.SafeToRetry())
 	}
-	// Output: pipeline: dial: no route false true
+	// Output: pipeline: dial 10.0.0.1:8999: conn: dial tcp 10.0.0.1:8999: no route false true
 }
 
-// serveUpper answers each request in upper case.
+// serveUpper replies to each request in upper case.
 func serveUpper() (addr string, stop func() error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -83,12 +85,12 @@ func serveUpper() (addr string, stop func() error) {
 func ExamplePipeline_AppendCall() {
 	addr, stop := serveUpper()
 	defer stop()
-	p, err := pipeline.New(pipeline.Config{Address: addr})
+	p, err := pipeline.New(conn.Target{Address: addr}, framing.Format{}, pipeline.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}
 	ctx := context.Background()
-	defer p.Close(ctx)
+	defer p.Close()
 
 	buf := make([]byte, 0, 1024)
 	for _, request := range []string{"one", "two"} {
@@ -111,12 +113,12 @@ func (calls) AfterCall(_ context.Context, e pipeline.CallEvent) {
 func ExampleCallHook() {
 	addr, stop := serveUpper()
 	defer stop()
-	p, err := pipeline.New(pipeline.Config{Address: addr, Hook: calls{}})
+	p, err := pipeline.New(conn.Target{Address: addr}, framing.Format{}, pipeline.Config{Hooks: []any{calls{}}})
 	if err != nil {
 		log.Fatal(err)
 	}
 	ctx := context.Background()
-	defer p.Close(ctx)
+	defer p.Close()
 	if _, err := p.Call(ctx, []byte("hello")); err != nil {
 		log.Fatal(err)
 	}
@@ -126,7 +128,6 @@ func ExampleCallHook() {
 // Few connections carry many callers. The settings say how many of each.
 func ExampleConfig() {
 	config := pipeline.Config{
-		Address:      "10.0.0.1:8999",
 		MaxConns:     4,    // the most connections
 		MaxInFlight:  1000, // the most requests on them; more callers wait,
 		MaxWaiters:   1000, // so many at most
@@ -134,9 +135,9 @@ func ExampleConfig() {
 		StallTimeout: 5 * time.Second,
 	}
 	fmt.Println(config.Validate())
-	config.DialBackoff.Max = -1
+	config.MaxConns = -1
 	fmt.Println(config.Validate())
 	// Output:
 	// <nil>
-	// pipeline: Config.DialBackoff.Max is negative
+	// pipeline: Config.MaxConns is negative
 }

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/internal/memnet"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
@@ -92,11 +93,11 @@ func TestSlowDialIsNotGivenUp(t *testing.T) {
 // Nobody waits, so there is nothing to hurry for.
 func TestOneAttemptWhereNobodyWaits(t *testing.T) {
 	var dials atomic.Int32
-	inBubble(t, pipeline.Config{Dial: func(ctx context.Context) (net.Conn, error) {
+	inBubbleDialing(t, pipeline.Config{}, noPeer(func(ctx context.Context) (net.Conn, error) {
 		dials.Add(1)
 		<-ctx.Done()
 		return nil, ctx.Err()
-	}}, func(b *bubble) {
+	}), func(b *bubble) {
 		ctx, cancel := context.WithTimeout(bg, 100*time.Millisecond)
 		defer cancel()
 		b.call(ctx, "request").failed(context.DeadlineExceeded, false)
@@ -234,14 +235,6 @@ func TestContextWhoseErrPanics(t *testing.T) {
 			first.replied("reply")
 			require.Zero(b, b.Stat().Abandoned)
 		}},
-		{"while it is dialed for", pipeline.Config{Dial: func(ctx context.Context) (net.Conn, error) {
-			<-ctx.Done()
-			return nil, ctx.Err()
-		}}, func(b *bubble) {
-			ctx, panicked := begin(b)
-			close(ctx.done)
-			require.Equal(b, "Err", <-panicked)
-		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, c.cfg, func(b *bubble) {
@@ -250,12 +243,22 @@ func TestContextWhoseErrPanics(t *testing.T) {
 			})
 		})
 	}
+	hang := func(ctx context.Context) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	inBubbleDialing(t, pipeline.Config{}, noPeer(hang), func(b *bubble) {
+		ctx, panicked := begin(b)
+		close(ctx.done)
+		require.Equal(b, "Err", <-panicked)
+		require.Zero(b, b.Stat().InFlight)
+	})
 }
 
 // A nil context panics, as everywhere in the standard library, and costs
 // nothing else.
 func TestNilContext(t *testing.T) {
-	p := open(t, pipeline.Config{Address: serve(t, echo(framing.Format{})), MaxInFlight: 1})
+	p := open(t, serve(t, echo(framing.Format{})), pipeline.Config{MaxInFlight: 1})
 	var none context.Context
 	for range 3 {
 		require.Panics(t, func() { _, _ = p.Call(none, []byte("nil")) })
@@ -268,11 +271,8 @@ func TestNilContext(t *testing.T) {
 
 // Calls that fail for want of a connection are counted, not only the dial.
 func TestOutageIsInTheStat(t *testing.T) {
-	inBubble(t, pipeline.Config{
-		Dial:        func(context.Context) (net.Conn, error) { return nil, errDown },
-		DialBackoff: pipeline.DialBackoff{Min: time.Hour, Max: time.Hour},
-		MaxInFlight: 1, MaxWaiters: -1,
-	}, func(b *bubble) {
+	down := func(context.Context) (net.Conn, error) { return nil, errDown }
+	inBubbleDialing(t, pipeline.Config{}, noPeer(down), func(b *bubble) {
 		for range 4 {
 			b.call(bg, "request").failed(errDown, false)
 		}
@@ -349,10 +349,8 @@ func TestMassCancellation(t *testing.T) {
 		{"wait for a permit", 100_000, 1, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := open(t, pipeline.Config{
-				Address: l.Addr().String(), Format: framing.Format{HeaderSize: 4},
-				StallTimeout: -1, MaxInFlight: c.maxInFlight,
-			})
+			p := openTo(t, conn.Target{Address: l.Addr().String()}, framing.Format{HeaderSize: 4},
+				pipeline.Config{StallTimeout: -1, MaxInFlight: c.maxInFlight})
 			ctx, stop := context.WithCancel(bg)
 			var calls sync.WaitGroup
 			calls.Go(func() { _, _ = p.Call(ctx, make([]byte, 8<<20)) }) // its write blocks

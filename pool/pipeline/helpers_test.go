@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/internal/memnet"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
@@ -23,26 +24,43 @@ var bg = context.Background()
 type bubble struct {
 	*testing.T
 	*pipeline.Pipeline
-	net   *memnet.Listener
-	pipes chan net.Conn
+	name   string // Target.Address
+	format framing.Format
+	net    *memnet.Listener
+	pipes  chan net.Conn
 }
 
-func inBubble(t *testing.T, cfg pipeline.Config, f func(b *bubble)) {
-	inBubbleDialing(t, cfg, func(ctx context.Context, l *memnet.Listener) (net.Conn, error) { return l.Dial(ctx) }, f)
-}
+func inBubble(t *testing.T, cfg pipeline.Config, f func(b *bubble)) { setup{cfg: cfg}.run(t, f) }
 
-// inBubbleDialing is inBubble with a dial of the test's own to the peer, unless
-// cfg has one.
+// inBubbleDialing is inBubble with a dial of the test's own to the peer.
 func inBubbleDialing(t *testing.T, cfg pipeline.Config,
 	dial func(context.Context, *memnet.Listener) (net.Conn, error), f func(b *bubble)) {
+	setup{cfg: cfg, dial: dial}.run(t, f)
+}
+
+// setup is what a bubble's pipeline is made of.
+type setup struct {
+	name   string // Target.Address
+	format framing.Format
+	cfg    pipeline.Config
+	dial   func(context.Context, *memnet.Listener) (net.Conn, error) // nil: to the peer
+}
+
+func (s setup) run(t *testing.T, f func(b *bubble)) {
+	if s.dial == nil {
+		s.dial = func(ctx context.Context, l *memnet.Listener) (net.Conn, error) { return l.Dial(ctx) }
+	}
 	synctest.Test(t, func(t *testing.T) {
 		l := memnet.Listen("peer")
 		defer l.Close()
-		if cfg.Dial == nil {
-			cfg.Dial = func(ctx context.Context) (net.Conn, error) { return dial(ctx, l) }
-		}
-		(&bubble{T: t, net: l}).run(cfg, f)
+		b := &bubble{T: t, name: s.name, format: s.format, net: l}
+		b.run(func(ctx context.Context) (net.Conn, error) { return s.dial(ctx, l) }, s.cfg, f)
 	})
+}
+
+// noPeer is a dial of the test's own that does without the peer.
+func noPeer(dial func(context.Context) (net.Conn, error)) func(context.Context, *memnet.Listener) (net.Conn, error) {
+	return func(ctx context.Context, _ *memnet.Listener) (net.Conn, error) { return dial(ctx) }
 }
 
 // inNarrowBubble is inBubble with connections on which a write blocks after
@@ -50,22 +68,22 @@ func inBubbleDialing(t *testing.T, cfg pipeline.Config,
 func inNarrowBubble(t *testing.T, size int, f func(b *bubble)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{T: t, pipes: make(chan net.Conn, 16)}
-		b.run(pipeline.Config{Dial: func(context.Context) (net.Conn, error) {
+		b.run(func(context.Context) (net.Conn, error) {
 			here, there := memnet.PipeSize(size)
 			t.Cleanup(func() { _ = there.Close() })
 			b.pipes <- there
 			return here, nil
-		}}, f)
+		}, pipeline.Config{}, f)
 	})
 }
 
-func (b *bubble) run(cfg pipeline.Config, f func(b *bubble)) {
-	p, err := pipeline.New(cfg)
+func (b *bubble) run(dial func(context.Context) (net.Conn, error), cfg pipeline.Config, f func(b *bubble)) {
+	p, err := pipeline.New(conn.Target{Address: b.name, Dial: dial}, b.format, cfg)
 	require.NoError(b, err)
-	defer func() { _ = p.Close(bg) }()
+	defer func() { _ = p.Close() }()
 	b.Pipeline = p
 	f(b)
-	require.NoError(b, p.Close(bg))
+	require.NoError(b, p.Shutdown(bg))
 	require.Zero(b, p.Stat().Open)
 	require.Zero(b, p.Stat().InFlight)
 }
@@ -204,10 +222,14 @@ func echo(format framing.Format) server.Handler {
 	return server.Frames(format, func(_ context.Context, req []byte) ([]byte, error) { return req, nil })
 }
 
-// open returns a pipeline that the test's end closes.
-func open(t testing.TB, cfg pipeline.Config) *pipeline.Pipeline {
-	p, err := pipeline.New(cfg)
+// open returns a pipeline to a TCP address that the test's end closes.
+func open(t testing.TB, addr string, cfg pipeline.Config) *pipeline.Pipeline {
+	return openTo(t, conn.Target{Address: addr}, framing.Format{}, cfg)
+}
+
+func openTo(t testing.TB, target conn.Target, f framing.Format, cfg pipeline.Config) *pipeline.Pipeline {
+	p, err := pipeline.New(target, f, cfg)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, p.Close(bg)) })
+	t.Cleanup(func() { require.NoError(t, p.Shutdown(bg)) })
 	return p
 }

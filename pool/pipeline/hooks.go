@@ -2,65 +2,80 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
 )
 
-// A Config.Hook implements any of the three interfaces below. Hooks observe:
-// they return nothing and change nothing. They are called without a lock, from
-// many goroutines at a time, and what they do takes the time of the caller.
-// AfterDial and AfterEnd must not call Close, which waits for them.
-
-// CallHook is told of every call.
+// CallHook is told of every call. Hooks observe: they return nothing and change
+// nothing. They are called without a lock, from many goroutines at a time, and
+// the caller waits for them. AfterDial and AfterEnd must not call Close or
+// Shutdown, which wait for them.
 type CallHook interface {
+	// AfterCall is called when a call has ended. ctx is the caller's.
 	AfterCall(ctx context.Context, e CallEvent)
 }
 
-// DialHook is told of every dial, before a call is made on its connection. ctx
-// is the dial's and has the values of the call that asked for it.
-type DialHook interface {
-	AfterDial(ctx context.Context, e DialEvent)
-}
-
-// EndHook is told of every connection that has ended, after its calls.
+// EndHook is told of every connection that has ended.
 type EndHook interface {
+	// AfterEnd is called after the calls of the connection have ended too.
 	AfterEnd(e EndEvent)
 }
 
 // CallEvent is the outcome of a call.
 type CallEvent struct {
-	Addr     string // Config.Address
-	Start    time.Time
+	// Addr is Target.Address.
+	Addr string
+	// Start is when the call began.
+	Start time.Time
+	// Duration is how long the call took.
 	Duration time.Duration
-	Err      error // what the call returned
-}
-
-// DialEvent is the outcome of a dial.
-type DialEvent struct {
-	Addr     string // Config.Address
-	Start    time.Time
-	Duration time.Duration
-	Err      error
+	// Err is what the call returned.
+	Err error
 }
 
 // EndEvent is the end of a connection.
 type EndEvent struct {
-	Addr    string // the peer's
-	Reason  Reason
-	Cause   error // as in the [Error] of the calls it was fatal to
+	// Addr is the address of the peer.
+	Addr string
+	// ID is the number of the connection, as in [conn.DialEvent].
+	ID uint64
+	// Reason says why the connection ended.
+	Reason Reason
+	// Cause is the error behind the reason. The calls that were in flight
+	// failed with an [Error] around it.
+	Cause error
+	// Replies counts the replies that the connection brought to their callers.
 	Replies uint64
 }
 
-// hooks are the interfaces that Config.Hook implements, nil where it does not.
+// hooks are what Config.Hooks implement, by interface.
 type hooks struct {
-	call CallHook
-	dial DialHook
-	end  EndHook
+	call  []CallHook
+	end   []EndHook
+	start []conn.DialStartHook
+	dial  []conn.DialHook
 }
 
-func newHooks(h any) hooks {
-	var hs hooks
-	hs.call, _ = h.(CallHook)
-	hs.dial, _ = h.(DialHook)
-	hs.end, _ = h.(EndHook)
-	return hs
+func newHooks(all []any) (hs hooks, err error) {
+	for i, h := range all {
+		known := false
+		if h, ok := h.(CallHook); ok {
+			hs.call, known = append(hs.call, h), true
+		}
+		if h, ok := h.(EndHook); ok {
+			hs.end, known = append(hs.end, h), true
+		}
+		if h, ok := h.(conn.DialStartHook); ok {
+			hs.start, known = append(hs.start, h), true
+		}
+		if h, ok := h.(conn.DialHook); ok {
+			hs.dial, known = append(hs.dial, h), true
+		}
+		if !known {
+			return hooks{}, &ConfigError{"Hooks", fmt.Sprintf("has an element %d, a %T, that implements none of the hook interfaces", i, h), nil}
+		}
+	}
+	return hs, nil
 }

@@ -8,44 +8,47 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/internal/dialgate"
 )
 
 // Pipeline sends the requests of many callers over few connections. Its
-// methods are safe for concurrent use. Make one with [New].
+// methods may be called from many goroutines. Make one with [New].
 //
-// A call that finds nothing in flight first looks whether the peer has closed
-// the connection, and if so takes another. It does not look when the last such
-// call began less than a millisecond ago: nobody reads between two of them, so
-// only a system call would tell. A peer that closes right behind its reply can
-// therefore cost the next call an io.EOF, with [Error].Written true, where a
-// look would have moved it. Over a connection that is not a socket no call
-// looks. No look can do more than narrow the gap: a peer may also close while
-// the request is on its way. A caller whose requests may be repeated should
-// repeat them, as gtcp.Client does if it is told so.
+// A call that finds nothing in flight first checks whether the peer has closed
+// the connection, and then takes another one. It does not check if the call
+// before it began less than a millisecond ago, since the check is a system
+// call. So a peer that closes right behind its reply can cost the next call an
+// io.EOF, with [Error].Written true. On a connection that is not a socket no
+// call checks. A check only makes the gap smaller: a peer may also close while
+// the request is on its way. Requests that may be repeated should be repeated,
+// as gtcp.Client does when it is told that they may.
 type Pipeline struct {
+	target  conn.Target // prepared
+	format  framing.Format
 	cfg     Config // defaults filled in
 	hooks   hooks
 	encode  framing.Encoder
 	calls   callPool
 	permits permits
+	gate    *dialgate.Gate
 	ctx     context.Context // of dials
 	cancel  context.CancelFunc
-	done    sync.WaitGroup // dials and links
+	done    sync.WaitGroup // dials and connections
+	ids     atomic.Uint64  // of connections
 
 	live atomic.Pointer[[]*sharedConn] // copied on write, under mu
 
-	// mu guards what follows. A link's mutex may be taken under it, never the
-	// other way round.
-	mu           sync.Mutex
-	closed       bool  // no dial begins any more
-	dialing      *dial // the one under way, or nil
-	dialFailures int   // in a row
-	retryAt      time.Time
-	lastErr      error                    // of the last failure, nil once a link has been answered
-	conns        map[*sharedConn]struct{} // live, or ended and not yet accounted for
-	total        counters                 // of the links accounted for
-	ends         Ends
+	// mu guards what follows. A connection's mutex may be taken under it,
+	// never the other way round.
+	mu      sync.Mutex
+	closed  bool                     // no dial begins any more
+	dialing *dial                    // the one in progress, or nil
+	lastErr error                    // of the last failed dial, nil once a connection has brought a reply
+	conns   map[*sharedConn]struct{} // live, or ended and not yet accounted for
+	total   counters                 // of the connections accounted for
+	ends    Ends
 
 	dials, dialErrors uint64
 	dialTime          time.Duration
@@ -53,25 +56,40 @@ type Pipeline struct {
 	failures, refused, timeouts atomic.Uint64 // calls, by outcome
 }
 
-// New checks the configuration and returns a pipeline, which dials when first
-// called. Close it to release its connections.
-func New(cfg Config) (*Pipeline, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
-	cfg = cfg.withDefaults()
-	encode, err := framing.NewEncoder(cfg.Format)
+// New returns a pipeline to the server that t says how to reach, for frames of
+// the format f. It dials when it is first called. It fails if one of the three
+// is invalid. Close it to release its connections.
+func New(t conn.Target, f framing.Format, c Config) (*Pipeline, error) {
+	t, err := t.Prepare()
 	if err != nil {
 		return nil, err
 	}
+	if err := f.Writable(); err != nil {
+		return nil, err
+	}
+	encode, err := framing.NewEncoder(f)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	hooks, err := newHooks(c.Hooks)
+	if err != nil {
+		return nil, err
+	}
+	c = c.withDefaults()
 	p := &Pipeline{
-		cfg:    cfg,
-		hooks:  newHooks(cfg.Hook),
+		target: t,
+		format: f,
+		cfg:    c,
+		hooks:  hooks,
 		encode: encode,
+		gate:   dialgate.New(0, c.DialBackoff),
 		conns:  make(map[*sharedConn]struct{}),
 		permits: permits{
-			limit:      int64(cfg.MaxInFlight),
-			maxWaiters: cfg.MaxWaiters,
+			limit:      int64(c.MaxInFlight),
+			maxWaiters: c.MaxWaiters,
 			closing:    make(chan struct{}),
 			idle:       make(chan struct{}, 1),
 		},
@@ -101,7 +119,10 @@ func (p *Pipeline) AppendCall(ctx context.Context, dst, request []byte) ([]byte,
 	if p.hooks.call != nil {
 		start := time.Now()
 		reply, err := p.call(ctx, dst, request)
-		p.hooks.call.AfterCall(ctx, CallEvent{p.cfg.Address, start, time.Since(start), err})
+		e := CallEvent{p.target.Address, start, time.Since(start), err}
+		for _, h := range p.hooks.call {
+			h.AfterCall(ctx, e)
+		}
 		return reply, err
 	}
 	return p.call(ctx, dst, request)
@@ -178,15 +199,16 @@ func (p *Pipeline) do(ctx context.Context, done <-chan struct{}, dst, request []
 
 // refusal is the error of a call that no link has accepted.
 func (p *Pipeline) refusal(cause error) error {
-	return &Error{Op: "wait", Addr: p.cfg.Address, Err: cause}
+	return &Error{Op: "wait", Addr: p.target.Address, Err: cause}
 }
 
-// Close refuses new calls at once, with [ErrClosed], and waits for those in
-// flight until ctx ends; the ones left then fail, and Close returns ctx's
-// error. It returns when every connection is closed and no goroutine is left.
-// Callers that wait for a permit or a dial are refused, not waited for. Later
-// calls of Close wait likewise, and return nil once all is closed.
-func (p *Pipeline) Close(ctx context.Context) error {
+// Shutdown refuses new calls at once, with [ErrClosed], and waits for those in
+// flight until ctx ends. Then it closes the connections: calls that are left
+// fail, and Shutdown returns ctx's error. It returns when every connection is
+// closed and no goroutine is left. Callers that wait for a permit or a dial
+// are refused, not waited for. A later Shutdown waits likewise, and returns nil
+// once all is closed.
+func (p *Pipeline) Shutdown(ctx context.Context) error {
 	p.mu.Lock()
 	p.closed = true
 	p.mu.Unlock()
@@ -198,4 +220,14 @@ func (p *Pipeline) Close(ctx context.Context) error {
 	}
 	p.done.Wait()
 	return err
+}
+
+// Close ends the pipeline at once: calls in flight fail with [ErrClosed]. It
+// returns nil when every connection is closed and no goroutine is left. To wait
+// for calls in flight, use [Pipeline.Shutdown]; Close after it does nothing.
+func (p *Pipeline) Close() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = p.Shutdown(ctx)
+	return nil
 }

@@ -33,18 +33,20 @@ type Stat struct {
 	DialTime      time.Duration // sum over all dials
 	LastDialError error         // of the last dial if it failed; nil once a connection answers
 
-	// Ends counts the connections that have ended, by reason.
+	// Ends counts the connections that have ended, by [Reason].
 	Ends Ends
 }
 
-// Ends counts connections that have ended, by [Reason].
-type Ends struct {
-	PeerClosed, Broken, Protocol, Stalled, Closed uint64
-}
+// Ends counts connections that have ended, by [Reason]:
+// Stat.Ends[pipeline.Stalled].
+type Ends [numReasons]uint64
 
-// Total is the number of connections that have ended.
-func (e Ends) Total() uint64 {
-	return e.PeerClosed + e.Broken + e.Protocol + e.Stalled + e.Closed
+// Total returns the number of connections that have ended.
+func (e Ends) Total() (n uint64) {
+	for _, v := range e {
+		n += v
+	}
+	return n
 }
 
 // Reason says why a connection ended.
@@ -56,16 +58,20 @@ const (
 	PeerClosed                   // the peer closed or reset it
 	Protocol                     // an unsolicited, oversize or malformed frame came
 	Stalled                      // see Config.StallTimeout
-	Closed                       // Close was called
+	Closed                       // Close or Shutdown was called
+	numReasons
 )
 
-// String returns the reason in a word or two.
+// String returns the reason in a few words.
 func (r Reason) String() string {
-	names := [...]string{"none", "broken", "closed by peer", "protocol violated", "stalled", "pipeline closed"}
-	if int(r) < len(names) {
-		return names[r]
+	if int(r) < len(reasons) {
+		return reasons[r]
 	}
 	return "unknown"
+}
+
+var reasons = [numReasons]string{
+	"none", "broken", "closed by peer", "protocol violated", "stalled", "pipeline closed",
 }
 
 // counters count what happened on one link, or on all that have ended.
@@ -81,8 +87,8 @@ func (c *counters) add(d counters) {
 	c.flushes += d.flushes
 }
 
-// answered tells whether the peer has ever replied.
-func (c *counters) answered() bool { return c.replies+c.late > 0 }
+// replied tells whether the peer has ever replied.
+func (c *counters) replied() bool { return c.replies+c.late > 0 }
 
 // Stat returns a snapshot. It is cheap, but takes each connection's lock.
 func (p *Pipeline) Stat() Stat {
@@ -109,24 +115,8 @@ func (p *Pipeline) Stat() Stat {
 	return s
 }
 
-// count counts a link's end.
-func (e *Ends) count(r Reason) {
-	switch r {
-	case PeerClosed:
-		e.PeerClosed++
-	case Protocol:
-		e.Protocol++
-	case Stalled:
-		e.Stalled++
-	case Closed:
-		e.Closed++
-	default:
-		e.Broken++
-	}
-}
-
-// reason tells why a link ended from the cause it failed for.
-func reason(cause error) Reason {
+// reasonOf returns the reason for an end with this cause.
+func reasonOf(cause error) Reason {
 	var size *framing.SizeError
 	switch {
 	case cause == ErrClosed:

@@ -44,7 +44,7 @@ func TestTLS(t *testing.T) {
 	l, err := tls.Listen("tcp", "127.0.0.1:0", serverConfig)
 	require.NoError(t, err)
 	serveOn(t, l, echo(framing.Format{}))
-	p := open(t, pipeline.Config{Address: l.Addr().String(), Dialer: &conn.Dialer{TLS: clientConfig}})
+	p := openTo(t, conn.Target{Address: l.Addr().String(), Dialer: &conn.Dialer{TLS: clientConfig}}, framing.Format{}, pipeline.Config{})
 	for range 20 { // alone, quiet for a while in between
 		reply, err := p.Call(bg, []byte("alone"))
 		require.NoError(t, err)

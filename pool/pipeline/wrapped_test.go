@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/internal/memnet"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
@@ -69,7 +70,7 @@ func testCancelledInTheMiddleOfATLSWrite(t *testing.T, wrap func(*tls.Conn) net.
 	synctest.Test(t, func(t *testing.T) {
 		peers := make(chan net.Conn, 1)
 		b := &bubble{T: t, pipes: peers}
-		b.run(pipeline.Config{Dial: func(ctx context.Context) (net.Conn, error) {
+		b.run(func(ctx context.Context) (net.Conn, error) {
 			here, there := memnet.PipeSize(16)
 			s, c := tls.Server(there, serverConfig), tls.Client(here, clientConfig)
 			t.Cleanup(func() { _ = there.Close() })
@@ -78,7 +79,7 @@ func testCancelledInTheMiddleOfATLSWrite(t *testing.T, wrap func(*tls.Conn) net.
 			err := errors.Join(c.HandshakeContext(ctx), <-done)
 			peers <- s
 			return wrap(c), err
-		}}, func(b *bubble) {
+		}, pipeline.Config{}, func(b *bubble) {
 			ctx, cancel := context.WithCancel(bg)
 			cut := b.call(ctx, "more than sixteen bytes")
 			cut.pending()
@@ -104,13 +105,13 @@ func TestCancelledCallsOfALayer(t *testing.T) {
 	require.NoError(t, err)
 	serveOn(t, l, echo(framing.Format{}))
 	addr := l.Addr().String()
-	p := open(t, pipeline.Config{Dial: func(ctx context.Context) (net.Conn, error) {
+	p := openTo(t, conn.Target{Dial: func(ctx context.Context) (net.Conn, error) {
 		c, err := (&tls.Dialer{Config: clientConfig}).DialContext(ctx, "tcp", addr)
 		if err != nil {
 			return nil, err
 		}
 		return struct{ *tls.Conn }{c.(*tls.Conn)}, nil
-	}})
+	}}, framing.Format{}, pipeline.Config{})
 	_, err = p.Call(bg, []byte("connect")) // else the last could be cancelled before the handshake is done
 	require.NoError(t, err)
 	for range 2000 {

@@ -12,6 +12,7 @@ import (
 	"github.com/gogf/gf/v2/net/gtcp"
 
 	ours "github.com/seed-99d6a01a/gtcp"
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/compare"
 	"github.com/seed-99d6a01a/gtcp/pool"
@@ -89,7 +90,7 @@ func gtcpPool(addr string) caller {
 }
 
 func pipelined(addr string, conns int) caller {
-	p, err := pipeline.New(pipeline.Config{Address: addr, MaxConns: conns})
+	p, err := pipeline.New(conn.Target{Address: addr}, framing.Format{}, pipeline.Config{MaxConns: conns})
 	return func() func() error {
 		return checked(func(req, dst []byte) ([]byte, error) {
 			if err != nil {
