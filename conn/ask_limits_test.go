@@ -13,16 +13,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fill writes to a socket until the kernel takes not a byte more, and returns
-// how much it took. Where there is no room for much there may be some for less.
-func fill(t *testing.T, c *conn.Conn) (n int64) {
+// fullPair is a connection of which the kernel takes not a byte more, and how
+// much it has taken. It is a unix socket: over TCP a probe of the peer's window
+// can make room at any time.
+func fullPair(t *testing.T) (c *conn.Conn, peer net.Conn, filled int64) {
 	t.Helper()
+	c, peer = socketPair(t, "unix", nil)
 	nc := c.NetConn()
-	for _, size := range []int{1 << 20, 1 << 12, 1, 1, 1, 1} {
+	for _, size := range []int{64 << 10, 1 << 10, 1} {
 		for {
 			require.NoError(t, nc.SetWriteDeadline(soon()))
-			m, err := nc.Write(make([]byte, size))
-			n += int64(m)
+			n, err := nc.Write(make([]byte, size))
+			filled += int64(n)
 			if err != nil {
 				require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 				break
@@ -30,13 +32,12 @@ func fill(t *testing.T, c *conn.Conn) (n int64) {
 		}
 	}
 	require.NoError(t, nc.SetWriteDeadline(time.Time{}))
-	return n
+	return c, peer, filled
 }
 
 // What the kernel does not take at all is refused, for the wait could last.
 func TestAskWhereTheKernelTakesNothing(t *testing.T) {
-	c, peer := tcpPair(t)
-	filled := fill(t, c)
+	c, peer, filled := fullPair(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	var n int
