@@ -30,11 +30,13 @@ const (
 //
 // A Conn is made by one of the New functions.
 type Conn struct {
-	// Conn is the connection's net.Conn: what Read, Write, Close and the
-	// addresses come from. It is the same stream of bytes as the methods of
-	// this type use. NetConn has the socket below it.
+	// Conn is the connection's net.Conn. All methods of this type use it, so a
+	// connection that wraps it, to count bytes or to speak TLS, can be put in
+	// its place: c.Conn = tls.Client(c.Conn, config). That must be done while
+	// nobody uses c. A PoolConn that was wrapped does not go back to its pool.
+	// NetConn has the socket below.
 	net.Conn
-	inner *innerConn
+	inner *innerConn // what Conn was at first; nil in a zero Conn
 }
 
 // NewConn dials a TCP address such as "127.0.0.1:80". The optional timeout
@@ -87,24 +89,52 @@ func NewConnByNetConn(nc net.Conn) *Conn {
 	}
 }
 
-// innerConn is what is inside c.
+// innerConn is what c's methods work on: what New made, or, where the field Conn
+// holds something else by now, a stream on that.
 func (c *Conn) innerConn() *innerConn {
+	if in, ok := c.Conn.(*innerConn); ok && in != nil {
+		return in
+	}
 	if c.inner == nil {
 		return newConn(&conn.Conn{}).inner
 	}
-	return c.inner
+	if c.Conn == nil {
+		return c.inner
+	}
+	return c.inner.under(c.Conn)
 }
 
 // NetConn returns the connection below, a *net.TCPConn or *tls.Conn, for its
 // socket options or TLS state; nil after Close. Reading or writing it directly
-// corrupts the stream.
+// corrupts the stream. A server's connection whose NetConn was asked for is not
+// closed when nothing refers to the Conn any more.
 func (c *Conn) NetConn() net.Conn {
-	s := c.innerConn()
+	s := c.inner
+	if s == nil {
+		return nil
+	}
 	if s.accepted != nil {
 		s.accepted.socket.Store(true)
 	}
 	return s.current().NetConn()
 }
+
+// Read reads what is there, waiting for the first byte.
+func (c *Conn) Read(p []byte) (int, error) { return c.innerConn().Read(p) }
+
+// Write writes p. On a PoolConn whose connection was idle in the pool, the first
+// write moves to a new connection if it fails before any byte has left.
+func (c *Conn) Write(p []byte) (int, error) { return c.innerConn().Write(p) }
+
+// Close closes the connection. Calls in progress fail with an error that is
+// net.ErrClosed. (PoolConn.Close gives the connection back.)
+func (c *Conn) Close() error { return c.innerConn().Close() }
+
+// SetReadDeadline is SetDeadlineRecv.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.innerConn().SetReadDeadline(t) }
+
+// SetWriteDeadline is SetDeadlineSend.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.innerConn().SetWriteDeadline(t) }
 
 // Send writes all of data. Its error begins with "Write data failed" and wraps
 // the cause. A retry goes on behind the bytes that have been written. When
@@ -215,6 +245,21 @@ func (c *Conn) SetSendDeadline(t time.Time) error { return c.SetDeadlineSend(t) 
 //
 // Deprecated: the name is that of gtcp's early documentation.
 func (c *Conn) SetRecvBufferWait(wait time.Duration) { c.SetBufferWaitRecv(wait) }
+
+// SetReceiveDeadline is SetDeadlineRecv.
+//
+// Deprecated: the name is that of gtcp's early documentation.
+func (c *Conn) SetReceiveDeadline(t time.Time) error { return c.SetDeadlineRecv(t) }
+
+// SetReceiveBufferWait is SetBufferWaitRecv.
+//
+// Deprecated: the name is that of gtcp's early documentation.
+func (c *Conn) SetReceiveBufferWait(wait time.Duration) { c.SetBufferWaitRecv(wait) }
+
+// RecvTil is RecvTill.
+//
+// Deprecated: the name is that of gtcp's early documentation.
+func (c *Conn) RecvTil(til []byte, retry ...Retry) ([]byte, error) { return c.RecvTill(til, retry...) }
 
 // bareEOF is gtcp's view of the end of the inner: io.EOF wherever it comes.
 func bareEOF(err error) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp"
+	"github.com/seed-99d6a01a/gtcp/conn"
 )
 
 func TestRecvWaitsForTheLength(t *testing.T) {
@@ -296,6 +297,100 @@ func TestDeprecatedNames(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 	require.NoError(t, c.SetSendDeadline(time.Unix(1, 0)))
 	require.ErrorIs(t, c.Send([]byte("x")), os.ErrDeadlineExceeded)
+
+	c, far := peer(t)
+	c.SetReceiveBufferWait(time.Millisecond)
+	_, err = far.Write([]byte("a;"))
+	require.NoError(t, err)
+	got, err := c.RecvTil([]byte(";"))
+	require.NoError(t, err)
+	require.Equal(t, "a;", string(got))
+	require.NoError(t, c.SetReceiveDeadline(time.Unix(1, 0)))
+	_, err = c.Recv(1)
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+}
+
+// Programs written for upstream look into the *net.OpError of a receive.
+func TestErrorsAreOpErrors(t *testing.T) {
+	calls := map[string]func(c *gtcp.Conn) error{
+		"Recv":     func(c *gtcp.Conn) error { _, err := c.Recv(1); return err },
+		"Recv(0)":  func(c *gtcp.Conn) error { _, err := c.Recv(0); return err },
+		"Recv(-1)": func(c *gtcp.Conn) error { _, err := c.Recv(-1); return err },
+		"RecvWithTimeout": func(c *gtcp.Conn) error {
+			_, err := c.RecvWithTimeout(1, hang())
+			return err
+		},
+		"RecvLine": func(c *gtcp.Conn) error { _, err := c.RecvLine(); return err },
+		"RecvTill": func(c *gtcp.Conn) error { _, err := c.RecvTill([]byte("xy")); return err },
+		"RecvPkg":  func(c *gtcp.Conn) error { _, err := c.RecvPkg(); return err },
+		"RecvPkgWithTimeout": func(c *gtcp.Conn) error {
+			_, err := c.RecvPkgWithTimeout(hang())
+			return err
+		},
+		"Read":  func(c *gtcp.Conn) error { _, err := c.Read(make([]byte, 1)); return err },
+		"Write": func(c *gtcp.Conn) error { _, err := c.Write(make([]byte, 64<<20)); return err },
+		"Send":  func(c *gtcp.Conn) error { return c.Send(make([]byte, 64<<20)) },
+	}
+	ends := map[string]struct {
+		end  func(c *gtcp.Conn, far *net.TCPConn) error
+		want error
+	}{
+		"after Close":      {func(c *gtcp.Conn, _ *net.TCPConn) error { return c.Close() }, net.ErrClosed},
+		"after a deadline": {func(c *gtcp.Conn, _ *net.TCPConn) error { return c.SetDeadline(time.Unix(1, 0)) }, os.ErrDeadlineExceeded},
+		"after a reset":    {func(_ *gtcp.Conn, far *net.TCPConn) error { reset(far); return nil }, nil},
+	}
+	for name, call := range calls {
+		for how, e := range ends {
+			t.Run(name+" "+how, func(t *testing.T) {
+				c, far := peer(t)
+				local, remote := c.LocalAddr(), c.RemoteAddr()
+				require.NoError(t, e.end(c, far))
+				err := call(c)
+				op, ok := err.(*net.OpError)
+				if name == "Send" {
+					ok = errors.As(err, &op)
+					require.ErrorContains(t, err, "Write data failed: ")
+				}
+				require.True(t, ok, "%T %v", err, err)
+				require.Equal(t, map[bool]string{true: "write", false: "read"}[name == "Write" || name == "Send"], op.Op)
+				require.Equal(t, local, op.Source)
+				require.Equal(t, remote, op.Addr)
+				require.Equal(t, "tcp", op.Net)
+				require.ErrorContains(t, err, op.Op+" tcp "+local.String()+"->"+remote.String()+": ")
+				var below *conn.Error
+				require.ErrorAs(t, err, &below)
+				require.Equal(t, below.Timeout(), op.Timeout())
+				require.Equal(t, below.Temporary(), op.Temporary())
+				if e.want != nil {
+					require.ErrorIs(t, err, e.want)
+				}
+			})
+		}
+	}
+}
+
+// A mock has the methods its test needs, and the others panic.
+type mock struct {
+	net.Conn
+	in io.Reader
+}
+
+func (m mock) Read(p []byte) (int, error)    { return m.in.Read(p) }
+func (mock) Write(p []byte) (int, error)     { return 0, io.ErrClosedPipe }
+func (mock) Close() error                    { return nil }
+func (mock) SetReadDeadline(time.Time) error { return nil }
+
+func TestConnOfAMock(t *testing.T) {
+	c := gtcp.NewConnByNetConn(mock{in: bytes.NewReader([]byte("line\n"))})
+	line, err := c.RecvLine()
+	require.NoError(t, err)
+	require.Equal(t, "line", string(line))
+	require.ErrorContains(t, c.Send([]byte("x")), "Write data failed: write tcp: ")
+	_, err = c.Recv(1)
+	require.Equal(t, io.EOF, err)
+	require.NoError(t, c.Close())
+	_, err = c.Recv(1)
+	require.EqualError(t, err, "read tcp: use of closed network connection")
 }
 
 func TestConnOfNothingIsClosed(t *testing.T) {

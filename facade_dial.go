@@ -6,6 +6,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
@@ -86,8 +88,9 @@ func NewNetConnKeyCrt(addr, crtFile, keyFile string, timeout ...time.Duration) (
 }
 
 // LoadKeyCrt makes a TLS configuration of a certificate and a key file, both
-// PEM. A relative path is looked for in the working folder, then in the
-// folder of the program.
+// PEM. A relative path is looked for in the working folder, then in the folder
+// of the program, then in that of the sources of package main, where go run
+// is used.
 func LoadKeyCrt(crtFile, keyFile string) (*tls.Config, error) {
 	crtPath, err := findFile(crtFile)
 	if err != nil {
@@ -110,15 +113,34 @@ func findFile(name string) (string, error) {
 	if err == nil || filepath.IsAbs(name) {
 		return name, err
 	}
-	program, programErr := os.Executable()
-	if programErr != nil {
-		return name, err
+	var folders []string
+	if program, err := os.Executable(); err == nil {
+		folders = append(folders, filepath.Dir(program))
 	}
-	beside := filepath.Join(filepath.Dir(program), name)
-	if _, besideErr := os.Stat(beside); besideErr != nil {
-		return name, err
+	if sources := mainFolder(); sources != "" {
+		folders = append(folders, sources)
 	}
-	return beside, nil
+	for _, folder := range folders {
+		path := filepath.Join(folder, name)
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+	}
+	return name, err
+}
+
+// mainFolder is the folder of the sources of package main, as the compiler saw
+// it, where a function of that package is among the callers; else "".
+func mainFolder() string {
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
+	for more := true; more; {
+		var f runtime.Frame
+		if f, more = frames.Next(); strings.HasPrefix(f.Function, "main.") && filepath.IsAbs(f.File) {
+			return filepath.Dir(f.File)
+		}
+	}
+	return ""
 }
 
 // GetFreePort returns a TCP port that was free on this machine when asked.

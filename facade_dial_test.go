@@ -4,6 +4,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -90,3 +92,39 @@ func TestFreePorts(t *testing.T) {
 	_, err = gtcp.GetFreePorts(-1)
 	require.ErrorContains(t, err, "-1")
 }
+
+// A program that keeps its certificate beside its sources finds it, wherever it
+// was built to and is run.
+func TestLoadKeyCrtBesideTheSources(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped in short mode: it builds a program")
+	}
+	crt, _, _ := pair(t)
+	sources, err := filepath.EvalSymlinks(filepath.Dir(crt))
+	require.NoError(t, err)
+	root, err := os.Getwd()
+	require.NoError(t, err)
+	sums, err := os.ReadFile("go.sum")
+	require.NoError(t, err)
+	for name, text := range map[string]string{
+		"main.go": "package main\n\nimport \"" + module + "\"\n\nfunc load() error {\n\t_, err := gtcp.LoadKeyCrt(\"crt.pem\", \"key.pem\")\n\treturn err\n}\n\n" +
+			"func main() {\n\tdone := make(chan error)\n\tgo func() { done <- load() }()\n\tif err := <-done; err != nil {\n\t\tpanic(err)\n\t}\n}\n",
+		"go.mod": "module program\n\ngo 1.25\n\nrequire " + module + " v0.0.0\n\nreplace " + module + " => " + root + "\n\n" +
+			"require (\n\tgithub.com/jackc/puddle/v2 v2.2.3\n\tgolang.org/x/sync v0.1.0\n)\n",
+		"go.sum": string(sums),
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(sources, name), []byte(text), 0o600))
+	}
+	program := filepath.Join(t.TempDir(), "program")
+	build := exec.Command("go", "build", "-o", program, ".")
+	build.Dir = sources
+	build.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	run := exec.Command(program)
+	run.Dir = t.TempDir()
+	out, err = run.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
+
+const module = "github.com/seed-99d6a01a/gtcp"

@@ -30,7 +30,8 @@ type innerConn struct {
 	checkout *checkout // nil where the connection is no pool's
 	accepted *accepted // nil where the connection is no server's
 
-	conn atomic.Pointer[conn.Conn] // in use; written with mu held
+	conn    atomic.Pointer[conn.Conn] // in use; written with mu held
+	wrapped atomic.Pointer[wrapper]   // what the program has put in this place; written with mu held
 
 	mu     sync.Mutex    // guards the fields below, and those of checkout that say so; never held across I/O
 	bounds *bounds       // nil while there were none: most checkouts set none

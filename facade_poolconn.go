@@ -60,8 +60,12 @@ func newPoolConn(c *pool.Conn, t terms) *PoolConn {
 // (The embedded Conn's Close closes the connection whatever its health.)
 func (c *PoolConn) Close() error {
 	s := c.innerConn()
-	if s.checkout == nil {
-		return s.Close()
+	if s.checkout != nil {
+		return s.checkout.end(s, true)
 	}
-	return s.checkout.end(s, true)
+	err := s.Close()
+	if inner := c.Conn.inner; inner != nil && inner.checkout != nil {
+		_ = inner.checkout.end(inner, false) // should the wrapper not have done so
+	}
+	return err
 }
