@@ -133,3 +133,35 @@ func checkWrites(t *testing.T, v vector) {
 	require.Equal(t, hex.EncodeToString(wire), hex.EncodeToString(out.Bytes()))
 	require.Equal(t, hex.EncodeToString(wire), hex.EncodeToString(appended))
 }
+
+// What the length field of an adjusted format cannot say is refused, and
+// nothing of it is written.
+func TestWritesRefusedUnderAdjustment(t *testing.T) {
+	for _, tt := range []struct {
+		format framing.Format
+		size   int
+		large  bool // refused as too large, not as too small
+	}{
+		{framing.Format{HeaderSize: 4, LengthAdjust: 1}, 0, false},
+		{framing.Format{HeaderSize: 1, LengthAdjust: -1}, 255, true},
+		{framing.Format{HeaderSize: 1}, 256, true},
+		{framing.Format{HeaderSize: 1, LengthAdjust: 1}, 257, true},
+		{framing.Format{HeaderSize: framing.Varint, LengthAdjust: 1}, 0, false},
+	} {
+		var out bytes.Buffer
+		w := framing.NewWriter(&out, tt.format)
+		for _, err := range []error{w.WriteFrame(make([]byte, tt.size)), func() error {
+			_, err := tt.format.Append(nil, make([]byte, tt.size))
+			return err
+		}()} {
+			if tt.large {
+				var size *framing.SizeError
+				require.ErrorAs(t, err, &size)
+			} else {
+				require.ErrorIs(t, err, framing.ErrMalformed)
+			}
+		}
+		require.NoError(t, w.Flush())
+		require.Zero(t, out.Len())
+	}
+}
