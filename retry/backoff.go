@@ -1,49 +1,79 @@
 package retry
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 	"time"
 )
 
-// What the zero fields of Exponential and Decorrelated mean.
+// The values of the zero fields of Exponential and Decorrelated.
 const (
-	DefaultBase   = 50 * time.Millisecond
-	DefaultMax    = 2 * time.Second
-	DefaultFactor = 2
+	defaultBase   = 50 * time.Millisecond
+	defaultMax    = 2 * time.Second
+	defaultFactor = 2
 )
 
-// Backoff is how long to wait before a retry. Implementations keep no state, so
-// that a value can be shared: what a sequence needs is passed in.
+// Backoff says how long to wait before a retry. A Backoff keeps no state, so
+// that one value can be shared: what a sequence needs is passed in.
 type Backoff interface {
-	// Delay returns the wait before the given retry, which counts from 1. last
-	// is what Delay returned for the retry before, zero for the first. A
-	// negative delay counts as zero.
-	Delay(retry int, last time.Duration) time.Duration
+	// Delay returns the wait before a retry. The first retry has the number
+	// 1. last is what Delay returned for the retry before, zero for the
+	// first. err is why the attempt before failed. A negative delay counts
+	// as zero.
+	//
+	// The types of this package wait for RetryAfter(err) if err says it.
+	Delay(retry int, last time.Duration, err error) time.Duration
 }
 
-// Constant waits the same time before each retry; zero or less retries at once.
+// RetryAfter returns how long err asks to wait before the next attempt: what
+// the first error in its tree returns that has a method
+// RetryAfter() time.Duration. It is false where there is none, or where the
+// time is zero or negative. The error of a pool that has stopped dialing for a
+// while has the method.
+func RetryAfter(err error) (time.Duration, bool) {
+	var after interface{ RetryAfter() time.Duration }
+	if !errors.As(err, &after) {
+		return 0, false
+	}
+	d := after.RetryAfter()
+	return d, d > 0
+}
+
+// Constant waits the same time before each retry. Zero or less retries at once.
 type Constant time.Duration
 
 // Delay implements Backoff.
-func (c Constant) Delay(int, time.Duration) time.Duration { return time.Duration(c) }
+func (c Constant) Delay(_ int, _ time.Duration, err error) time.Duration {
+	if d, ok := RetryAfter(err); ok {
+		return d
+	}
+	return time.Duration(c)
+}
 
-// Exponential waits a uniformly random time from zero to a ceiling, which is
-// Base for the first retry and grows by Factor with each, up to Max: the "full
-// jitter" of the AWS Architecture Blog's "Exponential Backoff And Jitter", and
-// the rule of gRPC's proposal A6. It spreads the retries of many clients best.
+// Exponential waits for a random time from zero to a ceiling. The ceiling is
+// Base for the first retry and grows by Factor with each, up to Max. This is the
+// "full jitter" of the AWS Architecture Blog's "Exponential Backoff And Jitter"
+// and the rule of gRPC's proposal A6. It spreads the retries of many clients
+// best.
 type Exponential struct {
-	Base   time.Duration // zero means DefaultBase
-	Max    time.Duration // zero means DefaultMax, or Base if that is more
-	Factor float64       // zero means DefaultFactor; at least 1
+	// Base is the first ceiling. Zero means 50 ms.
+	Base time.Duration
+	// Max is the largest ceiling. Zero means 2 s, or Base if that is more.
+	Max time.Duration
+	// Factor is the growth of the ceiling, at least 1. Zero means 2.
+	Factor float64
 }
 
 // Delay implements Backoff.
-func (e Exponential) Delay(retry int, _ time.Duration) time.Duration {
+func (e Exponential) Delay(retry int, _ time.Duration, err error) time.Duration {
+	if d, ok := RetryAfter(err); ok {
+		return d
+	}
 	base, most := bounds(e.Base, e.Max)
 	factor := e.Factor
 	if !(factor >= 1) { // zero, and what Validate refuses: NaN included
-		factor = DefaultFactor
+		factor = defaultFactor
 	}
 	ceiling := float64(base) * math.Pow(factor, float64(max(retry, 1)-1))
 	if !(ceiling < float64(most)) {
@@ -52,8 +82,8 @@ func (e Exponential) Delay(retry int, _ time.Duration) time.Duration {
 	return between(0, time.Duration(ceiling))
 }
 
-// Validate returns a *ConfigError that names the first field that makes no
-// sense, or nil.
+// Validate returns a *ConfigError that names the first field that cannot work,
+// or nil.
 func (e Exponential) Validate() error {
 	if e.Factor != 0 && !(e.Factor >= 1) || math.IsInf(e.Factor, 1) {
 		return &ConfigError{"Factor", "must be a finite number of at least 1", nil}
@@ -61,16 +91,21 @@ func (e Exponential) Validate() error {
 	return validateBounds(e.Base, e.Max)
 }
 
-// Decorrelated waits a uniformly random time from Base to three times the wait
-// before, up to Max: the "decorrelated jitter" of the AWS Architecture Blog. It
-// never retries sooner than Base.
+// Decorrelated waits for a random time from Base to three times the wait before,
+// up to Max: the "decorrelated jitter" of the AWS Architecture Blog. It never
+// retries sooner than Base.
 type Decorrelated struct {
-	Base time.Duration // zero means DefaultBase
-	Max  time.Duration // zero means DefaultMax, or Base if that is more
+	// Base is the shortest wait. Zero means 50 ms.
+	Base time.Duration
+	// Max is the longest wait. Zero means 2 s, or Base if that is more.
+	Max time.Duration
 }
 
 // Delay implements Backoff.
-func (d Decorrelated) Delay(_ int, last time.Duration) time.Duration {
+func (d Decorrelated) Delay(_ int, last time.Duration, err error) time.Duration {
+	if d, ok := RetryAfter(err); ok {
+		return d
+	}
 	base, most := bounds(d.Base, d.Max)
 	ceiling := time.Duration(math.MaxInt64)
 	if last = max(last, base); last < math.MaxInt64/3 {
@@ -79,16 +114,16 @@ func (d Decorrelated) Delay(_ int, last time.Duration) time.Duration {
 	return min(between(base, ceiling), most)
 }
 
-// Validate returns a *ConfigError that names the first field that makes no
-// sense, or nil.
+// Validate returns a *ConfigError that names the first field that cannot work,
+// or nil.
 func (d Decorrelated) Validate() error { return validateBounds(d.Base, d.Max) }
 
 func bounds(base, most time.Duration) (time.Duration, time.Duration) {
 	if base <= 0 {
-		base = DefaultBase
+		base = defaultBase
 	}
 	if most <= 0 {
-		most = max(DefaultMax, base)
+		most = max(defaultMax, base)
 	}
 	return min(base, most), most
 }

@@ -36,7 +36,7 @@ func TestExponentialCeilings(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for i, ceiling := range c.ceilings {
-				requireUniform(t, 0, ceiling, func() time.Duration { return c.backoff.Delay(i+1, 0) })
+				requireUniform(t, 0, ceiling, func() time.Duration { return c.backoff.Delay(i+1, 0, nil) })
 			}
 		})
 	}
@@ -44,9 +44,9 @@ func TestExponentialCeilings(t *testing.T) {
 
 func TestExponentialFarOut(t *testing.T) {
 	for _, n := range []int{-1, 0, 63, 64, 1000, math.MaxInt} {
-		d := retry.Exponential{}.Delay(n, 0)
+		d := retry.Exponential{}.Delay(n, 0, nil)
 		require.GreaterOrEqual(t, d, time.Duration(0))
-		require.LessOrEqual(t, d, retry.DefaultMax)
+		require.LessOrEqual(t, d, 2*time.Second)
 	}
 }
 
@@ -87,10 +87,10 @@ func TestDecorrelated(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%v after %v", c.backoff, c.last), func(t *testing.T) {
 			if c.low == c.high {
-				require.Equal(t, c.low, c.backoff.Delay(1, c.last))
+				require.Equal(t, c.low, c.backoff.Delay(1, c.last, nil))
 				return
 			}
-			requireUniform(t, c.low, c.high, func() time.Duration { return c.backoff.Delay(1, c.last) })
+			requireUniform(t, c.low, c.high, func() time.Duration { return c.backoff.Delay(1, c.last, nil) })
 		})
 	}
 }
@@ -101,9 +101,9 @@ func TestDecorrelatedOverflow(t *testing.T) {
 		d := retry.Decorrelated{Base: base}
 		require.NoError(t, d.Validate())
 		for range 100 {
-			require.Equal(t, base, d.Delay(1, 0), "Max is Base")
-			require.Equal(t, base, d.Delay(2, base))
-			require.GreaterOrEqual(t, retry.Decorrelated{Base: base, Max: math.MaxInt64}.Delay(1, 0), base)
+			require.Equal(t, base, d.Delay(1, 0, nil), "Max is Base")
+			require.Equal(t, base, d.Delay(2, base, nil))
+			require.GreaterOrEqual(t, retry.Decorrelated{Base: base, Max: math.MaxInt64}.Delay(1, 0, nil), base)
 		}
 	}
 }
@@ -113,7 +113,7 @@ func TestDecorrelatedIsCutAtMax(t *testing.T) {
 	d := retry.Decorrelated{Base: 0, Max: 3 * time.Second}
 	cut := 0
 	for range 600 {
-		got := d.Delay(9, 3*time.Second)
+		got := d.Delay(9, 3*time.Second, nil)
 		require.LessOrEqual(t, got, 3*time.Second)
 		if got == 3*time.Second {
 			cut++
@@ -125,7 +125,7 @@ func TestDecorrelatedIsCutAtMax(t *testing.T) {
 // chain shows what Do passes to a Backoff.
 type chain struct{ seen *[][2]int64 }
 
-func (c chain) Delay(n int, last time.Duration) time.Duration {
+func (c chain) Delay(n int, last time.Duration, _ error) time.Duration {
 	*c.seen = append(*c.seen, [2]int64{int64(n), int64(last)})
 	return last*2 + time.Second
 }
@@ -154,7 +154,72 @@ func TestDefaultBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start, calls := time.Now(), 0
 		_ = retry.Do(t.Context(), retry.Policy{}, func(context.Context) error { calls++; return unsent(true) })
-		require.Equal(t, retry.DefaultMaxAttempts, calls)
+		require.Equal(t, 3, calls)
 		require.LessOrEqual(t, time.Since(start), 150*ms)
+	})
+}
+
+// notYet asks for a wait, as a pool does that has stopped dialing.
+type notYet time.Duration
+
+func (n notYet) Error() string             { return "not yet" }
+func (n notYet) SafeToRetry() bool         { return true }
+func (n notYet) RetryAfter() time.Duration { return time.Duration(n) }
+
+// seesErrors is a Backoff that records the errors it is given.
+type seesErrors struct{ seen *[]error }
+
+func (s seesErrors) Delay(_ int, _ time.Duration, err error) time.Duration {
+	*s.seen = append(*s.seen, err)
+	return 0
+}
+
+func TestBackoffWaitsForWhatTheErrorAsks(t *testing.T) {
+	for _, backoff := range []retry.Backoff{nil, retry.Constant(time.Minute), retry.Exponential{}, retry.Decorrelated{}} {
+		synctest.Test(t, func(t *testing.T) {
+			start, calls := time.Now(), 0
+			err := retry.Do(t.Context(), retry.Policy{Backoff: backoff}, func(context.Context) error {
+				if calls++; calls == 1 {
+					return fmt.Errorf("get: %w", notYet(7*time.Second))
+				}
+				return nil
+			})
+			require.NoError(t, err)
+			require.Equal(t, 7*time.Second, time.Since(start))
+		})
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want time.Duration
+	}{
+		{nil, 0}, {context.Canceled, 0}, {notYet(0), 0}, {notYet(-1), 0}, {notYet(5), 5}, {fmt.Errorf("x: %w", notYet(6)), 6},
+	} {
+		d, ok := retry.RetryAfter(tt.err)
+		require.Equal(t, tt.want > 0, ok)
+		if ok {
+			require.Equal(t, tt.want, d)
+		}
+	}
+	require.Equal(t, time.Second, retry.Constant(time.Second).Delay(1, 0, notYet(0)), "a wait of zero says nothing")
+}
+
+func TestABackoffOfOnesOwnSeesTheError(t *testing.T) {
+	var seen []error
+	_ = retry.Do(t.Context(), retry.Policy{Backoff: seesErrors{&seen}}, func(context.Context) error { return notYet(len(seen) + 1) })
+	require.Equal(t, []error{notYet(1), notYet(2)}, seen)
+}
+
+// The wait that an error asks for is bounded as every other is.
+func TestRetryAfterBeyondTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		err := retry.Do(ctx, retry.Policy{}, func(context.Context) error { return notYet(time.Hour) })
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Zero(t, time.Since(start))
 	})
 }

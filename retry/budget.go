@@ -7,34 +7,34 @@ import (
 	"time"
 )
 
-// What the zero fields of Budget mean. They are Finagle's: a fifth of the
-// requests, ten a second besides, and ten seconds' worth of those saved up.
+// The values of a Budget's zero fields. They are Finagle's.
 const (
-	DefaultRatio     = 0.2
-	DefaultPerSecond = 10
-	DefaultBurst     = 100
+	defaultRatio     = 0.2
+	defaultPerSecond = 10
+	defaultBurst     = 100
 )
 
-// Budget keeps retries from multiplying the load of a server in trouble: over
-// time it allows Ratio retries for each call, and PerSecond retries a second so
-// that a quiet client may retry too. It is a bucket of tokens that starts full:
-// a call adds Ratio, time adds PerSecond, a retry takes 1 or, where there is
-// less than 1, is refused. (Finagle's retry budget; gRPC's proposal A6 and the
-// AWS SDKs have the like.)
+// Budget bounds the retries of many calls together, so that they do not
+// multiply the load of a server in trouble. Over time it allows Ratio retries
+// for each call, and PerSecond retries a second, so that a quiet client may
+// retry too. It is a bucket of tokens that starts full. A call adds Ratio
+// tokens, a second adds PerSecond, a retry takes 1. If there is less than 1,
+// the retry is refused. Finagle, gRPC's proposal A6 and the AWS SDKs have the
+// same idea.
 //
-// The zero Budget works. Share one pointer among the policies of one server;
-// do not copy it, nor change its fields once it is in use. It is safe for
-// concurrent use, and a call that succeeds at once costs one atomic load while
-// the bucket is full.
+// The zero Budget works. Share one pointer among the policies of one server. Do
+// not copy it, and do not change its fields once it is in use. It is safe for
+// concurrent use. While the bucket is full, a call that succeeds at once costs
+// one atomic load.
 type Budget struct {
-	// Ratio is how many retries each call earns. Zero means DefaultRatio,
-	// negative none.
+	// Ratio is how many retries each call earns. Zero means 0.2. Negative
+	// means none.
 	Ratio float64
-	// PerSecond is how many retries each second brings. Zero means
-	// DefaultPerSecond, negative none.
+	// PerSecond is how many retries each second brings. Zero means 10.
+	// Negative means none.
 	PerSecond float64
-	// Burst is how many retries the bucket holds. Zero means DefaultBurst,
-	// negative none: no retry is ever allowed.
+	// Burst is how many retries the bucket holds. Zero means 100. Negative
+	// means none: no retry is ever allowed.
 	Burst int
 
 	spent   atomic.Int64 // millionths of a token missing from a full bucket; written under mu
@@ -44,17 +44,22 @@ type Budget struct {
 	denied  uint64
 }
 
-// BudgetStat is a Budget at one moment.
+// BudgetStat is what Budget.Stat returns.
 type BudgetStat struct {
-	Available       float64 // tokens in the bucket: so many retries would be allowed now
-	Allowed, Denied uint64  // retries since the start
+	// Available is how many retries would be allowed now: the tokens in the
+	// bucket.
+	Available float64
+	// Allowed counts the retries that were allowed since the start.
+	Allowed uint64
+	// Denied counts the retries that were refused since the start.
+	Denied uint64
 }
 
 // token is the unit of spent: fractions of a token are exact to a millionth.
 const token = 1_000_000
 
-// Validate returns a *ConfigError that names the first field that makes no
-// sense, or nil.
+// Validate returns a *ConfigError that names the first field that cannot work,
+// or nil.
 func (b *Budget) Validate() error {
 	if math.IsNaN(b.Ratio) || math.IsInf(b.Ratio, 0) {
 		return &ConfigError{"Ratio", "must be finite", nil}
@@ -65,11 +70,11 @@ func (b *Budget) Validate() error {
 	return nil
 }
 
-// Stat returns the tokens there are and what became of the retries so far.
+// Stat returns the state of the bucket and counts of retries.
 func (b *Budget) Stat() BudgetStat {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.accrue()
+	b.accrueLocked()
 	return BudgetStat{
 		Available: float64(b.capacity()-b.spent.Load()) / token,
 		Allowed:   b.allowed,
@@ -82,7 +87,7 @@ func (b *Budget) Stat() BudgetStat {
 // not, do not repeat. A nil Budget has no end.
 func (b *Budget) Spend() bool { return b.withdraw() }
 
-// deposit earns a call's share. A nil Budget does nothing.
+// deposit adds what a call earns. A nil Budget does nothing.
 func (b *Budget) deposit() {
 	if b != nil && b.spent.Load() > 0 {
 		b.earn() // apart, so that the full bucket's path is inlined
@@ -92,17 +97,17 @@ func (b *Budget) deposit() {
 func (b *Budget) earn() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.add(tokens(b.Ratio, DefaultRatio))
+	b.addLocked(tokens(b.Ratio, defaultRatio))
 }
 
-// withdraw takes a retry's token if there is one. A nil Budget has no end.
+// withdraw takes the token of a retry, if there is one. A nil Budget allows all.
 func (b *Budget) withdraw() bool {
 	if b == nil {
 		return true
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.accrue()
+	b.accrueLocked()
 	spent := b.spent.Load() + token
 	if spent > b.capacity() {
 		b.denied++
@@ -113,17 +118,17 @@ func (b *Budget) withdraw() bool {
 	return true
 }
 
-// accrue adds what time has earned; mu is held.
-func (b *Budget) accrue() {
+// accrueLocked adds what time has earned.
+func (b *Budget) accrueLocked() {
 	now := time.Now()
 	if b.spent.Load() > 0 {
-		b.add(tokens(b.PerSecond, DefaultPerSecond) * now.Sub(b.refill).Seconds())
+		b.addLocked(tokens(b.PerSecond, defaultPerSecond) * now.Sub(b.refill).Seconds())
 	}
 	b.refill = now
 }
 
-// add puts amount millionths into the bucket, which overflows; mu is held.
-func (b *Budget) add(amount float64) {
+// addLocked puts amount millionths into the bucket, up to its capacity.
+func (b *Budget) addLocked(amount float64) {
 	spent := b.spent.Load()
 	if !(amount < float64(spent)) {
 		b.spent.Store(0)
@@ -135,7 +140,7 @@ func (b *Budget) add(amount float64) {
 func (b *Budget) capacity() int64 {
 	switch {
 	case b.Burst == 0:
-		return DefaultBurst * token
+		return defaultBurst * token
 	case b.Burst < 0:
 		return 0
 	}

@@ -92,11 +92,11 @@ func TestZeroBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := new(retry.Budget)
 		p := retry.Policy{MaxAttempts: -1, Backoff: retry.Constant(0), Budget: b}
-		require.Equal(t, float64(retry.DefaultBurst), b.Stat().Available)
-		require.Equal(t, 1+retry.DefaultBurst, attempts(t, p, 1000))
+		require.Equal(t, 100.0, b.Stat().Available)
+		require.Equal(t, 1+100, attempts(t, p, 1000))
 		time.Sleep(time.Second)
-		require.InDelta(t, retry.DefaultPerSecond, b.Stat().Available, 1e-3)
-		require.Equal(t, 1+retry.DefaultPerSecond, attempts(t, p, 1000))
+		require.InDelta(t, 10, b.Stat().Available, 1e-3)
+		require.Equal(t, 1+10, attempts(t, p, 1000))
 	})
 }
 

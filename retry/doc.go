@@ -1,4 +1,4 @@
-// Package retry runs an operation again while that is safe and worth it.
+// Package retry repeats an operation while that is safe and useful.
 //
 //	// Asking for the time twice does no harm.
 //	policy := retry.Policy{Idempotent: true}
@@ -8,42 +8,45 @@
 //
 // # What is retried
 //
-// A connection that breaks leaves one question: has the peer seen the request?
-// Repeating one that it has is a fault of its own, so by default Do repeats
-// nothing that might have had an effect. It asks the error: one whose
-// SafeToRetry method returns true, because no byte left the process, is
-// retried; any other is returned. Policy.Idempotent declares that the operation
-// may be executed twice, and then other errors are retried too. Policy.Retryable
-// replaces the rule; SafeToRetry is there for it to build on. An operation
-// ends the call itself by returning Permanent(err).
+// When a connection breaks, one question is open: has the peer seen the
+// request? To repeat a request that the peer has seen is a fault of its own, so
+// by default Do repeats nothing that might have had an effect. It asks the
+// error: if its SafeToRetry method returns true, because no byte left the
+// process, Do retries; otherwise it returns the error. Policy.Idempotent
+// declares that the operation may be executed twice; then Do retries other
+// errors too. Policy.Retryable replaces the rule, and may call SafeToRetry. An
+// operation ends the call itself by returning Permanent(err).
 //
-// The errors of conn, pool and pipeline have the method. Those of other packages,
-// net among them, mostly have not: over them the zero Policy makes one attempt,
-// even where the connection was refused, so set Idempotent or Retryable.
+// The errors of conn, pool and pipeline have the method. Most errors from other
+// packages, including net, do not. With those the zero Policy makes one attempt,
+// even if the connection was refused; so set Idempotent or Retryable.
 //
 // # When
 //
 // Backoff says how long to wait: Exponential (full jitter, the default),
-// Decorrelated, or Constant; any type with the one method will do. Jitter
-// matters: without it the clients of a server that failed come back together.
+// Decorrelated, Constant, or any type with the one method. Jitter matters:
+// without it the clients of a server that failed all come back at the same
+// moment. If an error says when to retry, as that of a pool that has stopped
+// dialing does, the three types wait exactly so long: see RetryAfter.
 //
 // # How long
 //
-// MaxAttempts, MaxElapsed and the context bound the call, and PerAttemptTimeout
-// each attempt. No wait is begun that a bound would cut short: where the
+// MaxAttempts, MaxElapsed and the context bound the call; PerAttemptTimeout
+// bounds each attempt. Do begins no wait that a bound would cut short: if the
 // context's deadline comes before the next attempt, Do returns at once.
 //
 // # How much
 //
-// Retries multiply load just when a server can bear it least: three layers of
-// three attempts are 27 requests. A Budget, shared by all calls to one server,
-// bounds them to a share of the calls plus a small reserve.
+// Retries multiply load when a server can bear it least: three layers of three
+// attempts make 27 requests. A Budget, shared by all calls to one server, bounds
+// the retries to a share of the calls plus a small reserve.
 //
 // # What comes back
 //
-// The last error of the operation, as it is. When the context ended the call,
-// an *Error that is both the context's error and the last of the operation:
+// Do returns the last error of the operation unchanged. If the context ended
+// the call, it returns an *Error, which is both the context's error and the last
+// error of the operation:
 //
 //	errors.Is(err, context.DeadlineExceeded) // true
-//	errors.Is(err, syscall.ECONNREFUSED)     // true as well: that is why
+//	errors.Is(err, syscall.ECONNREFUSED)     // also true: the reason
 package retry

@@ -6,17 +6,17 @@ import (
 	"fmt"
 )
 
-// Error is what Do returns when the context ended the call. It unwraps to both
-// its errors, so errors.Is finds the context's and the operation's.
+// Error is what Do returns when the context ended the call. It unwraps to two
+// errors: errors.Is finds that of the context and that of the operation.
 type Error struct {
-	// Attempts is how many were begun.
+	// Attempts is how many attempts were begun.
 	Attempts int
-	// Context is, or wraps, ctx.Err() and context.Cause(ctx). Where ctx had
-	// not ended but its deadline left no time for another attempt, it wraps
+	// Context is, or wraps, ctx.Err() and context.Cause(ctx). If ctx had not
+	// ended but its deadline left no time for another attempt, it wraps
 	// context.DeadlineExceeded.
 	Context error
-	// Last is the last error that says why an attempt failed; nil if no
-	// attempt did.
+	// Last is why the last attempt failed that ctx did not end. It is nil if
+	// there was none.
 	Last error
 
 	safe bool // no attempt can have had an effect
@@ -24,7 +24,7 @@ type Error struct {
 
 var errNoTime = fmt.Errorf("deadline passes before the next attempt: %w", context.DeadlineExceeded)
 
-// Error tells the attempts made, how the context ended and the last error.
+// Error returns a line with the attempts, how the context ended and Last.
 func (e *Error) Error() string {
 	if e.Last == nil {
 		return fmt.Sprintf("retry: %v before the first attempt", e.Context)
@@ -48,36 +48,38 @@ func (e *Error) Kind() string {
 	return "timeout"
 }
 
-// Timeout says whether a deadline ended the call rather than a cancellation.
+// Timeout reports whether a deadline ended the call, and not a cancellation.
 func (e *Error) Timeout() bool { return errors.Is(e.Context, context.DeadlineExceeded) }
 
-// Temporary is there to make Error a net.Error; it is the same as Timeout.
+// Temporary is Timeout; it makes Error a net.Error.
 func (e *Error) Temporary() bool { return e.Timeout() }
 
-// SafeToRetry reports whether each attempt has said of itself that it had no
-// effect, as is so where there was none. One that ctx ended, and that says only
-// that, may have had one, whatever Last says.
+// SafeToRetry reports whether every attempt failed with an error that says that
+// nothing was done, or there was no attempt. An attempt that ctx ended and that
+// does not say so may have had an effect, even if Last is safe.
 func (e *Error) SafeToRetry() bool { return e.safe }
 
-// ConfigError names the field that a Validate method refused, and why. Field
-// has no leading type name: it is "Base" from Exponential.Validate and
-// "Backoff.Base" from Policy.Validate.
+// ConfigError names the field that a Validate method refused, and why.
 type ConfigError struct {
-	Field   string
+	// Field has no leading type name: it is "Base" from Exponential.Validate
+	// and "Backoff.Base" from Policy.Validate.
+	Field string
+	// Problem says what is wrong with the field.
 	Problem string
-	Err     error // the cause, where the field checked itself
+	// Err is the field's own error, or nil.
+	Err error
 }
 
 // Error returns a line with the field and the problem.
 func (e *ConfigError) Error() string { return "retry: " + e.Field + " " + e.Problem }
 
-// Unwrap returns the cause, nil if there is none.
+// Unwrap returns Err.
 func (e *ConfigError) Unwrap() error { return e.Err }
 
 // SafeToRetry is false: the same configuration fails again.
 func (e *ConfigError) SafeToRetry() bool { return false }
 
-// within says in which field the one that err names is.
+// within puts the name of the outer field before that in err.
 func within(field string, err error) error {
 	if inner, ok := err.(*ConfigError); ok {
 		return &ConfigError{field + "." + inner.Field, inner.Problem, err}
@@ -85,18 +87,18 @@ func within(field string, err error) error {
 	return &ConfigError{field, "is invalid: " + err.Error(), err}
 }
 
-// SafeToRetry reports whether err says of itself that the operation had no
-// effect and can be repeated: whether the first error in its tree that has a
-// SafeToRetry() bool method returns true. An error that does not say is not
-// safe. Errors of the conn and pool packages say it where no byte left the
-// process (gRPC's proposal A6 calls this a transparent retry).
+// SafeToRetry reports whether err says that the operation had no effect and can
+// be repeated. It asks the first error in err's tree that has a method
+// SafeToRetry() bool; if there is none, the result is false. The errors of conn,
+// pool and pipeline have the method. It is true there if no byte left the
+// process, which gRPC's proposal A6 calls a transparent retry.
 func SafeToRetry(err error) bool {
 	var s interface{ SafeToRetry() bool }
 	return errors.As(err, &s) && s.SafeToRetry()
 }
 
 // Permanent marks err, so that Do returns it without another attempt. Do takes
-// the mark off where it is the outermost; nil stays nil.
+// the mark off if it is the outermost error. Permanent(nil) is nil.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -109,7 +111,7 @@ type permanentError struct{ err error }
 func (e *permanentError) Error() string { return e.err.Error() }
 func (e *permanentError) Unwrap() error { return e.err }
 
-// permanent says whether err carries the mark, and what to return for it.
+// permanent reports whether err carries the mark, and what Do returns for it.
 func permanent(err error) (bare error, ok bool) {
 	var p *permanentError
 	if !errors.As(err, &p) {

@@ -124,7 +124,7 @@ func ExampleSafeToRetry() {
 // is passed in.
 type linear time.Duration
 
-func (l linear) Delay(n int, _ time.Duration) time.Duration {
+func (l linear) Delay(n int, _ time.Duration, _ error) time.Duration {
 	return time.Duration(n) * time.Duration(l)
 }
 
@@ -150,7 +150,7 @@ func ExampleExponential() {
 		return
 	}
 	for n, ceiling := range []time.Duration{10 * time.Millisecond, 20 * time.Millisecond, 30 * time.Millisecond} {
-		fmt.Println(backoff.Delay(n+1, 0) <= ceiling)
+		fmt.Println(backoff.Delay(n+1, 0, nil) <= ceiling)
 	}
 	// Output:
 	// true
@@ -161,8 +161,8 @@ func ExampleExponential() {
 // No wait is shorter than Base.
 func ExampleDecorrelated() {
 	backoff := retry.Decorrelated{Base: 10 * time.Millisecond, Max: time.Second}
-	wait := backoff.Delay(1, 0)
-	next := backoff.Delay(2, wait)
+	wait := backoff.Delay(1, 0, nil)
+	next := backoff.Delay(2, wait, nil)
 	fmt.Println(wait >= backoff.Base, next >= backoff.Base, next <= 3*wait)
 	// Output: true true true
 }

@@ -6,14 +6,15 @@ import (
 	"time"
 )
 
-// Do calls fn until it succeeds or p gives up. fn is called on the caller's
-// goroutine, with ctx or, under PerAttemptTimeout, a child of it.
+// Do calls fn until it succeeds or p gives up. It calls fn on the caller's
+// goroutine, with ctx or, under PerAttemptTimeout, with a child of ctx.
 //
-// When p gives up, Do returns the last error of fn as it is, so that io.EOF
-// stays io.EOF; the mark of Permanent is taken off. When ctx ends, before,
-// during or between attempts, or would before the next backoff does, Do returns
-// an *Error, which is both the context's error and the last one of fn. With a
-// ctx that has ended already fn is not called.
+// When p gives up, Do returns the last error of fn unchanged, so that io.EOF
+// stays io.EOF; the mark of Permanent is taken off. When ctx ends before,
+// during or between attempts, Do returns an *Error, which is both the context's
+// error and the last error of fn. It does so at once if the deadline of ctx
+// would pass before the next attempt. If ctx has ended already, fn is not
+// called.
 func Do(ctx context.Context, p Policy, fn func(ctx context.Context) error) error {
 	if ctx.Err() != nil {
 		return new(call).stopped(ctx, nil)
@@ -36,8 +37,8 @@ func Do(ctx context.Context, p Policy, fn func(ctx context.Context) error) error
 	}
 }
 
-// Value is Do for a function with a result. It returns the result of the last
-// attempt, also beside an error, and the zero T where there was none.
+// Value is Do for a function that returns a result. It returns the result of
+// the last attempt, also with an error, and the zero T if there was no attempt.
 func Value[T any](ctx context.Context, p Policy, fn func(ctx context.Context) (T, error)) (v T, err error) {
 	if ctx.Err() != nil {
 		return v, new(call).stopped(ctx, nil)
@@ -64,12 +65,12 @@ type call struct {
 	start    time.Time // set if the policy has a MaxElapsed
 	attempts int       // that failed
 	delay    time.Duration
-	last     error // of the latest attempt that ctx did not end
-	effects  bool  // an attempt did not say that it had none
+	last     error // of the last attempt that ctx did not end
+	effects  bool  // an attempt may have had an effect
 }
 
-// next is told of an attempt's failure. It returns nil when the next attempt is
-// due, having waited for it, or what the call ends with.
+// next is called after an attempt has failed. It returns nil when the next
+// attempt is due, after the wait, or the error that ends the call.
 func (c *call) next(ctx context.Context, p *Policy, err error) error {
 	c.attempts++
 	c.effects = c.effects || !SafeToRetry(err)
@@ -79,11 +80,11 @@ func (c *call) next(ctx context.Context, p *Policy, err error) error {
 	if bare, ok := permanent(err); ok {
 		return bare
 	}
-	if c.attempts == p.maxAttempts() || !p.retryable(err) {
+	if c.attempts == p.most() || !p.retryable(err) {
 		return err
 	}
 	c.last = err
-	c.delay = max(0, p.backoff(c.attempts, c.delay))
+	c.delay = max(0, p.backoff(c.attempts, c.delay, err))
 	if p.MaxElapsed > 0 && c.delay > p.MaxElapsed-time.Since(c.start) {
 		return err
 	}
@@ -115,7 +116,7 @@ func timedValue[T any](ctx context.Context, limit time.Duration, fn func(context
 	return fn(ctx)
 }
 
-// wait sleeps for d; it says false if ctx ended first or at the same time.
+// wait sleeps for d. It returns false if ctx ended first or at the same time.
 func wait(ctx context.Context, d time.Duration) bool {
 	if d > 0 {
 		timer := time.NewTimer(d)
@@ -128,8 +129,8 @@ func wait(ctx context.Context, d time.Duration) bool {
 	return ctx.Err() == nil
 }
 
-// stopped is the error of a call whose context has ended. err is what the
-// attempt under way returned, nil if there was none.
+// stopped makes the error of a call whose context has ended. err is what the
+// attempt in progress returned, nil if there was none.
 func (c *call) stopped(ctx context.Context, err error) error {
 	if bare, ok := permanent(err); ok {
 		err = bare
@@ -139,7 +140,7 @@ func (c *call) stopped(ctx context.Context, err error) error {
 	case err == nil:
 	case c.last == nil || !errors.Is(err, ctx.Err()):
 		e.Last = err
-	default: // err tells how the context ended the attempt; last tells why there was one
+	default: // err says how the context ended the attempt, last why the attempt was made
 		e.Context = err
 	}
 	if cause := context.Cause(ctx); !errors.Is(e.Context, cause) {
