@@ -12,23 +12,23 @@ import (
 )
 
 const (
-	// MaxLineSize is the most that RecvLine and RecvTill read in search of
-	// their delimiter, in bytes, so that a peer that never sends it cannot
-	// fill the memory.
+	// MaxLineSize is the maximum number of bytes that RecvLine and RecvTill
+	// read before they find their delimiter. It keeps a peer that never sends
+	// the delimiter from filling the memory.
 	MaxLineSize = 16 << 20
 
-	// defaultBufferWait is how long Recv(-1) waits for more.
+	// defaultBufferWait is how long Recv(-1) waits for more data.
 	defaultBufferWait = time.Millisecond
-	// shortRead is the size, in bytes, that a first read must reach for
-	// Recv(-1) to wait for more; Recv(0) reads no more than that.
+	// shortRead is the maximum of Recv(0), in bytes. Recv(-1) reads on only if
+	// its first read brought at least as many.
 	shortRead = 128
 )
 
-// Conn is a TCP connection as gtcp has it. One goroutine may send while
-// another receives; of several that do the same, each sends or receives its
-// message whole. All reading goes through one buffer, so methods can be mixed.
+// Conn is a TCP connection with the methods of GoFrame's gtcp. One goroutine may
+// send while another receives. If several goroutines send, or several receive,
+// each message stays whole. All reads use one buffer, so methods can be mixed.
 //
-// A Conn is made by one of the New functions.
+// Use one of the New functions to make a Conn.
 type Conn struct {
 	// Conn is the connection's net.Conn. All methods of this type use it, so a
 	// connection that wraps it, to count bytes or to speak TLS, can be put in
@@ -39,19 +39,20 @@ type Conn struct {
 	inner *innerConn // what Conn was at first; nil in a zero Conn
 }
 
-// NewConn dials a TCP address such as "127.0.0.1:80". The optional timeout
-// bounds the dial: 30 seconds by default, zero for no bound but the system's.
+// NewConn connects to a TCP address such as "127.0.0.1:80". The optional timeout
+// limits the dial. The default is 30 seconds; zero leaves the limit to the
+// system.
 func NewConn(addr string, timeout ...time.Duration) (*Conn, error) {
 	return connOf(dialPlain(addr, timeout...))
 }
 
-// NewConnTLS dials a TLS server; see NewNetConnTLS.
+// NewConnTLS connects to a TLS server; see NewNetConnTLS.
 func NewConnTLS(addr string, config *tls.Config) (*Conn, error) {
 	return connOf(dialTLS(addr, config))
 }
 
-// NewConnKeyCrt dials a TLS server with a client certificate from files; see
-// NewNetConnKeyCrt.
+// NewConnKeyCrt connects to a TLS server with a client certificate from files;
+// see NewNetConnKeyCrt.
 func NewConnKeyCrt(addr, crtFile, keyFile string) (*Conn, error) {
 	config, err := LoadKeyCrt(crtFile, keyFile)
 	if err != nil {
@@ -60,7 +61,7 @@ func NewConnKeyCrt(addr, crtFile, keyFile string) (*Conn, error) {
 	return NewConnTLS(addr, config)
 }
 
-// connOf makes a Conn of what a dial returned.
+// connOf makes a Conn from the result of a dial.
 func connOf(c *conn.Conn, err error) (*Conn, error) {
 	if err != nil {
 		return nil, err
@@ -68,10 +69,9 @@ func connOf(c *conn.Conn, err error) (*Conn, error) {
 	return newConn(c), nil
 }
 
-// NewConnByNetConn makes a Conn of any stream connection, which from then on
-// must be used through it alone. Of a nil connection or pointer it makes a closed
-// Conn; of a Conn or PoolConn one that shares its buffer, so that both can be
-// used.
+// NewConnByNetConn makes a Conn from any stream connection. From then on, use nc
+// only through the Conn. If nc is a Conn or PoolConn, both share one buffer and
+// can both be used. If nc is nil, the result is a closed Conn.
 func NewConnByNetConn(nc net.Conn) *Conn {
 	if v := reflect.ValueOf(nc); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return newConn(&conn.Conn{})
@@ -89,8 +89,8 @@ func NewConnByNetConn(nc net.Conn) *Conn {
 	}
 }
 
-// innerConn is what c's methods work on: what New made, or, where the field Conn
-// holds something else by now, a stream on that.
+// innerConn is what c's methods use: the connection that New made, or, if the
+// program has put another one into the field Conn, a stream on that.
 func (c *Conn) innerConn() *innerConn {
 	if in, ok := c.Conn.(*innerConn); ok && in != nil {
 		return in
@@ -104,10 +104,10 @@ func (c *Conn) innerConn() *innerConn {
 	return c.inner.under(c.Conn)
 }
 
-// NetConn returns the connection below, a *net.TCPConn or *tls.Conn, for its
-// socket options or TLS state; nil after Close. Reading or writing it directly
-// corrupts the stream. A server's connection whose NetConn was asked for is not
-// closed when nothing refers to the Conn any more.
+// NetConn returns the underlying *net.TCPConn or *tls.Conn, for its socket
+// options or its TLS state. It is nil after Close. Do not read or write it: that
+// corrupts the stream. After NetConn, a connection of a Server is not closed
+// automatically when its Conn becomes unreachable.
 func (c *Conn) NetConn() net.Conn {
 	s := c.inner
 	if s == nil {
@@ -119,15 +119,16 @@ func (c *Conn) NetConn() net.Conn {
 	return s.current().NetConn()
 }
 
-// Read reads what is there, waiting for the first byte.
+// Read reads the bytes that are there. It waits for the first one.
 func (c *Conn) Read(p []byte) (int, error) { return c.innerConn().Read(p) }
 
-// Write writes p. On a PoolConn whose connection was idle in the pool, the first
-// write moves to a new connection if it fails before any byte has left.
+// Write writes p. If it is the first write on a PoolConn that was idle in the
+// pool, and it fails before any byte was sent, it is repeated on a new
+// connection.
 func (c *Conn) Write(p []byte) (int, error) { return c.innerConn().Write(p) }
 
-// Close closes the connection. Calls in progress fail with an error that is
-// net.ErrClosed. (PoolConn.Close gives the connection back.)
+// Close closes the connection. Calls in progress fail with net.ErrClosed.
+// (PoolConn.Close returns the connection to its pool.)
 func (c *Conn) Close() error { return c.innerConn().Close() }
 
 // SetReadDeadline is SetDeadlineRecv.
@@ -137,43 +138,47 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.innerConn().SetRead
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.innerConn().SetWriteDeadline(t) }
 
 // Send writes all of data. Its error begins with "Write data failed" and wraps
-// the cause. A retry goes on behind the bytes that have been written. When
-// Send gives up with data half written, the peer cannot know where the next
-// message begins, and every later Send and SendPkg fails.
+// the cause. A retry continues after the bytes that were written. If Send gives
+// up after it wrote a part of data, the peer cannot know where the next message
+// begins, so every later Send and SendPkg fails.
 //
-// On a PoolConn whose connection was idle in the pool, the first write moves
-// to a new connection if it fails before any byte has left.
+// If it is the first write on a PoolConn that was idle in the pool, and it fails
+// before any byte was sent, Send writes to a new connection instead.
 func (c *Conn) Send(data []byte, retry ...Retry) error {
 	return c.innerConn().sendAll(outgoing{body: data}, limit{}, first(retry))
 }
 
-// SendWithTimeout is Send with a bound on each attempt. The caller's own
-// deadline, if earlier, counts too, and is in force again afterwards.
+// SendWithTimeout is Send with a timeout for each attempt. The timeout includes
+// the wait for another goroutine's send and for a new connection. If the
+// deadline of SetDeadline is earlier, it ends the attempt; it stays set.
 func (c *Conn) SendWithTimeout(data []byte, timeout time.Duration, retry ...Retry) error {
 	return c.innerConn().sendAll(outgoing{body: data}, limit{coversAll, timeout}, first(retry))
 }
 
-// Recv receives bytes. With a length above zero it waits for that many. With
-// zero it reads once, at most 128 bytes, and waits only if nothing is there.
-// With less than zero it takes what the peer has to say: a first read of fewer
-// than 128 bytes is all, after a longer one it reads on until nothing has come
-// for the time of SetBufferWaitRecv.
+// Recv receives bytes. If length is positive, it waits for exactly that many. If
+// length is 0, it reads once, at most 128 bytes. If length is negative, it reads
+// what is there: when the first read returns fewer than 128 bytes, that is the
+// result; otherwise it reads on until nothing arrives for the time set with
+// SetBufferWaitRecv, or until a timeout.
 //
-// With an error, Recv returns what came before it. The end of the stream is
-// the bare io.EOF. A timeout is a net.Error; the connection stays usable.
+// With an error, Recv also returns the bytes that came before it. The end of
+// the stream is the bare io.EOF. Other errors of reads are a *net.OpError. After
+// a timeout the connection can still be used. With a negative length, a timeout
+// is an error only if nothing has come.
 func (c *Conn) Recv(length int, retry ...Retry) ([]byte, error) {
 	return c.innerConn().receive(length, limit{}, first(retry))
 }
 
-// RecvWithTimeout is Recv with a bound on each attempt. The caller's own
-// deadline, if earlier, counts too, and is in force again afterwards.
+// RecvWithTimeout is Recv with a timeout for each attempt. The timeout includes
+// the wait for another goroutine's receive. If the deadline of SetDeadline is
+// earlier, it ends the attempt; it stays set.
 func (c *Conn) RecvWithTimeout(length int, timeout time.Duration, retry ...Retry) ([]byte, error) {
 	return c.innerConn().receive(length, limit{coversAll, timeout}, first(retry))
 }
 
-// RecvLine receives up to the next "\n" and returns the line without it; a
-// "\r" before it is kept. At the end of the stream, and with any other error,
-// it returns what came before. A line longer than MaxLineSize is an error.
+// RecvLine receives up to the next "\n" and returns the line without it. It keeps
+// a "\r" before the "\n". With an error, such as io.EOF, it returns the bytes that
+// came before it. A line longer than MaxLineSize is an error.
 func (c *Conn) RecvLine(retry ...Retry) ([]byte, error) {
 	line, err := c.RecvTill(newline, retry...)
 	if err == nil {
@@ -184,9 +189,9 @@ func (c *Conn) RecvLine(retry ...Retry) ([]byte, error) {
 
 var newline = []byte{'\n'}
 
-// RecvTill is RecvLine for any delimiter, compared byte for byte, which stays
-// at the end of the result. An empty delimiter is an error. Where a timeout cuts
-// the delimiter itself, its beginning stays for the next call.
+// RecvTill receives up to the delimiter til, which stays at the end of the
+// result. It compares bytes. An empty delimiter is an error. If a timeout occurs
+// inside the delimiter, its first bytes stay for the next call.
 func (c *Conn) RecvTill(til []byte, retry ...Retry) ([]byte, error) {
 	return c.innerConn().receiveUntil(til, first(retry))
 }
@@ -200,9 +205,9 @@ func (c *Conn) SendRecv(data []byte, length int, retry ...Retry) ([]byte, error)
 	return c.Recv(length, retry...)
 }
 
-// SendRecvWithTimeout is Send and then RecvWithTimeout. The timeout bounds the
-// receive, and before it the wait for another goroutine's send and for a new
-// connection; it does not bound the writing.
+// SendRecvWithTimeout is Send and then RecvWithTimeout. The timeout limits the
+// receive. It also limits the wait for another goroutine's send and for a new
+// connection, but not the write itself.
 func (c *Conn) SendRecvWithTimeout(data []byte, length int, timeout time.Duration, retry ...Retry) ([]byte, error) {
 	msg := outgoing{body: data, asks: len(data) > 0}
 	if err := c.innerConn().sendAll(msg, limit{coversStart, timeout}, first(retry)); err != nil {
@@ -211,24 +216,24 @@ func (c *Conn) SendRecvWithTimeout(data []byte, length int, timeout time.Duratio
 	return c.RecvWithTimeout(length, timeout, retry...)
 }
 
-// SetDeadline sets the time at which sending and receiving time out; the zero
-// time means never.
+// SetDeadline sets the time at which sends and receives time out. The zero time
+// means never.
 func (c *Conn) SetDeadline(t time.Time) error {
 	return describe(c.innerConn().SetDeadline(t), "SetDeadline for connection failed with %q", t)
 }
 
-// SetDeadlineRecv is SetDeadline for receiving alone.
+// SetDeadlineRecv is SetDeadline for receives only.
 func (c *Conn) SetDeadlineRecv(t time.Time) error {
 	return describe(c.innerConn().SetReadDeadline(t), "SetDeadlineRecv for connection failed with %q", t)
 }
 
-// SetDeadlineSend is SetDeadline for sending alone.
+// SetDeadlineSend is SetDeadline for sends only.
 func (c *Conn) SetDeadlineSend(t time.Time) error {
 	return describe(c.innerConn().SetWriteDeadline(t), "SetDeadlineSend for connection failed with %q", t)
 }
 
-// SetBufferWaitRecv sets how long Recv(-1) waits for more: 1 ms by default, and
-// not at all for zero and less.
+// SetBufferWaitRecv sets how long Recv(-1) waits for more data. The default is
+// 1 ms. Zero or negative means that it does not wait.
 func (c *Conn) SetBufferWaitRecv(wait time.Duration) { c.innerConn().setBufferWait(wait) }
 
 // SetRecvDeadline is SetDeadlineRecv.
@@ -261,7 +266,7 @@ func (c *Conn) SetReceiveBufferWait(wait time.Duration) { c.SetBufferWaitRecv(wa
 // Deprecated: the name is that of gtcp's early documentation.
 func (c *Conn) RecvTil(til []byte, retry ...Retry) ([]byte, error) { return c.RecvTill(til, retry...) }
 
-// bareEOF is gtcp's view of the end of the inner: io.EOF wherever it comes.
+// bareEOF replaces every error for the end of the stream by io.EOF.
 func bareEOF(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return io.EOF

@@ -16,9 +16,9 @@ import (
 // defaultDialTimeout bounds a dial for which no timeout was given.
 const defaultDialTimeout = 30 * time.Second
 
-// dialContext is the context of a dial that may be given a timeout: 30 seconds
-// where none is, no bound of ours where it is zero, and already over where it
-// is negative, as the remaining time of a deadline that has passed.
+// dialContext returns the context of a dial with an optional timeout. Without one
+// it is 30 seconds. Zero means no limit. A negative timeout, such as the time
+// that is left of a deadline in the past, makes a context that has ended.
 func dialContext(timeout []time.Duration) (context.Context, context.CancelFunc, time.Duration) {
 	limit := defaultDialTimeout
 	if len(timeout) > 0 {
@@ -37,9 +37,9 @@ func dial(ctx context.Context, address string, config *tls.Config) (*conn.Conn, 
 	return dialer.Dial(ctx, "tcp", address)
 }
 
-// NewNetConn dials a TCP address such as "127.0.0.1:80" and returns the plain
-// connection. The optional timeout bounds the dial: 30 seconds by default,
-// zero for no bound but the system's.
+// NewNetConn connects to a TCP address such as "127.0.0.1:80" and returns the
+// plain connection. The optional timeout limits the dial. The default is 30
+// seconds; zero leaves the limit to the system.
 func NewNetConn(addr string, timeout ...time.Duration) (net.Conn, error) {
 	c, err := dialPlain(addr, timeout...)
 	if err != nil {
@@ -55,10 +55,10 @@ func dialPlain(addr string, timeout ...time.Duration) (*conn.Conn, error) {
 	return c, describe(err, "net.DialTimeout failed with network %q, address %q, timeout %q", "tcp", addr, limit)
 }
 
-// NewNetConnTLS dials a TLS server and returns the connection when its
-// handshake is done, within the optional timeout (30 seconds by default). The
-// server's certificate is verified as config says; a nil config verifies it
-// for the host in addr.
+// NewNetConnTLS connects to a TLS server and returns the connection after the
+// handshake. The optional timeout limits both; the default is 30 seconds. The
+// server's certificate is verified as config says. A nil config verifies it for
+// the host in addr.
 func NewNetConnTLS(addr string, config *tls.Config, timeout ...time.Duration) (net.Conn, error) {
 	c, err := dialTLS(addr, config, timeout...)
 	if err != nil {
@@ -77,8 +77,8 @@ func dialTLS(addr string, config *tls.Config, timeout ...time.Duration) (*conn.C
 	return c, describe(err, "tls.DialWithDialer failed with network %q, address %q, timeout %q", "tcp", addr, limit)
 }
 
-// NewNetConnKeyCrt is NewNetConnTLS with the configuration that LoadKeyCrt
-// makes of a certificate and a key file.
+// NewNetConnKeyCrt is NewNetConnTLS with the configuration that LoadKeyCrt makes
+// from a certificate file and a key file.
 func NewNetConnKeyCrt(addr, crtFile, keyFile string, timeout ...time.Duration) (net.Conn, error) {
 	config, err := LoadKeyCrt(crtFile, keyFile)
 	if err != nil {
@@ -87,10 +87,9 @@ func NewNetConnKeyCrt(addr, crtFile, keyFile string, timeout ...time.Duration) (
 	return NewNetConnTLS(addr, config, timeout...)
 }
 
-// LoadKeyCrt makes a TLS configuration of a certificate and a key file, both
-// PEM. A relative path is looked for in the working folder, then in the folder
-// of the program, then in that of the sources of package main, where go run
-// is used.
+// LoadKeyCrt makes a TLS configuration from a certificate file and a key file,
+// both in PEM format. It looks for a relative path in the working folder, then in
+// the folder of the program, then in the folder with the sources of package main.
 func LoadKeyCrt(crtFile, keyFile string) (*tls.Config, error) {
 	crtPath, err := findFile(crtFile)
 	if err != nil {
@@ -129,8 +128,8 @@ func findFile(name string) (string, error) {
 	return name, err
 }
 
-// mainFolder is the folder of the sources of package main, as the compiler saw
-// it, where a function of that package is among the callers; else "".
+// mainFolder returns the folder of package main's sources at compile time, if a
+// function of that package is among the callers, or "".
 func mainFolder() string {
 	pcs := make([]uintptr, 64)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
@@ -143,9 +142,8 @@ func mainFolder() string {
 	return ""
 }
 
-// GetFreePort returns a TCP port that was free on this machine when asked.
-// Between the answer and its use another program may take it: listening on
-// FreePortAddress has no such gap.
+// GetFreePort returns a TCP port that is free on this machine. Another program
+// may take it before you use it. To avoid that, listen on FreePortAddress.
 func GetFreePort() (int, error) {
 	ports, err := GetFreePorts(1)
 	if err != nil {
@@ -154,7 +152,7 @@ func GetFreePort() (int, error) {
 	return ports[0], nil
 }
 
-// MustGetFreePort is GetFreePort, and panics where that fails.
+// MustGetFreePort is GetFreePort, but panics if that fails.
 func MustGetFreePort() int {
 	port, err := GetFreePort()
 	if err != nil {
@@ -163,13 +161,13 @@ func MustGetFreePort() int {
 	return port
 }
 
-// GetFreePorts returns n TCP ports, all different, that were free when asked.
+// GetFreePorts returns n different TCP ports that are free on this machine.
 func GetFreePorts(n int) ([]int, error) {
 	if n < 0 {
 		return nil, describe(errNegative, "gtcp: number of free ports %d", n)
 	}
-	// All listeners stay open until the last port is known: the system then
-	// cannot give one port twice.
+	// All listeners stay open until the last port is known, so that the system
+	// cannot return a port twice.
 	var ports []int
 	for range n {
 		l, err := net.Listen("tcp", FreePortAddress)

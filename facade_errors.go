@@ -8,20 +8,21 @@ import (
 	"github.com/seed-99d6a01a/gtcp/conn"
 )
 
-// PkgError says which size of the package protocol is out of range: an option
-// that cannot be, data too long to send, or a length received that is not
-// allowed. Nothing has been written when it is returned, and a length received
-// has cost no memory.
+// PkgError reports a size of the package protocol that is out of range: an
+// invalid option, data that is too long to send, or a received length that is not
+// allowed. Nothing was written when it is returned, and no memory was allocated
+// for a received length.
 type PkgError struct {
-	// Field is what is out of range: "HeaderSize" and "MaxDataSize" are the
-	// options of that name, "data" is what was to be sent and "package" the
-	// length that was received.
+	// Field names what is out of range: the options "HeaderSize" and
+	// "MaxDataSize", "data" to be sent, or the length of a received "package".
 	Field string
-	// Size is the value found and Limit the bound it crossed, in bytes.
-	Size, Limit int64
+	// Size is the size that was found, in bytes.
+	Size int64
+	// Limit is the maximum that Size exceeds, in bytes.
+	Limit int64
 }
 
-// Error words the error as gtcp does.
+// Error returns the text that GoFrame's gtcp uses.
 func (e *PkgError) Error() string {
 	switch {
 	case e.Field == "data":
@@ -37,14 +38,14 @@ func (e *PkgError) Error() string {
 	}
 }
 
-// contextError is an error of a lower layer with gtcp's words in front of it.
-// It stays a net.Error where the error below is one.
+// contextError is an error of a lower layer with a text before it. It is a
+// net.Error.
 type contextError struct {
 	text string
 	err  error
 }
 
-// describe puts words in front of err, and leaves a nil error alone.
+// describe puts a text before err. It returns nil for nil.
 func describe(err error, format string, args ...any) error {
 	if err == nil {
 		return nil

@@ -31,12 +31,12 @@ func dialWithin(timeout time.Duration) time.Duration {
 	return min(timeout, defaultDialTimeout)
 }
 
-// Send dials address, sends data as Conn.Send does and closes the connection.
+// Send connects to address, sends data like Conn.Send and closes the connection.
 func Send(address string, data []byte, retry ...Retry) error {
 	return once(address, func(c *Conn) error { return c.Send(data, retry...) })
 }
 
-// SendRecv dials address, sends data, receives a reply as Conn.Recv does
+// SendRecv connects to address, sends data, receives a reply like Conn.Recv
 // with length, and closes the connection.
 func SendRecv(address string, data []byte, length int, retry ...Retry) ([]byte, error) {
 	return onceReply(address, func(c *Conn) ([]byte, error) { return c.SendRecv(data, length, retry...) })
@@ -56,12 +56,12 @@ func SendRecvWithTimeout(address string, data []byte, length int, timeout time.D
 	}, dialWithin(timeout))
 }
 
-// SendPkg dials address, sends data as one package and closes the connection.
+// SendPkg connects to address, sends data as one package and closes the connection.
 func SendPkg(address string, data []byte, option ...PkgOption) error {
 	return once(address, func(c *Conn) error { return c.SendPkg(data, option...) })
 }
 
-// SendRecvPkg dials address, sends data as one package, receives one package
+// SendRecvPkg connects to address, sends data as one package, receives a package
 // and closes the connection.
 func SendRecvPkg(address string, data []byte, option ...PkgOption) ([]byte, error) {
 	return onceReply(address, func(c *Conn) ([]byte, error) { return c.SendRecvPkg(data, option...) })

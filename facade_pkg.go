@@ -15,24 +15,24 @@ const (
 	maxHeaderSize     = 4
 )
 
-// PkgOption says how packages lie on the wire: a big-endian length, then as
-// many bytes of data. Both sides must agree on HeaderSize. The zero value is
-// the protocol's default.
+// PkgOption describes packages on the wire: a big-endian length, then that many
+// bytes of data. Both sides must use the same HeaderSize. The zero value is the
+// default of the protocol.
 type PkgOption struct {
-	// HeaderSize is the width of the length in bytes, 1 to 4. Zero means 2.
+	// HeaderSize is the size of the length field in bytes, 1 to 4. Zero means 2.
 	HeaderSize int
 
-	// MaxDataSize is the most data a package may have, in bytes, to send and
-	// to receive. Zero means what the header can say: 255, 65535, 16777215,
-	// and for 4 bytes 2147483647. More than that, and less than zero, is an
-	// error.
+	// MaxDataSize is the maximum number of data bytes in a package, for sending
+	// and receiving. Zero means the largest value that the header can hold:
+	// 255, 65535, 16777215, and for 4 bytes 2147483647. A larger or a negative
+	// value is an error.
 	MaxDataSize int
 
-	// Retry is what to do when an operation times out.
+	// Retry says what to do when an operation times out.
 	Retry Retry
 }
 
-// wire is what a package looks like on the wire: PkgOption with its defaults.
+// wire is a PkgOption with the defaults filled in.
 type wire struct{ header, most int }
 
 func (w wire) format() framing.Format {
@@ -58,31 +58,31 @@ func (o PkgOption) wire() (wire, error) {
 	return wire{size, most}, nil
 }
 
-// SendPkg sends data, which may be empty, as one package. Data too long and an
-// option out of range are a *PkgError, and nothing has been sent; other errors
-// are those of Send.
+// SendPkg sends data as one package. data may be empty. If data is too long or an
+// option is out of range, the error is a *PkgError and nothing was sent. Other
+// errors are those of Send.
 func (c *Conn) SendPkg(data []byte, option ...PkgOption) error {
 	return c.innerConn().sendPkg(data, limit{}, first(option), false)
 }
 
-// SendPkgWithTimeout is SendPkg with a bound on each attempt; see
+// SendPkgWithTimeout is SendPkg with a timeout for each attempt; see
 // SendWithTimeout.
 func (c *Conn) SendPkgWithTimeout(data []byte, timeout time.Duration, option ...PkgOption) error {
 	return c.innerConn().sendPkg(data, limit{coversAll, timeout}, first(option), false)
 }
 
-// RecvPkg receives one package. An empty one is nil, without an error.
+// RecvPkg receives one package. An empty package is nil, with a nil error.
 //
-// When the stream ends, the error is io.EOF, with the part of the data that
-// came before it if the header was whole. After a timeout, a net.Error, the
-// next RecvPkg goes on where the package was cut, in the format it was begun
-// in. A length above MaxDataSize is a *PkgError: its data is not read, and the
-// connection is of no more use for packages.
+// At the end of the stream the error is io.EOF. If the stream ended inside the
+// data, RecvPkg returns the part that came. After a timeout, the next RecvPkg
+// continues the same package, with the options it was begun with. If the length
+// is above MaxDataSize, the error is a *PkgError; the data was not read, and no
+// more packages can be received on this connection.
 func (c *Conn) RecvPkg(option ...PkgOption) ([]byte, error) {
 	return c.innerConn().receivePkg(limit{}, first(option))
 }
 
-// RecvPkgWithTimeout is RecvPkg with a bound on each attempt; see
+// RecvPkgWithTimeout is RecvPkg with a timeout for each attempt; see
 // RecvWithTimeout.
 func (c *Conn) RecvPkgWithTimeout(timeout time.Duration, option ...PkgOption) ([]byte, error) {
 	return c.innerConn().receivePkg(limit{coversAll, timeout}, first(option))
@@ -97,8 +97,8 @@ func (c *Conn) SendRecvPkg(data []byte, option ...PkgOption) ([]byte, error) {
 }
 
 // SendRecvPkgWithTimeout is SendPkg and then RecvPkgWithTimeout. The timeout
-// bounds the receive, and before it the wait for another goroutine's send and
-// for a new connection; it does not bound the writing.
+// limits the receive. It also limits the wait for another goroutine's send and
+// for a new connection, but not the write itself.
 func (c *Conn) SendRecvPkgWithTimeout(data []byte, timeout time.Duration, option ...PkgOption) ([]byte, error) {
 	if err := c.innerConn().sendPkg(data, limit{coversStart, timeout}, first(option), true); err != nil {
 		return nil, err
@@ -106,8 +106,8 @@ func (c *Conn) SendRecvPkgWithTimeout(data []byte, timeout time.Duration, option
 	return c.RecvPkgWithTimeout(timeout, option...)
 }
 
-// vectorSize is the data from which a package is written where it lies, its
-// header beside it; below it a copy is cheaper.
+// vectorSize is the size in bytes from which a package is written without a copy,
+// with its header as a second buffer. Below it a copy costs less.
 const vectorSize = 16 << 10
 
 // pkgOut is room for a package on its way out.
@@ -167,8 +167,8 @@ type pkgReader struct {
 	wire   wire
 	frames *framing.Reader
 	mid    bool // a package is half read
-	ahead  bool // frames still has in hand what the connection takes for unread
-	spent  bool // frames has failed for good
+	ahead  bool // frames holds bytes that the connection counts as unread
+	spent  bool // frames has failed and cannot be used again
 }
 
 // SetMidMessage is called by package framing.
@@ -177,7 +177,7 @@ func (r *pkgReader) SetMidMessage(mid bool) {
 	r.Conn.SetMidMessage(mid)
 }
 
-// pkgReaders holds readers that no connection has.
+// pkgReaders holds readers that are not in use.
 var pkgReaders sync.Pool
 
 func newPkgReader(c *conn.Conn, w wire) *pkgReader {
@@ -191,9 +191,9 @@ func newPkgReader(c *conn.Conn, w wire) *pkgReader {
 	return r
 }
 
-// next reads the next package, or the rest of one that a timeout cut. While
-// whole packages are buffered they stay in hand; before it waits for more, and
-// before anybody else reads, the reader lets go of the buffer.
+// next reads the next package, or the rest of one that a timeout cut. While the
+// buffer holds whole packages the reader keeps it. It returns the buffer to the
+// connection before it waits for more, and before anything else reads.
 func (r *pkgReader) next() ([]byte, error) {
 	data, err := r.frames.ReadFrame(nil)
 	r.ahead = true
@@ -203,8 +203,8 @@ func (r *pkgReader) next() ([]byte, error) {
 	return data, err
 }
 
-// letGo leaves the connection exactly behind the last package. It fails if the
-// connection was closed meanwhile.
+// letGo puts the connection's read position exactly after the last package. It
+// fails if the connection was closed in between.
 func (r *pkgReader) letGo() {
 	if r.ahead {
 		r.ahead = false
@@ -270,8 +270,8 @@ func (s *innerConn) pkgReader(w wire) *pkgReader {
 	return s.pkgs
 }
 
-// dropPkgReader lets go of the buffer and gives the reader to others, if it is
-// between two packages. receiving is held.
+// dropPkgReader returns the buffer to the connection and the reader to
+// pkgReaders, if it is between two packages. receiving is held.
 func (s *innerConn) dropPkgReader() {
 	r := s.pkgs
 	if r == nil || r.mid {
@@ -309,7 +309,7 @@ func (s *innerConn) prepareRead() error {
 	return s.inspect(receiving)
 }
 
-// pkgError is gtcp's view of an error of package framing.
+// pkgError turns an error of package framing into one of gtcp's.
 func pkgError(err error) error {
 	var size *framing.SizeError
 	if errors.As(err, &size) {

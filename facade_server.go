@@ -14,19 +14,18 @@ import (
 	"github.com/seed-99d6a01a/gtcp/server"
 )
 
-// FreePortAddress makes a server listen on a free port, on all interfaces.
+// FreePortAddress makes a server listen on a free port of all interfaces.
 const FreePortAddress = ":0"
 
-// Server is a TCP server. It is made by NewServer, and its methods may be
-// called from several goroutines.
+// Server is a TCP server with the methods of GoFrame's gtcp. Use NewServer to
+// make one. Its methods may be called from several goroutines.
 //
-// Each connection is given to the handler on a goroutine of its own. The
-// handler closes it, or hands it to another goroutine that does: that the
-// handler returns does not close it. One that is never closed stays open until
-// the garbage collector finds that nothing refers to its Conn any more, and is
-// closed then; with a peer that has gone that can take minutes, so close it. A
-// handler that panics loses its connection, with the panic logged by log/slog,
-// and nobody else notices.
+// The server calls the handler for each connection, on a new goroutine. The
+// handler must close the connection, or pass it to another goroutine that does;
+// the server does not close it when the handler returns. A connection that
+// nobody closes stays open until the garbage collector finds its Conn
+// unreachable, which can take minutes. If a handler panics, the server logs the
+// panic with log/slog and closes that connection; nothing else is affected.
 type Server struct {
 	mu        sync.Mutex // guards the fields below; never held while serving
 	address   string
@@ -45,13 +44,12 @@ var servers = struct {
 	byName     map[string]*Server
 }{byName: map[string]*Server{}}
 
-// GetServer returns the server of a name, "default" where none or "" is given,
-// and makes one without address and handler if there is none yet. Names are
-// compared as text: GetServer(1) is GetServer("1").
+// GetServer returns the server with the given name. Without a name, or with "",
+// the name is "default". If there is none, GetServer makes one without address
+// and handler. It compares names as text: GetServer(1) is GetServer("1").
 //
-// A server runs once. In the place of one that was closed, or whose Run is
-// over, GetServer returns a new one with the same address, handler and TLS
-// configuration, which can be run.
+// A server runs once. If the server with that name was closed, GetServer returns
+// a new one with the same address, handler and TLS configuration.
 func GetServer(name ...any) *Server {
 	key := "default"
 	if len(name) > 0 && name[0] != nil && name[0] != "" {
@@ -81,9 +79,9 @@ func (s *Server) runnable() *Server {
 	return next
 }
 
-// NewServer makes a server that will listen on address and serve each
-// connection with handler. A server with a name is found by GetServer, in
-// place of an earlier one of that name.
+// NewServer makes a server that listens on address and calls handler for each
+// connection. GetServer finds a server by its name. A new server replaces an
+// earlier one with the same name.
 func NewServer(address string, handler func(*Conn), name ...string) *Server {
 	s := newServer(address, handler)
 	if len(name) > 0 && name[0] != "" {
@@ -98,7 +96,7 @@ func newServer(address string, handler func(*Conn)) *Server {
 	return &Server{address: address, handler: handler, port: -1}
 }
 
-// NewServerTLS is NewServer with TLS. A nil configuration means plain TCP.
+// NewServerTLS is NewServer with TLS. A nil config means plain TCP.
 func NewServerTLS(address string, config *tls.Config, handler func(*Conn), name ...string) *Server {
 	s := NewServer(address, handler, name...)
 	s.SetTLSConfig(config)
@@ -106,7 +104,7 @@ func NewServerTLS(address string, config *tls.Config, handler func(*Conn), name 
 }
 
 // NewServerKeyCrt is NewServerTLS with a certificate and a key from files; see
-// LoadKeyCrt. A server that cannot be made does not take the name.
+// LoadKeyCrt. If it fails, the name is not changed.
 func NewServerKeyCrt(address, crtFile, keyFile string, handler func(*Conn), name ...string) (*Server, error) {
 	config, err := LoadKeyCrt(crtFile, keyFile)
 	if err != nil {
@@ -115,29 +113,29 @@ func NewServerKeyCrt(address, crtFile, keyFile string, handler func(*Conn), name
 	return NewServerTLS(address, config, handler, name...), nil
 }
 
-// SetAddress sets the address that Run will listen on. A server that listens
-// already is not moved.
+// SetAddress sets the address that Run listens on. It does not move a server
+// that is running.
 func (s *Server) SetAddress(address string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.address = address
 }
 
-// GetAddress returns the address as it was set.
+// GetAddress returns the address that was set.
 func (s *Server) GetAddress() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.address
 }
 
-// SetHandler sets the handler of the connections accepted from now on.
+// SetHandler sets the handler of connections accepted from now on.
 func (s *Server) SetHandler(handler func(*Conn)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.handler = handler
 }
 
-// SetTLSKeyCrt sets the certificate and key that Run will serve with.
+// SetTLSKeyCrt sets the certificate and the key that Run uses.
 func (s *Server) SetTLSKeyCrt(crtFile, keyFile string) error {
 	config, err := LoadKeyCrt(crtFile, keyFile)
 	if err != nil {
@@ -147,8 +145,7 @@ func (s *Server) SetTLSKeyCrt(crtFile, keyFile string) error {
 	return nil
 }
 
-// SetTLSConfig sets the TLS configuration that Run will serve with; nil means
-// plain TCP.
+// SetTLSConfig sets the TLS configuration that Run uses. Nil means plain TCP.
 func (s *Server) SetTLSConfig(config *tls.Config) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -161,11 +158,10 @@ var (
 	errServed    = errors.New("start running failed: the server has served; make a new one, or ask GetServer for one")
 )
 
-// Run listens and serves until Close or Shutdown, and then returns an error
-// that is net.ErrClosed; so does a Run that comes after either. It fails
-// without a handler, while the server is running, and where it cannot listen,
-// with the address in the error. A server serves once: to serve again, make a
-// new one, or ask GetServer for the one of the same name.
+// Run listens and serves until Close or Shutdown is called. Then it returns
+// net.ErrClosed; check with errors.Is. It fails if there is no handler, if the
+// server is running, or if it cannot listen. A server runs once: after Close,
+// make a new one, or ask GetServer for the server of the same name.
 func (s *Server) Run() error {
 	serving, address, err := s.begin()
 	if err != nil {
@@ -246,13 +242,13 @@ func (s *Server) stop() *server.Server {
 	return s.serving
 }
 
-// Close stops listening and closes every connection the server has accepted,
-// whatever goroutine it was handed to. It does not wait for handlers to
-// return. Closing before Run is remembered; closing twice is no error.
+// Close stops listening and closes all connections that the server has accepted,
+// also those that handlers have passed on. It does not wait for handlers; Shutdown
+// does. If Close is called before Run, Run fails. A second Close does nothing.
 func (s *Server) Close() error { return s.stop().Close() }
 
-// GetListenedAddress returns the server's address, with the port it listens on
-// in the place of port 0.
+// GetListenedAddress returns the server's address. If its port is 0, the port
+// that the server listens on replaces it.
 func (s *Server) GetListenedAddress() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -262,8 +258,8 @@ func (s *Server) GetListenedAddress() string {
 	return s.address
 }
 
-// GetListenedPort returns the port the server listens on, or listened on
-// before it was closed; -1 before Run has it.
+// GetListenedPort returns the port that the server listens on, also after Close.
+// Before Run it is -1.
 func (s *Server) GetListenedPort() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

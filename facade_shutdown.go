@@ -54,14 +54,14 @@ func (a *accepted) unreferenced() {
 	go a.conn.Close()
 }
 
-// Shutdown stops listening and lets handlers finish: each reads what has
-// arrived and then io.EOF. It returns when every connection is closed. If ctx
-// ends first, Shutdown closes what is left and returns ctx's error, in which it
-// says how many connections were open, and of those whose handlers had returned
-// without closing them, the peers.
+// Shutdown stops listening and lets handlers finish: they read the bytes that
+// have arrived, and then io.EOF. It returns nil when all connections are closed.
+// If ctx ends first, Shutdown closes the remaining connections and returns ctx's
+// error. The text of the error says how many connections were open. It names the
+// peers of those whose handlers had returned without closing them.
 //
-// Connections that were left open and that nothing refers to any more are
-// closed: for that Shutdown runs the garbage collector.
+// Shutdown also closes such connections if nothing refers to their Conn any
+// more. It runs the garbage collector to find them.
 func (s *Server) Shutdown(ctx context.Context) error {
 	serving := s.stop()
 	var open string
@@ -164,8 +164,8 @@ func addrText(a net.Addr) string {
 	return a.String()
 }
 
-// Stat returns the figures of the server's connections, all zero before Run.
-// HandshakeFailures counts TLS handshakes that failed.
+// Stat returns the figures of the server's connections. Before Run they are
+// zero.
 func (s *Server) Stat() server.Stat {
 	s.mu.Lock()
 	serving := s.serving

@@ -28,7 +28,7 @@ var unused = regexp.MustCompile(`^\S*(\.md|snippet\d+\.go):.*(declared|imported)
 
 // packages are those a snippet may use without an import.
 var packages = map[string]string{
-	"context": "context", "fmt": "fmt", "log": "log", "testing": "testing", "time": "time",
+	"context": "context", "fmt": "fmt", "log": "log", "net": "net", "testing": "testing", "time": "time",
 	"gtcp":       "github.com/seed-99d6a01a/gtcp",
 	"framing":    "github.com/seed-99d6a01a/gtcp/framing",
 	"server":     "github.com/seed-99d6a01a/gtcp/server",
