@@ -33,6 +33,7 @@ var packages = map[string]string{
 	"framing":    "github.com/seed-99d6a01a/gtcp/framing",
 	"server":     "github.com/seed-99d6a01a/gtcp/server",
 	"pool":       "github.com/seed-99d6a01a/gtcp/pool",
+	"balance":    "github.com/seed-99d6a01a/gtcp/pool/balance",
 	"resolve":    "github.com/seed-99d6a01a/gtcp/pool/resolve",
 	"pooltest":   "github.com/seed-99d6a01a/gtcp/pool/pooltest",
 	"custompool": "github.com/seed-99d6a01a/gtcp/examples/custompool",

@@ -1,0 +1,118 @@
+package balance
+
+import (
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/pool/resolve"
+)
+
+// State is whether an endpoint gets calls.
+type State int32
+
+// The states of an endpoint.
+const (
+	// Ready: the endpoint gets its share of the calls.
+	Ready State = iota
+	// Warming: the endpoint is new or back, and gets fewer calls for a while.
+	Warming
+	// Ejected: the endpoint has failed, and gets no calls but single ones that
+	// try it.
+	Ejected
+	// Quiet: the endpoint has asked not to be called for a while.
+	Quiet
+	// Leaving: the endpoint has said goodbye.
+	Leaving
+	// Removed: the endpoint is not in the set any more.
+	Removed
+)
+
+// String returns the name of the state in lower case.
+func (s State) String() string {
+	names := [...]string{"ready", "warming", "ejected", "quiet", "leaving", "removed"}
+	if s < 0 || int(s) >= len(names) {
+		return "unknown"
+	}
+	return names[s]
+}
+
+// The reasons, besides its state, to look twice at a node that has been picked.
+const (
+	flagOut     = 1 << iota // not to be picked; the picker may not know yet
+	flagWarming             // in slow start
+)
+
+// Node is an endpoint as a [Policy] sees it. Its methods may be called from many
+// goroutines.
+type Node struct {
+	// What every call reads and writes.
+	inFlight atomic.Int64
+	flags    atomic.Uint32
+	gone     atomic.Bool   // removed; set after the pickers with the node are gone
+	latency  atomic.Uint64 // peak EWMA in nanoseconds, the bits of a float64; 0: none yet
+	measured atomic.Int64  // when latency was last updated
+	good     atomic.Uint64
+	streak   atomic.Int64 // failures since the last success
+
+	// What failures and changes write.
+	bad      atomic.Uint64
+	failedAt atomic.Int64 // the last failure
+	warmEnd  atomic.Int64
+	state    atomic.Int32
+	since    atomic.Int64 // when state was entered
+	endpoint atomic.Pointer[resolve.Endpoint]
+
+	base  time.Time // of all times of the balancer
+	owner any       // the *member
+	hash  uint64    // of the ID
+
+	health health // owned by the balancer's goroutine
+}
+
+// Endpoint returns the endpoint as the resolver last reported it.
+func (n *Node) Endpoint() resolve.Endpoint { return *n.endpoint.Load() }
+
+// InFlight returns how many calls have been given to the endpoint and are not
+// done.
+func (n *Node) InFlight() int { return int(n.inFlight.Load()) }
+
+// Latency returns the moving average of the time that calls took. It jumps up to
+// a call that took longer, and forgets slowly. Zero means that none has been
+// measured; only [PeakEWMA] measures.
+func (n *Node) Latency() time.Duration {
+	return time.Duration(math.Float64frombits(n.latency.Load()))
+}
+
+// State returns the state of the endpoint.
+func (n *Node) State() State { return State(n.state.Load()) }
+
+// now is the time on the clock of the balancer.
+func (n *Node) now() int64 { return int64(time.Since(n.base)) }
+
+// failing reports whether the endpoint has failed within the last second and
+// not succeeded since. Pickers avoid it then. It is not kept longer: an endpoint
+// that nobody looks at could not show that it is back.
+func (n *Node) failing() bool {
+	return n.streak.Load() > 0 && n.now()-n.failedAt.Load() < int64(time.Second)
+}
+
+// observe takes the duration of a call into the average. Updates that race lose
+// one of them, which does not matter.
+func (n *Node) observe(took, now, decay int64) {
+	x, old := float64(max(took, 1)), math.Float64frombits(n.latency.Load())
+	if x < old { // a peak counts at once, less only as time passes
+		w := math.Exp(-float64(now-n.measured.Load()) / float64(decay))
+		x = old*w + x*(1-w)
+	}
+	n.latency.Store(math.Float64bits(x))
+	n.measured.Store(now)
+}
+
+// release ends a call's hold on the node, and reports whether it was the last
+// one of a node that has been removed.
+func (n *Node) release() (drained bool) { return n.inFlight.Add(-1) == 0 && n.gone.Load() }
+
+// setFlag and clearFlag report whether they changed it.
+func (n *Node) setFlag(flag uint32) bool   { return n.flags.Or(flag)&flag == 0 }
+func (n *Node) clearFlag(flag uint32) bool { return n.flags.And(^flag)&flag != 0 }

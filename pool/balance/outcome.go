@@ -1,0 +1,65 @@
+package balance
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Result is what a call says about its endpoint.
+type Result uint8
+
+// The results of a call.
+const (
+	// Success: the endpoint works, even if its reply is an error of the
+	// application.
+	Success Result = iota
+	// Failure: the endpoint could not be reached, broke the connection, or did
+	// not reply in time.
+	Failure
+	// Ignored: the call says nothing about the endpoint. The caller gave up,
+	// or the call was refused in this process.
+	Ignored
+	// Goodbye: the endpoint has announced that it is about to stop. It gets no
+	// more calls for Health.EjectFor, then one call tries it.
+	Goodbye
+)
+
+// Outcome is how a call went. The zero value is a success.
+type Outcome struct {
+	// Result says what the call says about its endpoint.
+	Result Result
+	// RetryAfter is how long the endpoint asks not to be called. Zero means
+	// that it does not ask. At most 1 minute is heeded.
+	RetryAfter time.Duration
+}
+
+// Classify returns the outcome of a call that returned err, from what the error
+// says about itself. Nil is a success. An error whose Kind() string is
+// "application" is one too: the endpoint has replied. A canceled call, and the
+// kinds "canceled", "closed" and "overloaded", are ignored. Any other error is a
+// failure. Where the error has a method RetryAfter() time.Duration, that time is
+// the outcome's.
+func Classify(err error) Outcome {
+	if err == nil {
+		return Outcome{}
+	}
+	o := Outcome{Result: Failure}
+	var later interface{ RetryAfter() time.Duration }
+	if errors.As(err, &later) {
+		o.RetryAfter = max(later.RetryAfter(), 0)
+	}
+	var kind interface{ Kind() string }
+	switch {
+	case errors.As(err, &kind):
+		switch kind.Kind() {
+		case "application":
+			o.Result = Success
+		case "canceled", "closed", "overloaded":
+			o.Result = Ignored
+		}
+	case errors.Is(err, context.Canceled):
+		o.Result = Ignored
+	}
+	return o
+}

@@ -1,0 +1,407 @@
+package balance_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/pool/balance"
+	"github.com/seed-99d6a01a/gtcp/pool/resolve"
+)
+
+// over returns a balancer over a fixed set.
+func over(t *testing.T, policy balance.Policy, set ...resolve.Endpoint) *balance.Balancer[*server] {
+	config := newFleet().config(resolve.Static(set))
+	config.Policy = policy
+	random := rand.New(rand.NewPCG(7, 7))
+	config.Rand = random.Uint64 // the tests pick from one goroutine
+	return start(t, config)
+}
+
+func TestSharesByWeight(t *testing.T) {
+	set := names(4)
+	for i, w := range []uint32{0, 2, 3, 10} {
+		set[i].Weight = w
+	}
+	for _, c := range []struct {
+		name   string
+		policy balance.Policy
+		delta  float64
+	}{
+		{"weighted", balance.Weighted, 4},
+		{"least in flight", balance.LeastInFlight, 200},
+		{"peak EWMA", nil, 400},
+		{"hash of no key", balance.Hash(-1), 200},
+	} {
+		bubble(t, c.name, func(t *testing.T) {
+			b := over(t, c.policy, set...)
+			got := addrs(t, b, 16_000, balance.Request{})
+			for i, want := range []float64{1000, 2000, 3000, 10_000} {
+				require.InDelta(t, want, got[set[i].Addr], c.delta, "%v", got)
+			}
+		})
+	}
+	bubble(t, "keys", func(t *testing.T) {
+		b := over(t, balance.Hash(-1), set...)
+		got := map[string]int{}
+		for i := range 16_000 {
+			for addr := range addrs(t, b, 1, balance.Request{Key: fmt.Sprint("key", i)}) {
+				got[addr]++
+			}
+		}
+		for i, want := range []float64{1000, 2000, 3000, 10_000} {
+			require.InDelta(t, want, got[set[i].Addr], 0.15*want+50, "%v", got)
+		}
+	})
+}
+
+// Callers that hold calls share the endpoints by weight.
+func TestInFlightByWeight(t *testing.T) {
+	bubble(t, "least in flight", func(t *testing.T) {
+		set := names(3)
+		set[2].Weight = 4
+		b := over(t, balance.LeastInFlight, set...)
+		held := map[string]int{}
+		var all []balance.Checkout[*server]
+		for range 600 {
+			l, err := b.Pick(t.Context(), balance.Request{})
+			require.NoError(t, err)
+			held[l.Value.addr]++
+			all = append(all, l)
+		}
+		require.InDelta(t, 400, held["s02:1"], 15)
+		require.InDelta(t, 100, held["s01:1"], 15)
+		for i := range all {
+			all[i].Done(balance.Outcome{})
+		}
+		for s := range b.Nodes() {
+			require.Zero(t, s.InFlight)
+		}
+	})
+}
+
+// Turns by weight are spread evenly: no endpoint waits much longer than its
+// share says.
+func TestWeightedIsSmooth(t *testing.T) {
+	bubble(t, "gaps", func(t *testing.T) {
+		set := names(3)
+		set[0].Weight, set[1].Weight, set[2].Weight = 5, 1, 1
+		b := over(t, balance.Weighted, set...)
+		last := 0
+		for i := 1; i < 7000; i++ {
+			if addrs(t, b, 1, balance.Request{})["s00:1"] == 0 {
+				continue
+			}
+			require.LessOrEqual(t, i-last, 3)
+			last = i
+		}
+	})
+}
+
+func TestTriedIsAvoided(t *testing.T) {
+	for _, c := range policies {
+		bubble(t, c.name, func(t *testing.T) {
+			b := over(t, c.policy, names(4)...)
+			for range 200 {
+				r := balance.Request{Key: "k"}
+				seen := map[*balance.Node]bool{}
+				for range 4 {
+					l, err := b.Pick(t.Context(), r)
+					require.NoError(t, err)
+					require.False(t, seen[l.Node])
+					seen[l.Node] = true
+					r.Tried.Add(l.Node)
+					l.Done(balance.Outcome{})
+				}
+				l, err := b.Pick(t.Context(), r) // of four, three are remembered
+				require.NoError(t, err)
+				require.True(t, seen[l.Node])
+				l.Done(balance.Outcome{})
+			}
+			two := over(t, c.policy, names(2)...)
+			r := balance.Request{}
+			for range 10 {
+				l, err := two.Pick(t.Context(), r)
+				require.NoError(t, err, "where all have been tried, one is tried again")
+				r.Tried.Add(l.Node)
+				l.Done(balance.Outcome{})
+			}
+		})
+	}
+}
+
+func TestHashIsSticky(t *testing.T) {
+	owners := func(t *testing.T, b *balance.Balancer[*server]) map[string]string {
+		all := map[string]string{}
+		for i := range 2000 {
+			key := fmt.Sprint("user-", i)
+			for addr := range addrs(t, b, 1, balance.Request{Key: key}) {
+				all[key] = addr
+			}
+		}
+		return all
+	}
+	bubble(t, "and moves no more than it must", func(t *testing.T) {
+		m, f := &manual{set: names(10)}, newFleet()
+		config := f.config(m)
+		config.Policy = balance.Hash(0)
+		config.Health.SlowStart = -1
+		b := start(t, config)
+		before := owners(t, b)
+		require.Equal(t, before, owners(t, b))
+		require.Equal(t, before, owners(t, over(t, balance.Hash(0), names(10)...)), "every process agrees")
+		m.report(names(9)...)
+		moved := 0
+		for key, addr := range owners(t, b) {
+			if before[key] != "s09:1" {
+				require.Equal(t, before[key], addr)
+			} else {
+				moved++
+			}
+		}
+		require.InDelta(t, 200, moved, 60)
+		m.report(names(10)...)
+		require.Equal(t, before, owners(t, b))
+	})
+}
+
+func TestHashIsBounded(t *testing.T) {
+	bubble(t, "a popular key spreads", func(t *testing.T) {
+		b := over(t, balance.Hash(1.25), names(10)...)
+		held := map[string]int{}
+		for range 400 {
+			l, err := b.Pick(t.Context(), balance.Request{Key: "popular"})
+			require.NoError(t, err)
+			held[l.Value.addr]++
+		}
+		for addr, n := range held {
+			require.LessOrEqual(t, n, 55, addr)
+		}
+		require.GreaterOrEqual(t, len(held), 8)
+		free := over(t, balance.Hash(-1), names(10)...)
+		require.Len(t, addrs(t, free, 100, balance.Request{Key: "popular"}), 1)
+		for range 100 {
+			l, err := free.Pick(t.Context(), balance.Request{Key: "popular"})
+			require.NoError(t, err)
+			defer l.Done(balance.Outcome{})
+		}
+		require.Len(t, addrs(t, free, 100, balance.Request{Key: "popular"}), 1)
+	})
+	bubble(t, "by weight", func(t *testing.T) {
+		set := names(3)
+		set[0].Weight = 8
+		b := over(t, balance.Hash(1), set...)
+		held := map[string]int{}
+		for range 500 {
+			l, err := b.Pick(t.Context(), balance.Request{Key: "popular"})
+			require.NoError(t, err)
+			held[l.Value.addr]++
+		}
+		require.InDelta(t, 400, held["s00:1"], 20)
+	})
+}
+
+// A key means nothing to the other policies, and no key means any endpoint to
+// Hash.
+func TestKeyWithoutHash(t *testing.T) {
+	bubble(t, "ignored", func(t *testing.T) {
+		require.Len(t, addrs(t, over(t, nil, names(4)...), 200, balance.Request{Key: "k"}), 4)
+		require.Len(t, addrs(t, over(t, balance.Hash(0), names(4)...), 200, balance.Request{}), 4)
+	})
+}
+
+// levels returns four levels of two: s00 and s01 are of the first priority and
+// this zone, s02 and s03 of the other zone, and so on.
+func levels() []resolve.Endpoint {
+	set := names(8)
+	for i := range set {
+		set[i].Priority = i / 4
+		set[i].Zone = []string{"here", "there"}[i/2%2]
+	}
+	return set
+}
+
+func overLevels() balance.Config[*server] {
+	c := newFleet().config(resolve.Static(levels()))
+	c.Zone, c.Policy = "here", balance.RoundRobin
+	return c
+}
+
+func TestPriorityAndZone(t *testing.T) {
+	bubble(t, "the own zone of the first priority", func(t *testing.T) {
+		b := start(t, overLevels())
+		require.Equal(t, map[string]int{"s00:1": 50, "s01:1": 50}, addrs(t, b, 100, balance.Request{}))
+	})
+	bubble(t, "spills over as they are ejected", func(t *testing.T) {
+		c := overLevels()
+		c.Health.SlowStart = -1
+		b := start(t, c)
+		for range 5 {
+			outcome(t, b, "s00:1", failed)
+		}
+		got := addrs(t, b, 1000, balance.Request{})
+		require.InDelta(t, 700, got["s01:1"], 60, "half of the level, times 1.4")
+		require.InDelta(t, 150, got["s02:1"], 50)
+		require.Zero(t, got["s04:1"])
+		for range 5 {
+			outcome(t, b, "s01:1", failed)
+		}
+		require.Equal(t, map[string]int{"s02:1": 50, "s03:1": 50}, addrs(t, b, 100, balance.Request{}))
+		for _, addr := range []string{"s02:1", "s03:1", "s04:1"} {
+			for range 5 {
+				outcome(t, b, addr, failed)
+			}
+		}
+		got = addrs(t, b, 1000, balance.Request{})
+		require.InDelta(t, 700, got["s05:1"], 60)
+		require.InDelta(t, 150, got["s07:1"], 50, "and so to the last level")
+	})
+	bubble(t, "all levels have too few", func(t *testing.T) {
+		set := names(6)
+		for i := range set {
+			set[i].Priority = i / 3
+		}
+		c := newFleet().config(resolve.Static(set))
+		c.Policy = balance.RoundRobin
+		b := start(t, c)
+		for _, addr := range []string{"s00:1", "s01:1", "s03:1", "s04:1"} {
+			for range 5 {
+				outcome(t, b, addr, failed)
+			}
+		}
+		got := addrs(t, b, 1000, balance.Request{})
+		require.InDelta(t, 500, got["s02:1"], 60)
+		require.InDelta(t, 500, got["s05:1"], 60)
+	})
+}
+
+func TestSpillOver(t *testing.T) {
+	bubble(t, "by load", func(t *testing.T) {
+		c := overLevels()
+		c.SpillAbove = 3
+		b := start(t, c)
+		held := map[string]int{}
+		for range 25 {
+			l, err := b.Pick(t.Context(), balance.Request{})
+			require.NoError(t, err)
+			held[l.Value.addr]++
+		}
+		for i := range 8 {
+			require.InDelta(t, 3, held[levels()[i].Addr], 1, "%v", held)
+		}
+	})
+	bubble(t, "a retry goes on to the next level", func(t *testing.T) {
+		b := start(t, overLevels())
+		r := balance.Request{}
+		for i := range 3 {
+			l, err := b.Pick(t.Context(), r)
+			require.NoError(t, err)
+			require.Equal(t, i == 2, l.Value.addr >= "s02:1", l.Value.addr)
+			r.Tried.Add(l.Node)
+			l.Done(balance.Outcome{})
+		}
+	})
+	bubble(t, "measures latency in each level", func(t *testing.T) {
+		c := overLevels()
+		c.Policy = nil
+		b := start(t, c)
+		run(b, 2, ms, 100*ms, 1)
+		for s := range b.Nodes() {
+			require.Equal(t, s.Endpoint.Addr < "s02:1", s.Latency == ms, "%+v", s)
+		}
+	})
+}
+
+func TestSubset(t *testing.T) {
+	bubble(t, "stable and spread", func(t *testing.T) {
+		m, f := &manual{set: names(60)}, newFleet()
+		config := f.config(m)
+		config.Subset = 12
+		used := map[string]int{}
+		for range 50 {
+			b := start(t, config)
+			synctest.Wait()
+			require.Equal(t, 12, b.Stat().Endpoints)
+			for s := range b.Nodes() {
+				used[s.Endpoint.Addr]++
+			}
+		}
+		require.Len(t, used, 60)
+		for addr, n := range used {
+			require.InDelta(t, 10, n, 12, addr)
+		}
+	})
+	bubble(t, "changes with its members only", func(t *testing.T) {
+		m, f := &manual{set: names(60)}, newFleet()
+		config := f.config(m)
+		config.Subset = 12
+		b := start(t, config)
+		synctest.Wait()
+		members := func() map[string]bool {
+			all := map[string]bool{}
+			for s := range b.Nodes() {
+				all[s.Endpoint.Addr] = true
+			}
+			return all
+		}
+		for n := 59; n >= 30; n-- {
+			before := members()
+			m.report(names(n)...)
+			lost, after := 0, members()
+			require.Len(t, after, 12)
+			for addr := range before {
+				if !after[addr] {
+					lost++
+				}
+			}
+			if before[names(n + 1)[n].Addr] {
+				require.Equal(t, 1, lost)
+			} else {
+				require.Zero(t, lost)
+			}
+		}
+	})
+	bubble(t, "of each priority", func(t *testing.T) {
+		set := names(20)
+		for i := range set {
+			set[i].Priority = i / 10
+		}
+		config := newFleet().config(resolve.Static(set))
+		config.Subset = 3
+		b := start(t, config)
+		synctest.Wait()
+		perPriority := map[int]int{}
+		for s := range b.Nodes() {
+			perPriority[s.Endpoint.Priority]++
+		}
+		require.Equal(t, map[int]int{0: 3, 1: 3}, perPriority)
+	})
+}
+
+// lazy is a picker that finds nothing.
+type lazy struct{}
+
+func (lazy) Pick(r balance.Request) *balance.Node { _ = r.Rand(); return nil }
+
+func TestOwnPolicy(t *testing.T) {
+	bubble(t, "that finds nothing", func(t *testing.T) {
+		b := over(t, func([]*balance.Node) balance.Picker { return lazy{} }, names(3)...)
+		_, err := b.Pick(t.Context(), balance.Request{})
+		require.ErrorIs(t, err, balance.ErrNoEndpoints)
+	})
+	bubble(t, "that sees the nodes", func(t *testing.T) {
+		var seen []string
+		b := over(t, func(nodes []*balance.Node) balance.Picker {
+			for _, n := range nodes {
+				seen = append(seen, fmt.Sprint(n.Endpoint().Addr, " ", n.InFlight(), n.Latency(), n.State()))
+			}
+			return balance.RoundRobin(nodes)
+		}, names(2)...)
+		addrs(t, b, 2, balance.Request{})
+		require.Equal(t, []string{"s00:1 0 0s ready", "s01:1 0 0s ready"}, seen)
+		require.Equal(t, "unknown", balance.State(9).String())
+	})
+}
