@@ -13,6 +13,8 @@ BENCH ?=
 # MUTANTS="-n 50 -seed 2" for a sample; without, it tries all and takes hours.
 MUTATE ?= server conn pool pool/pipeline
 MUTANTS ?=
+# Flags of the chaos suite, for example CHAOS=-short or CHAOS="-case partition".
+CHAOS ?=
 MINCOVER ?= 90
 STATICCHECK := $(CURDIR)/bin/staticcheck
 
@@ -96,6 +98,10 @@ soak: ## break the Client's connections for DURATION, then stress the pools as l
 	GTCP_SOAK=$(DURATION) $(GO) test -count=1 -timeout 0 -v -run '^TestClientSoak$$' .
 	POOLTEST_STRESS=$(DURATION) $(GO) test -race -count=1 -timeout 0 -v -run '^TestConformance$$/^stress$$' \
 		./pool/puddlepool ./pool/slotpool ./examples/custompool
+
+.PHONY: chaos
+chaos: ## break a network under load in every way, beside peers, and write docs/chaos.md (needs root)
+	$(GO) -C internal/benchmarks run ./chaos $(CHAOS)
 
 .PHONY: mutants
 mutants: ## change MUTATE's code in small ways, one at a time, and list what no test notices
