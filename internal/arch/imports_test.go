@@ -35,11 +35,12 @@ type rule struct {
 // inEveryTest is open to the tests of every package.
 var inEveryTest = []string{testify, assert, goleak, "internal/memnet", "internal/faultproxy"}
 
-var public = []string{".", "conn", "framing", "retry", "server", "pool", "pool/backend", "pool/puddlepool", "pool/slotpool", "pool/engine", "pool/pipeline", "pool/resolve", "pool/balance"}
+var public = []string{".", "conn", "framing", "framing/envelope", "retry", "server", "pool", "pool/backend", "pool/puddlepool", "pool/slotpool", "pool/engine", "pool/pipeline", "pool/resolve", "pool/balance"}
 
 var rules = []rule{
 	{pkg: "conn", reason: "the bottom: standard library only"},
 	{pkg: "framing", tests: []string{"conn"}, reason: "works on any byte stream"},
+	{pkg: "framing/envelope", tests: []string{"conn", "framing"}, reason: "bytes before a payload: standard library only"},
 	{pkg: "retry", reason: "sees only errors"},
 	{pkg: "pool/backend", tests: []string{"pool/puddlepool"}, reason: "the contract and nothing else"},
 	{pkg: "pool/engine", may: []string{"pool/backend"}, tests: []string{"pool/pooltest"}, reason: "what backends share"},
@@ -54,7 +55,7 @@ var rules = []rule{
 	{pkg: "pool/pipeline", may: []string{"conn", "framing", "internal/dialgate"}, tests: []string{"server"}, reason: "its own connections, no pool"},
 	{pkg: "pool/resolve", reason: "where the servers are: it dials nothing"},
 	{pkg: "pool/balance", may: []string{"pool/resolve"}, reason: "which of them: it keeps any value for an endpoint"},
-	{pkg: "server", may: []string{"conn", "framing"}, reason: "the accepting side"},
+	{pkg: "server", may: []string{"conn", "framing", "framing/envelope"}, reason: "the accepting side"},
 	{pkg: ".", may: public[1:], tests: []string{"pool/pooltest"}, reason: "everything but the suite"},
 	{pkg: "examples/...", may: public, tests: []string{"pool/pooltest"}, reason: "what a user would import"},
 	{pkg: "internal/dialgate", may: []string{"conn"}, reason: "what pool and pipeline share about dialing"},
@@ -180,6 +181,8 @@ func TestWrongArrowsAreSeen(t *testing.T) {
 		{in(m+"conn", m+"internal/memnet"), "conn imports internal/memnet"},
 		{in(m+"conn", "testing"), "conn imports testing"},
 		{in(m+"framing", m+"conn"), "framing imports conn"},
+		{in(m+"framing", m+"framing/envelope"), "framing imports framing/envelope"},
+		{in(m+"framing/envelope", m+"framing"), "framing/envelope imports framing"},
 		{in(m+"retry", m+"conn"), "retry imports conn"},
 		{in(m+"retry", module), "retry imports ."},
 		{in(m+"pool/backend", m+"pool"), "pool/backend imports pool"},
