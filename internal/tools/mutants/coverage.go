@@ -32,7 +32,7 @@ type testCover struct {
 
 func (c testCover) covers(m mutant) bool {
 	return slices.ContainsFunc(c.Blocks, func(b block) bool {
-		return b.File == m.file && b.From <= m.line && m.line <= b.To
+		return b.File == m.file && b.From <= m.counted && m.counted <= b.To
 	})
 }
 

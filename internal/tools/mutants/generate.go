@@ -14,6 +14,7 @@ type mutant struct {
 	pkg, file  string
 	function   string
 	line       int
+	counted    int    // the line by which the coverage knows it
 	what       string // the change in words: old => new, or remove old
 	nth        int    // counts equal changes of one function, from 1
 	start, end int
@@ -38,8 +39,13 @@ type generator struct {
 	function  string
 	results   *ast.FieldList // of the innermost function
 	seen      map[string]int // counts equal changes over the whole package
+	heads     []head
 	mutants   []mutant
 }
+
+// head is a case's expressions. They run whenever their switch does; the lines
+// that count their coverage are those of its body.
+type head struct{ from, to, line int }
 
 // generate returns the mutants of one file, in the order of the text.
 func generate(pkg, file string, src []byte, seen map[string]int) ([]mutant, error) {
@@ -91,6 +97,10 @@ func (g *generator) body(t *ast.FuncType, b *ast.BlockStmt) {
 		case *ast.FuncLit:
 			g.body(n.Type, n.Body)
 			return false
+		case *ast.SwitchStmt:
+			for _, c := range n.Body.List {
+				g.heads = append(g.heads, head{g.at(c.Pos()), g.at(c.(*ast.CaseClause).Colon), g.fset.Position(n.Pos()).Line})
+			}
 		case *ast.BlockStmt:
 			g.statements(n.List)
 		case *ast.CaseClause:
@@ -127,10 +137,17 @@ func (g *generator) add(n ast.Node, text, what string) {
 	what = strings.Join(strings.Fields(what), " ")
 	id := g.function + ": " + what
 	g.seen[id]++
-	g.mutants = append(g.mutants, mutant{
+	m := mutant{
 		pkg: g.pkg, file: g.file, function: g.function, line: g.fset.Position(n.Pos()).Line,
 		what: what, nth: g.seen[id], start: g.at(n.Pos()), end: g.at(n.End()), text: text,
-	})
+	}
+	m.counted = m.line
+	for _, h := range g.heads {
+		if h.from <= m.start && m.start < h.to {
+			m.counted = h.line
+		}
+	}
+	g.mutants = append(g.mutants, m)
 }
 
 // replace records n => text as the change.

@@ -77,6 +77,20 @@ func TestEqualChangesAreNumbered(t *testing.T) {
 	}
 }
 
+// The expressions of a case run when the switch does, whatever case is taken.
+func TestCaseIsCoveredByItsSwitch(t *testing.T) {
+	src := "package p\nfunc f(a int) {\n\tswitch {\n\tcase a < 1:\n\t\tg()\n\t}\n}\n"
+	mutants, err := generate("p", "a.go", []byte(src), map[string]int{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mutants {
+		if want := map[int]int{4: 3, 5: 5}[m.line]; m.counted != want {
+			t.Errorf("%s: line %d is counted at %d, want %d", m.what, m.line, m.counted, want)
+		}
+	}
+}
+
 func TestParseEquivalents(t *testing.T) {
 	known, err := parseEquivalents("# comment\nconn f: a => b\n\tno reader\n\ttells\n")
 	if err != nil || known["conn f: a => b"] != "no reader tells" {
