@@ -13,10 +13,12 @@ const (
 	minAcceptDelay = 5 * time.Millisecond
 	maxAcceptDelay = time.Second
 
-	// The backlog is taken to be empty when Accept has waited this long, and
-	// not emptied for longer than backlogLimit while new connections come in.
-	backlogWait  = time.Millisecond
-	backlogLimit = 50 * time.Millisecond
+	// Where the system does not tell whether the backlog is empty, it is taken to
+	// be when Accept has waited this long.
+	backlogWait = 10 * time.Millisecond
+	// A backlog holds no more connections than this where no limit is known; what
+	// comes after so many came after Shutdown.
+	backlogMost = 1 << 16
 )
 
 // accept is the accept loop of one listener.
@@ -46,7 +48,7 @@ func (s *Server) accept(l net.Listener) error {
 // pause waits for d, or less if the server begins to stop.
 func (s *Server) pause(d time.Duration) {
 	s.mu.Lock()
-	stopping := s.stopChan()
+	stopping := s.stopChanLocked()
 	s.mu.Unlock()
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -57,49 +59,82 @@ func (s *Server) pause(d time.Duration) {
 }
 
 // emptyBacklog starts what the kernel had accepted before Shutdown: closing the
-// listener would reset those connections, with the requests they have sent.
+// listener would reset those connections, with the requests they have sent. Where
+// descriptors are short it waits for connections that end to free some. It ends
+// early when Shutdown's ctx does.
 func (s *Server) emptyBacklog(l net.Listener) {
 	d, ok := l.(interface{ SetDeadline(time.Time) error })
 	if !ok {
 		return
 	}
-	for end := time.Now().Add(backlogLimit); time.Now().Before(end); {
-		if d.SetDeadline(time.Now().Add(backlogWait)) != nil {
+	raw := listenerSocket(l)
+	for n := 0; n < backlogMost && !s.isClosed(); {
+		if yes, known := isWaiting(raw); known && !yes {
+			return
+		}
+		until := time.Now().Add(backlogWait)
+		if d.SetDeadline(until) != nil {
 			return
 		}
 		nc, err := l.Accept()
 		switch {
 		case err == nil:
+			n++
 			s.start(nc)
-		case timedOut(err) || !passes(err):
+		case timedOut(err):
+			_, known := isWaiting(raw)
+			if !known && !time.Now().Before(until) {
+				return
+			} // else Shutdown's own deadline ended it, or there was no time to look
+		case !passes(err):
 			return
-		default: // not those behind it; connections that end may free what is short
+		default:
 			s.stats.acceptErrors.Add(1)
-			time.Sleep(backlogWait)
+			time.Sleep(minAcceptDelay)
 		}
 	}
 }
 
-// passing are the errors of accept(2) that say nothing about the listener: the
-// process or the system is short of something for now, or the one connection
-// failed before it was accepted (Linux passes its pending network errors on).
-var passing = append([]syscall.Errno{
-	syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
-	syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EINTR, syscall.EAGAIN,
-	syscall.EPROTO, syscall.EPERM, syscall.ENOPROTOOPT, syscall.EOPNOTSUPP,
-	syscall.ENETDOWN, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.EHOSTUNREACH,
-}, systemPassing...)
+// isClosed reports whether Close has been called, or a Shutdown's ctx has ended.
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
 
-// passes reports whether accepting may go on after err. An error with no errno
-// comes from a listener that is not a plain socket; it may say by itself that it
-// passes.
+// listenerSocket is the socket of a listener, nil if it has none.
+func listenerSocket(l net.Listener) syscall.RawConn {
+	sc, ok := l.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
+}
+
+// isWaiting is waiting for a socket that may be nil.
+func isWaiting(raw syscall.RawConn) (yes, known bool) {
+	if raw == nil {
+		return false, false
+	}
+	return waiting(raw)
+}
+
+// passes reports whether accepting may go on after err. Most errors of accept(2)
+// say nothing about the listener: the process or the system is short of something
+// for now, or the one connection failed before it was accepted (Linux passes its
+// pending network errors on). An error with no errno comes from a listener that is
+// not a plain socket; it may say by itself that it passes.
 func passes(err error) bool {
 	if errors.Is(err, net.ErrClosed) {
 		return false
 	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
-		return slices.Contains(passing, errno)
+		return !slices.Contains(lasting, errno)
 	}
 	var t interface{ Temporary() bool }
 	return errors.As(err, &t) && t.Temporary()

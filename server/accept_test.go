@@ -35,7 +35,8 @@ func TestAcceptErrorsThatPass(t *testing.T) {
 	for _, err := range []error{
 		acceptError(syscall.EMFILE), acceptError(syscall.ENFILE), acceptError(syscall.ENOBUFS),
 		acceptError(syscall.ENOMEM), acceptError(syscall.ECONNABORTED), acceptError(syscall.EPROTO),
-		acceptError(syscall.ENETDOWN), temporary(true), os.ErrDeadlineExceeded,
+		acceptError(syscall.ENETDOWN), acceptError(syscall.ETIMEDOUT), acceptError(syscall.EHOSTDOWN),
+		acceptError(syscall.EPERM), temporary(true), os.ErrDeadlineExceeded,
 	} {
 		t.Run(err.Error(), func(t *testing.T) {
 			l := memnet.Listen("server")
@@ -54,7 +55,7 @@ func TestAcceptErrorsThatPass(t *testing.T) {
 
 func TestAcceptErrorsThatDoNotPass(t *testing.T) {
 	for _, err := range []error{
-		acceptError(syscall.EINVAL), acceptError(syscall.ENOTSOCK), temporary(false),
+		acceptError(syscall.EINVAL), acceptError(syscall.ENOTSOCK), acceptError(syscall.EBADF), acceptError(syscall.EFAULT), temporary(false),
 		errors.New("too many open files"), // in words only
 		closedTemporary{true},
 	} {

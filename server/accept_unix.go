@@ -4,5 +4,5 @@ package server
 
 import "syscall"
 
-// systemPassing is what this system has beyond the common errors of accept.
-var systemPassing []syscall.Errno
+// lasting are the errors of accept that say that the listener is no good.
+var lasting = []syscall.Errno{syscall.EBADF, syscall.EFAULT, syscall.EINVAL, syscall.ENOTSOCK}

@@ -2,13 +2,13 @@ package server
 
 import "syscall"
 
-// systemPassing holds Winsock's numbers: package syscall's own constants for
-// these are invented on Windows and never come from a socket.
-var systemPassing = []syscall.Errno{
-	10004, // WSAEINTR
-	10024, // WSAEMFILE
-	10050, // WSAENETDOWN
-	10053, // WSAECONNABORTED
-	10054, // WSAECONNRESET
-	10055, // WSAENOBUFS
+// lasting are the errors of accept that say that the listener is no good. They are
+// Winsock's numbers: package syscall's own constants for these are invented on
+// Windows and never come from a socket.
+var lasting = []syscall.Errno{
+	10009, // WSAEBADF
+	10014, // WSAEFAULT
+	10022, // WSAEINVAL
+	10038, // WSAENOTSOCK
+	10093, // WSANOTINITIALISED
 }

@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/server"
 )
 
@@ -75,4 +77,81 @@ func TestShutdownEmptiesBacklogPastErrors(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "\x00\x02hi", string(got))
 	require.Equal(t, uint64(2), s.Stat().AcceptErrors)
+}
+
+// All of a large backlog is served at Shutdown, however long it takes.
+func TestShutdownServesALargeBacklog(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	late := &lateListener{l.(*net.TCPListener), make(chan struct{})}
+	s := &server.Server{Handler: echo(), ConnState: func(_ *conn.Conn, state server.State) {
+		if state == server.StateNew {
+			time.Sleep(time.Millisecond) // an accepting server that is held up
+		}
+	}}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(late) }()
+	var asked []*client
+	for range 500 {
+		c := dial(t, l.Addr().String())
+		c.send("early")
+		asked = append(asked, c)
+	}
+	require.Eventually(t, func() bool { return s.Stat().Listeners == 1 }, patience, time.Millisecond)
+	result := begin(t, s, t.Context())
+	close(late.let)
+	for _, c := range asked {
+		c.expect("early")
+		c.expectEnd()
+		require.NoError(t, c.Close())
+	}
+	require.NoError(t, <-result)
+	require.ErrorIs(t, <-served, server.ErrServerClosed)
+}
+
+// Out of descriptors at Shutdown, the backlog waits for connections that end.
+func TestShutdownOutOfDescriptorsServesTheBacklog(t *testing.T) {
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	l := &shortListener{TCPListener: tcp.(*net.TCPListener)}
+	l.free.Store(3)
+	s := &server.Server{Handler: echo(), Logger: slog.New(slog.DiscardHandler), ConnState: func(_ *conn.Conn, state server.State) {
+		if state == server.StateClosed {
+			l.free.Add(1)
+		}
+	}}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	var asked []*client
+	for range 12 {
+		c := dial(t, tcp.Addr().String())
+		c.send("early")
+		asked = append(asked, c)
+	}
+	require.Eventually(t, func() bool { return s.Stat().AcceptErrors > 0 }, patience, time.Millisecond)
+	result := begin(t, s, t.Context())
+	for _, c := range asked {
+		c.expect("early")
+		c.expectEnd()
+		require.NoError(t, c.Close())
+	}
+	require.NoError(t, <-result)
+	require.ErrorIs(t, <-served, server.ErrServerClosed)
+}
+
+// shortListener has so many descriptors.
+type shortListener struct {
+	*net.TCPListener
+	free atomic.Int32
+}
+
+func (l *shortListener) Accept() (net.Conn, error) {
+	if l.free.Load() == 0 {
+		return nil, acceptError(syscall.EMFILE)
+	}
+	nc, err := l.TCPListener.Accept()
+	if err == nil {
+		l.free.Add(-1)
+	}
+	return nc, err
 }

@@ -6,209 +6,314 @@ import (
 	"sync"
 )
 
-// ordered answers the requests of one connection concurrently and in order. The
-// connection's goroutine reads and hands requests in with take; each is handled on
-// a goroutine of its own; and while there are any, one more writes the answers in
-// the order of the requests. An idle connection has none of these.
-type ordered struct {
-	out    frameConn     // the writing goroutine's own view of the connection
-	places chan struct{} // one for each request taken and not yet written
-	wg     sync.WaitGroup
+// concurrent handles the requests of one connection on several goroutines. The
+// connection's goroutine reads, and hands requests in with take. Workers handle
+// them, the oldest first: each begins the next one when it has done with one, so
+// requests that are quick to handle are handled by few goroutines. A worker that is
+// about to handle one of several begins another worker first, unless one has been
+// begun that does not run yet; so while handlers block, every request gets a
+// goroutine. One goroutine at a time writes the replies that have their turn. An idle connection
+// has none of these goroutines.
+type concurrent struct {
+	ctx context.Context // of the handlers
+	out frameConn       // the writer's own view of the connection
+
+	wg sync.WaitGroup // of workers and the writer
 
 	mu      sync.Mutex // guards the fields below
-	queue   []*request // taken, not yet written, oldest first
-	free    []*request // to be used again
-	writing bool       // the writing goroutine runs
-	waiting bool       // the connection's goroutine waits for the next request
-	failed  bool       // the connection is over: write no more
+	room    sync.Cond  // the reader waits for room here
+	todo    fifo       // read, not begun
+	replies fifo       // in order: all that are not written; else: those to write
+	taken   int        // requests read whose reply is not written
+	held    int        // bytes of replies that are not written
+	workers int        // goroutines that handle, or are about to
+	begun   bool       // one of them does not run yet
+	writing bool       // somebody writes replies, or is about to
+	waiting bool       // the reader waits for the next request
+	failed  bool       // the connection is over: begin and write no more
 }
 
-// request is one request on its way through ordered.
+// request is one request on its way through concurrent.
 type request struct {
 	req, reply, buf []byte
 	err             error
-	done            chan struct{} // gets one token when it has been handled
+	done            bool // handled; guarded by concurrent.mu
+}
+
+// fifo is a queue that keeps no pointer to what has left it.
+type fifo struct {
+	all  []*request
+	from int // index of the oldest
+}
+
+func (q *fifo) len() int { return len(q.all) - q.from }
+
+func (q *fifo) push(r *request) {
+	if q.from > 0 && len(q.all) == cap(q.all) {
+		n := copy(q.all, q.all[q.from:])
+		clear(q.all[n:])
+		q.all, q.from = q.all[:n], 0
+	}
+	q.all = append(q.all, r)
+}
+
+func (q *fifo) oldest() *request {
+	if q.len() == 0 {
+		return nil
+	}
+	return q.all[q.from]
+}
+
+func (q *fifo) pop() *request {
+	r := q.oldest()
+	if r == nil {
+		return nil
+	}
+	q.all[q.from] = nil
+	if q.from++; q.from == len(q.all) {
+		q.all, q.from = q.all[:0], 0
+	}
+	return r
 }
 
 // errPanicked is the error of a request whose handler did not return.
 var errPanicked = errors.New("server: handler panicked")
 
-func newOrdered(f *frameConn) *ordered {
-	return &ordered{out: *f, places: make(chan struct{}, f.h.Concurrency)}
+func newConcurrent(ctx context.Context, f *frameConn) *concurrent {
+	c := &concurrent{ctx: ctx, out: *f}
+	c.room.L = &c.mu
+	return c
 }
 
-// take hands in a request; false if the connection is over.
-func (o *ordered) take(ctx context.Context, req []byte) bool {
-	o.out.sess.requests.Add(1)
-	r := o.blank()
-	r.req = append(r.req[:0], req...)
-	return o.enqueue(r, func() { o.handle(ctx, r) })
-}
-
-// refuse hands in the answer to a request that is not handled.
-func (o *ordered) refuse(reply []byte, err error) bool {
-	r := o.blank()
-	r.reply, r.err = reply, err
-	r.done <- struct{}{}
-	return o.enqueue(r, nil)
-}
-
-// blank is a request to fill in.
-func (o *ordered) blank() *request {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	n := len(o.free)
-	if n == 0 {
-		return &request{done: make(chan struct{}, 1)}
+// take hands in a request, waiting for room; false if the connection is over.
+func (c *concurrent) take(req []byte) bool {
+	c.out.sess.requests.Add(1)
+	r, _ := c.out.h.requests.Get().(*request)
+	if r == nil {
+		r = new(request)
 	}
-	r := o.free[n-1]
-	o.free = o.free[:n-1]
-	return r
+	r.req = append(r.req[:0], req...)
+	return c.enqueue(r)
 }
 
-// enqueue gives r its turn, waiting for a place, and runs handle, if there is one.
-func (o *ordered) enqueue(r *request, handle func()) bool {
-	o.places <- struct{}{}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.failed {
-		<-o.places
+// refuse hands in the reply to a request that is not handled.
+func (c *concurrent) refuse(reply []byte, err error) bool {
+	return c.enqueue(&request{reply: reply, err: err, done: true})
+}
+
+func (c *concurrent) enqueue(r *request) bool {
+	h := c.out.h
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for !c.failed && c.taken > 0 && (c.taken >= h.Concurrency || c.held >= h.mostHeld()) {
+		c.room.Wait()
+	}
+	if c.failed {
 		return false
 	}
-	o.queue = append(o.queue, r)
-	if handle != nil {
-		o.wg.Go(handle)
+	c.taken++
+	if !h.Unordered || r.done {
+		c.replies.push(r)
 	}
-	if !o.writing {
-		o.writing = true
-		o.wg.Go(o.write)
+	if r.done {
+		c.held += len(r.reply)
+		c.beginWriterLocked()
+		return true
 	}
+	c.todo.push(r)
+	c.beginWorkerLocked()
 	return true
 }
 
-// handle runs the handler on one request.
-func (o *ordered) handle(ctx context.Context, r *request) {
-	r.err = errPanicked // unless it returns: it may also end its goroutine
-	defer func() {
-		if v := recover(); v != nil {
-			o.out.sess.srv.stats.panics.Add(1)
-			logPanic(o.out.log(), o.out.conn, v)
-		}
-		r.done <- struct{}{}
-	}()
-	r.reply, r.err = o.out.h.respond(ctx, &r.buf, r.req)
+// mayHandleLocked reports whether the oldest request that has not been begun may
+// be. Above the bound on replies that wait it may not, unless those wait for it: the
+// writer begins a worker once it is below.
+func (c *concurrent) mayHandleLocked() bool {
+	r := c.todo.oldest()
+	return r != nil && !c.failed && (c.held < c.out.h.mostHeld() || r == c.replies.oldest())
 }
 
-// write writes the answers until none is outstanding.
-func (o *ordered) write() {
-	for {
-		r := o.next()
-		if r == nil {
-			if o.flush(); o.rest() {
-				return
+// beginWorkerLocked begins a worker if there is a request for it and none is about
+// to run.
+func (c *concurrent) beginWorkerLocked() {
+	if c.begun || c.workers >= c.out.h.Concurrency || !c.mayHandleLocked() {
+		return
+	}
+	c.begun = true
+	c.workers++
+	c.wg.Go(c.work)
+}
+
+// beginWriterLocked begins the writer if there is a reply for it and none runs.
+func (c *concurrent) beginWriterLocked() {
+	if !c.writing && c.writableLocked() != nil {
+		c.writing = true
+		c.wg.Go(c.write)
+	}
+}
+
+// writableLocked is the request whose reply has its turn, nil if there is none.
+func (c *concurrent) writableLocked() *request {
+	if r := c.replies.oldest(); r != nil && r.done {
+		return r
+	}
+	return nil
+}
+
+// work handles requests until none is left.
+func (c *concurrent) work() {
+	c.mu.Lock()
+	c.begun = false
+	defer func() { // with mu held; also where a handler ended the goroutine
+		c.workers--
+		c.mu.Unlock()
+	}()
+	for c.mayHandleLocked() {
+		r := c.todo.pop()
+		c.beginWorkerLocked()
+		c.handle(r)
+		if c.todo.len() == 0 && !c.writing && c.writableLocked() != nil {
+			c.writing = true // with nothing else to do, this goroutine is the writer
+			c.workers--
+			c.mu.Unlock()
+			c.write()
+			c.mu.Lock()
+			c.workers++
+		} else {
+			c.beginWriterLocked()
+		}
+	}
+}
+
+// handle runs the handler on one request. It is called, and ends, with mu held.
+func (c *concurrent) handle(r *request) {
+	c.mu.Unlock()
+	returned := false
+	defer func() { // a handler may also end its goroutine
+		if !returned {
+			if v := recover(); v != nil {
+				c.out.sess.srv.stats.panics.Add(1)
+				logPanic(c.out.log(), c.out.conn, v)
 			}
+			r.reply, r.err = nil, errPanicked
+		}
+		c.mu.Lock()
+		r.done = true
+		c.held += len(r.reply)
+		if c.out.h.Unordered {
+			c.replies.push(r)
+		}
+		if !returned {
+			c.beginWriterLocked()
+		}
+	}()
+	if c.out.sess.dropRequests.Load() {
+		r.reply, r.err = nil, errGone
+	} else {
+		r.reply, r.err = c.out.h.respond(c.ctx, &r.buf, r.req)
+	}
+	returned = true
+}
+
+// errGone is the error of a request whose peer has gone before it was begun.
+var errGone = errors.New("server: peer has gone")
+
+// write writes replies until none has its turn.
+func (c *concurrent) write() {
+	for {
+		c.mu.Lock()
+		r := c.writableLocked()
+		if r == nil && c.out.x.w.Buffered() == 0 || c.failed {
+			c.restLocked()
+			return
+		}
+		if r != nil {
+			c.replies.pop()
+		}
+		c.mu.Unlock()
+		if r == nil {
+			c.flush()
 			continue
 		}
-		select {
-		case <-r.done:
-		default:
-			o.flush()
-			<-r.done
-		}
-		o.settle(r)
-		<-o.places
+		n := len(r.reply)
+		c.settle(r)
+		c.mu.Lock()
+		c.taken--
+		c.held -= n
+		c.beginWorkerLocked()
+		c.room.Signal()
+		c.mu.Unlock()
 	}
 }
 
-// next takes the oldest request off the queue, nil if there is none.
-func (o *ordered) next() *request {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if len(o.queue) == 0 {
-		return nil
+// restLocked ends the writing, and unlocks mu.
+func (c *concurrent) restLocked() {
+	c.writing = false
+	sess := c.out.sess
+	idle := c.waiting && c.taken == 0
+	if idle {
+		sess.note(StateIdle) // before anyone can note that it is not
+		sess.readDue.Store(c.out.idleDue())
 	}
-	r := o.queue[0]
-	o.queue = append(o.queue[:0], o.queue[1:]...)
-	return r
+	c.mu.Unlock()
+	if idle {
+		sess.tell()
+	}
 }
 
-// rest ends the writing if nothing has come meanwhile.
-func (o *ordered) rest() bool {
-	o.mu.Lock()
-	if len(o.queue) > 0 {
-		o.mu.Unlock()
-		return false
-	}
-	o.writing = false
-	o.free = nil // an idle connection holds no buffer
-	if o.waiting {
-		o.out.sess.note(StateIdle) // before anyone can note that it is not
-	}
-	o.mu.Unlock()
-	o.out.sess.tell()
-	return true
-}
-
-// settle collects the answer to a request that has been handled.
-func (o *ordered) settle(r *request) {
-	o.mu.Lock()
-	failed := o.failed
-	o.mu.Unlock()
+// settle collects the reply to a request that has been handled.
+func (c *concurrent) settle(r *request) {
 	switch {
-	case failed:
+	case r.err == errGone:
+		c.fail()
 	case r.err == errPanicked:
-		o.out.linger = true
-		o.fail()
-	case !o.out.answer(r.reply, r.err):
-		o.fail()
+		c.out.linger = true
+		c.fail()
+	case !c.out.answer(r.reply, r.err):
+		c.fail()
 	}
-	r.reply, r.err = nil, nil
+	r.reply, r.err, r.done = nil, nil, false
 	if cap(r.req) <= keepReply {
-		o.mu.Lock()
-		o.free = append(o.free, r)
-		o.mu.Unlock()
+		c.out.h.requests.Put(r)
 	}
 }
 
-func (o *ordered) flush() {
-	if err := o.out.x.w.Flush(); err != nil {
-		o.mu.Lock()
-		failed := o.failed
-		o.mu.Unlock()
-		if !failed {
-			o.out.writeFailed(err)
-			o.fail()
-		}
+func (c *concurrent) flush() {
+	if err := c.out.x.w.Flush(); err != nil && !c.over() {
+		c.out.writeFailed(err)
+		c.fail()
 	}
 }
 
 // fail ends the connection: its goroutine is woken to close it.
-func (o *ordered) fail() {
-	o.mu.Lock()
-	o.failed = true
-	o.mu.Unlock()
-	_ = o.out.conn.SetReadDeadline(aLongTimeAgo)
+func (c *concurrent) fail() {
+	c.mu.Lock()
+	c.failed = true
+	c.room.Signal()
+	c.mu.Unlock()
+	_ = c.out.conn.SetReadDeadline(aLongTimeAgo)
 }
 
 // over reports whether the connection has failed.
-func (o *ordered) over() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.failed
+func (c *concurrent) over() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failed
 }
 
-// wait tells whether the connection's goroutine waits for a request. It returns
-// whether requests are in progress.
-func (o *ordered) wait(waiting bool) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.waiting = waiting
-	return o.writing
+// wait tells whether the reader waits for a request. It returns whether requests
+// are in progress.
+func (c *concurrent) wait(waiting bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting = waiting
+	return c.taken > 0 || c.writing
 }
 
-// close waits for the requests in progress. It returns whether the peer may still
-// be sending.
-func (o *ordered) close() bool {
-	o.wg.Wait()
-	return o.out.linger
+// close waits for the requests in progress, and takes over how the connection is to
+// be closed.
+func (c *concurrent) close(f *frameConn) {
+	c.wg.Wait()
+	f.linger = f.linger || c.out.linger
+	f.stuck = f.stuck || c.out.stuck
 }

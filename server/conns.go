@@ -19,7 +19,7 @@ func (s *Server) trackListener(l *net.Listener) bool {
 func (s *Server) untrackListener(l *net.Listener) {
 	s.mu.Lock()
 	delete(s.listeners, l)
-	s.settle()
+	s.settleLocked()
 	s.mu.Unlock()
 }
 
@@ -47,9 +47,9 @@ func (s *Server) track(sess *session) bool {
 	return true
 }
 
-// part says that one of the two things that keep a session tracked has ended:
-// its connection or its goroutine. Call with mu held.
-func (s *Server) part(sess *session) {
+// partLocked says that one of the two things that keep a session tracked has
+// ended: its connection or its goroutine.
+func (s *Server) partLocked(sess *session) {
 	sess.parts--
 	if sess.parts > 0 {
 		return
@@ -68,11 +68,11 @@ func (s *Server) part(sess *session) {
 	if s.live == 0 && s.draining.Load() {
 		s.wakeWatch()
 	}
-	s.settle()
+	s.settleLocked()
 }
 
-// settle tells Shutdown once nothing is left. Call with mu held.
-func (s *Server) settle() {
+// settleLocked tells Shutdown once nothing is left.
+func (s *Server) settleLocked() {
 	if s.drained != nil && s.live == 0 && len(s.listeners) == 0 && !s.clock.running.Load() {
 		select {
 		case <-s.drained:
@@ -93,8 +93,8 @@ func (s *Server) sessions() []*session {
 	return all
 }
 
-// stopChan is closed when the server begins to stop. Call with mu held.
-func (s *Server) stopChan() chan struct{} {
+// stopChanLocked is closed when the server begins to stop.
+func (s *Server) stopChanLocked() chan struct{} {
 	if s.stopping == nil {
 		s.stopping = make(chan struct{})
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"math"
 	"net"
 	"sync"
 	"time"
@@ -75,6 +77,19 @@ type FrameHandler struct {
 	// one after another.
 	Concurrency int
 
+	// Unordered sends each reply as soon as it is ready, for protocols whose
+	// frames carry a number that pairs a reply with its request. It needs
+	// Concurrency above 1.
+	Unordered bool
+
+	// MaxReplyBytes bounds the bytes of the replies that wait on one connection,
+	// for their turn or for the peer to read. Above it no further request is
+	// begun or read, so a connection holds at most this and the replies of the
+	// requests that were in progress. It matters with Concurrency above 1: one
+	// slow request holds up the replies behind it. Zero means 256 KiB, negative
+	// no bound.
+	MaxReplyBytes int
+
 	// ReadTimeout bounds the time from the first byte of a request, or from
 	// when the server starts to read it, until all of it has arrived. Zero means
 	// 30 seconds, negative no bound.
@@ -85,13 +100,23 @@ type FrameHandler struct {
 	// off. Zero means 30 seconds, negative no bound.
 	WriteTimeout time.Duration
 
+	// HalfClose says that a peer may end its side of the connection and still
+	// wait for replies. Without it the context of a request ends when the peer's
+	// stream does, since that is how a client goes that has given up; the
+	// requests it has sent are handled all the same. A reset ends the context
+	// in any case, and requests that have not begun are dropped. On Linux it
+	// takes up to 0.2 seconds to notice; elsewhere, and where the transport is no
+	// socket, only a connection with Concurrency above 1 notices.
+	HalfClose bool
+
 	// IdleTimeout bounds the wait for the first byte of the next request.
 	// Zero means 15 minutes, negative no bound: longer than the 600 seconds
 	// after which this module's pool replaces a connection, so the client
 	// closes first and no request is sent on a connection that is being closed.
 	IdleTimeout time.Duration
 
-	scratch sync.Pool // of *exchange
+	scratch  sync.Pool // of *exchange
+	requests sync.Pool // of *request
 }
 
 // Validate reports the first field that cannot be served with, by name.
@@ -101,11 +126,16 @@ func (h *FrameHandler) Validate() error {
 		return errors.New("server: FrameHandler has neither Handle nor Append")
 	case h.Handle != nil && h.Append != nil:
 		return errors.New("server: FrameHandler has both Handle and Append")
+	case h.Unordered && h.Concurrency <= 1:
+		return errors.New("server: FrameHandler.Unordered needs Concurrency above 1")
 	}
-	if err := h.Format.Validate(); err != nil {
-		return fmt.Errorf("server: FrameHandler.Format: %w", err)
+	err := h.Format.Validate()
+	if err == nil {
+		if _, err = h.Format.Append(nil, nil); !errors.Is(err, framing.ErrReadOnly) {
+			return nil
+		}
 	}
-	return nil
+	return fmt.Errorf("server: FrameHandler.Format: %w", err)
 }
 
 // ServeConn serves the requests on c until its peer is done, an error or timeout
@@ -117,10 +147,9 @@ func (h *FrameHandler) ServeConn(ctx context.Context, c *conn.Conn) {
 		h.serveAlone(ctx, c)
 		return
 	}
+	f.sess.frames.Store(h)
 	f.sess.enter(inFrames)
-	if d := h.shortest(); d > 0 {
-		f.sess.srv.watchFor(d)
-	}
+	f.sess.srv.watchFor(h.shortest())
 	defer f.close()
 	for f.await() {
 		if !f.exchange(ctx) {
@@ -142,6 +171,17 @@ func (h *FrameHandler) serveAlone(ctx context.Context, c *conn.Conn) {
 		_ = srv.Shutdown(context.Background())
 	}()
 	h.ServeConn(context.WithValue(ctx, sessionKey{}, sess), c)
+}
+
+// mostHeld is MaxReplyBytes, resolved.
+func (h *FrameHandler) mostHeld() int {
+	switch {
+	case h.MaxReplyBytes == 0:
+		return 256 << 10
+	case h.MaxReplyBytes < 0:
+		return math.MaxInt
+	}
+	return h.MaxReplyBytes
 }
 
 // shortest is the shortest timeout in force, 0 if there is none.
@@ -184,12 +224,18 @@ type frameConn struct {
 	sess   *session
 	x      *exchange // while requests are in progress
 	linger bool      // the peer may still be sending: close after it has seen the answers
+	stuck  bool      // the peer does not read: close without a courtesy
 
-	ordered *ordered // once there was a request, if they are handled concurrently
+	many *concurrent // once there was a request, if they are handled concurrently
 }
 
 func (f *frameConn) draining() bool    { return f.sess.srv.draining.Load() }
 func (f *frameConn) log() *slog.Logger { return f.sess.srv.logger() }
+
+// sum logs what a peer can cause as often as it likes.
+func (f *frameConn) sum(level slog.Level, message string, args ...any) {
+	f.sess.srv.summary.log(f.log(), level, message, args...)
+}
 
 // await waits for the first byte of the next request. It returns false when there
 // will be none that should be answered.
@@ -206,35 +252,49 @@ func (f *frameConn) await() bool {
 		_, err := f.conn.Peek(1)
 		switch {
 		case err == nil:
+			f.rest(false) // first: until then the writer may set readDue
 			f.sess.readDue.Store(notDue)
-			f.rest(false)
 			return true
 		case !timedOut(err):
+			f.readFailed(err)
 			return false
 		case f.woken():
 			// Look around, go on.
-		case f.ordered != nil && f.ordered.wait(true):
+		case f.many != nil && f.many.wait(true):
 			f.rest(true) // not idle while requests are in progress
 		default:
 			return f.idledOut()
 		}
-		if f.ordered != nil && f.ordered.over() {
+		if f.many != nil && f.many.over() {
 			return false
 		}
+	}
+}
+
+// readFailed tells the requests in progress what the reader has heard of the peer.
+func (f *frameConn) readFailed(err error) {
+	if f.many != nil {
+		ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		f.sess.peerGone(ended, !ended)
 	}
 }
 
 // rest says that the connection waits for the next request, or has one.
 func (f *frameConn) rest(waiting bool) {
 	if waiting {
-		f.sess.readDue.Store(f.sess.srv.clock.after(orDefault(f.h.IdleTimeout, defaultIdleTimeout)))
+		f.sess.readDue.Store(f.idleDue())
 	}
-	if f.ordered != nil && f.ordered.wait(waiting) {
+	if f.many != nil && f.many.wait(waiting) {
 		return
 	}
 	if waiting {
 		f.sess.setState(StateIdle)
 	}
+}
+
+// idleDue is until when the next request must have begun.
+func (f *frameConn) idleDue() int64 {
+	return f.sess.srv.clock.after(orDefault(f.h.IdleTimeout, defaultIdleTimeout))
 }
 
 // woken decides about a read that a deadline in the past ended: false if its time

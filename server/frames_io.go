@@ -19,9 +19,13 @@ func (pauseError) Timeout() bool { return true }
 type input struct{ x *exchange }
 
 // Peek is part of framing.PeekReader. A Reader asks it for the start of a frame, so
-// with nothing buffered it is between two.
+// with nothing buffered it is between two, and an oversize frame has been skipped.
 func (in input) Peek(n int) ([]byte, error) {
 	c := in.x.sess.conn
+	if in.x.skipping { // the next request has its own time
+		in.x.skipping, in.x.partial = false, false
+		in.x.sess.readDue.Store(notDue)
+	}
 	if have := c.Buffered(); have == 0 || have < n && !in.x.partial {
 		in.x.empty = have == 0
 		return nil, errPause
@@ -41,8 +45,8 @@ func (in input) Read(p []byte) (int, error) {
 // and within a frame that it skips.
 func (in input) Discard(n int) (int, error) {
 	c := in.x.sess.conn
-	if c.Buffered() < n && !in.x.partial {
-		return 0, errPause
+	if c.Buffered() < n && !in.x.partial && c.Err() == nil {
+		return 0, errPause // not once the connection is over: a Reader would keep that error
 	}
 	return c.Discard(n)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/framing"
@@ -24,12 +25,13 @@ type exchange struct {
 
 	readTimeout, writeTimeout time.Duration // 0 none
 
-	partial bool // the time for the rest of a request runs: input may wait
-	empty   bool // input paused between two requests
+	partial  bool // the time for the rest of a request runs: input may wait
+	empty    bool // input paused between two requests
+	skipping bool // an oversize request is being skipped
 }
 
-// borrow gives f an exchange.
-func (f *frameConn) borrow() *exchange {
+// begin gives f an exchange.
+func (f *frameConn) begin(ctx context.Context) *exchange {
 	if f.x != nil {
 		return f.x
 	}
@@ -47,15 +49,15 @@ func (f *frameConn) borrow() *exchange {
 	x.sess = f.sess
 	f.x = x
 	if f.h.Concurrency > 1 {
-		f.ordered = newOrdered(f)
+		f.many = newConcurrent(ctx, f)
 	}
 	return x
 }
 
-// giveBack takes it back, with nothing in it unread or unwritten.
-func (f *frameConn) giveBack() {
+// release takes it back, with nothing in it unread or unwritten.
+func (f *frameConn) release() {
 	x := f.x
-	if f.ordered != nil {
+	if f.many != nil {
 		x.partial, x.empty = false, false
 		return // it may still be written to
 	}
@@ -78,7 +80,8 @@ func (x *exchange) count() {
 // connection is idle again, and then returns true.
 func (f *frameConn) exchange(ctx context.Context) bool {
 	f.sess.setState(StateActive)
-	x := f.borrow()
+	f.sess.srv.wakeForRequest()
+	x := f.begin(ctx)
 	for n := 1; ; n++ {
 		req, err := x.r.Next()
 		switch {
@@ -101,7 +104,7 @@ func (f *frameConn) exchange(ctx context.Context) bool {
 			x.empty = f.conn.Buffered() == 0
 		case err == errPause:
 		case timedOut(err) && f.woken():
-			if f.ordered != nil && f.ordered.over() {
+			if f.many != nil && f.many.over() {
 				return false
 			}
 			continue // where the request was cut
@@ -114,7 +117,7 @@ func (f *frameConn) exchange(ctx context.Context) bool {
 			return false
 		}
 		if x.empty {
-			f.giveBack()
+			f.release()
 			return true
 		}
 		x.partial = true
@@ -124,8 +127,11 @@ func (f *frameConn) exchange(ctx context.Context) bool {
 
 // handle answers one request, or hands it to who will.
 func (f *frameConn) handle(ctx context.Context, req []byte) bool {
-	if f.ordered != nil {
-		return f.ordered.take(ctx, req)
+	if f.sess.dropRequests.Load() {
+		return false
+	}
+	if f.many != nil {
+		return f.many.take(req)
 	}
 	f.x.n++
 	return f.answer(f.h.respond(ctx, &f.x.reply, req))
@@ -190,8 +196,8 @@ func (f *frameConn) answer(reply []byte, err error) bool {
 // refuse answers an oversize request that was skipped, in its turn.
 func (f *frameConn) refuse(ctx context.Context, err error) bool {
 	reply, err := f.h.errorReply(ctx, err)
-	if f.ordered != nil {
-		return f.ordered.refuse(reply, err)
+	if f.many != nil {
+		return f.many.refuse(reply, err)
 	}
 	return f.answer(reply, err)
 }
@@ -204,18 +210,21 @@ func (f *frameConn) badRequest(ctx context.Context, err error) bool {
 	case errors.As(err, &size):
 		f.sess.srv.stats.oversize.Add(1)
 		if f.h.Format.SkipOversize && f.h.ErrorReply != nil {
-			return f.refuse(ctx, err)
+			f.x.skipping = f.x.r.Err() == nil
+			f.linger = !f.x.skipping // where its end lies cannot be said
+			return f.refuse(ctx, err) && f.x.skipping
 		}
-		f.log().Warn("server: request too large, connection closed", "remote", remote(f.conn),
+		f.sum(slog.LevelWarn, "server: request too large, connection closed", "remote", remote(f.conn),
 			"size", size.Size, "limit", size.Limit)
 		f.linger = true
 	case errors.Is(err, framing.ErrMalformed):
-		f.log().Warn("server: malformed request, connection closed", "remote", remote(f.conn), "err", err)
+		f.sum(slog.LevelWarn, "server: malformed request, connection closed", "remote", remote(f.conn), "err", err)
 		f.linger = true
 	case timedOut(err):
 		f.sess.srv.stats.readTimeouts.Add(1)
-		f.log().Info("server: request did not arrive in time, connection closed", "remote", remote(f.conn), "err", err)
+		f.sum(slog.LevelInfo, "server: request did not arrive in time, connection closed", "remote", remote(f.conn), "err", err)
 	case !errors.Is(err, io.EOF):
+		f.readFailed(err)
 		f.log().Debug("server: connection failed within a request", "remote", remote(f.conn), "err", err)
 	}
 	return false
@@ -223,8 +232,8 @@ func (f *frameConn) badRequest(ctx context.Context, err error) bool {
 
 // flush writes the collected answers; false if that failed.
 func (f *frameConn) flush() bool {
-	if f.ordered != nil {
-		return !f.ordered.over() // who writes the answers flushes them
+	if f.many != nil {
+		return !f.many.over() // who writes the answers flushes them
 	}
 	f.x.count()
 	err := f.x.w.Flush()
@@ -239,6 +248,7 @@ func (f *frameConn) writeFailed(err error) {
 		f.log().Debug("server: write failed, connection closed", "remote", remote(f.conn), "err", err)
 		return
 	}
+	f.stuck = true
 	f.sess.srv.stats.writeTimeouts.Add(1)
-	f.log().Info("server: peer does not read, connection closed", "remote", remote(f.conn), "err", err)
+	f.sum(slog.LevelInfo, "server: peer does not read, connection closed", "remote", remote(f.conn), "err", err)
 }

@@ -44,8 +44,8 @@ func (s *Server) admitPeer(sess *session) bool {
 	return true
 }
 
-// leavePeer undoes admitPeer. Call with mu held.
-func (s *Server) leavePeer(sess *session) {
+// leavePeerLocked undoes admitPeer.
+func (s *Server) leavePeerLocked(sess *session) {
 	p := sess.peer
 	if p == nil {
 		return

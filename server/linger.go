@@ -55,14 +55,14 @@ func (f *frameConn) arrived() bool {
 	case err != nil || !f.wrapped():
 		return false
 	}
-	return f.byteBefore(time.Now().Add(wait)) && f.conn.SetReadDeadline(time.Time{}) == nil
+	return f.sess.byteBefore(time.Now().Add(wait)) && f.conn.SetReadDeadline(time.Time{}) == nil
 }
 
 // byteBefore waits until then for a byte. It is not cut short by another deadline,
 // that of a server which begins to drain.
-func (f *frameConn) byteBefore(then time.Time) bool {
-	for f.conn.SetReadDeadline(then) == nil {
-		_, err := f.conn.Peek(1)
+func (s *session) byteBefore(then time.Time) bool {
+	for s.conn.SetReadDeadline(then) == nil {
+		_, err := s.conn.Peek(1)
 		if err == nil {
 			return true
 		}
@@ -90,27 +90,48 @@ func (f *frameConn) close() {
 	if v := recover(); v != nil {
 		f.panicked(v)
 	}
-	if f.ordered != nil {
-		f.linger = f.ordered.close() || f.linger
+	if f.many != nil {
+		f.many.close(f)
 	}
-	if x := f.x; x != nil {
+	if x := f.x; x != nil && !f.stuck {
 		x.count()
 		if x.w.Flush() != nil {
 			f.linger = false
 		}
 	}
-	if f.linger && f.conn.CloseWrite() == nil {
-		f.readOff()
+	switch {
+	case f.stuck:
+		f.sess.abort()
+	case f.linger:
+		f.sess.lingeringClose()
+	default:
+		_ = f.conn.Close()
 	}
-	_ = f.conn.Close()
 }
 
-// readOff reads and drops what the peer still sends, until it has seen the end of
-// our side and closed, or for lingerTime.
-func (f *frameConn) readOff() {
-	for until := time.Now().Add(lingerTime); f.byteBefore(until); {
-		_, _ = f.conn.Discard(f.conn.Buffered())
+// closeGently closes the connection when its serving has ended. After a handler of
+// another kind than a FrameHandler the peer may still be sending.
+func (s *session) closeGently() {
+	s.drainMu.Lock()
+	served := s.phase == inHandler
+	s.drainMu.Unlock()
+	if served && s.conn.Err() == nil {
+		s.lingeringClose()
+		return
 	}
+	_ = s.conn.Close()
+}
+
+// lingeringClose ends this side of the connection, then reads and drops what the
+// peer still sends, until it has seen the end of our side and closed, or for
+// lingerTime.
+func (s *session) lingeringClose() {
+	if s.conn.CloseWrite() == nil {
+		for until := time.Now().Add(lingerTime); s.byteBefore(until); {
+			_, _ = s.conn.Discard(s.conn.Buffered())
+		}
+	}
+	_ = s.conn.Close()
 }
 
 // panicked logs a handler's panic. Call it while the panic unwinds.

@@ -114,6 +114,8 @@ type Server struct {
 	wake      chan struct{} // wakes the watch; set once
 	requests  uint64        // frames handled on the connections that are over
 	stats     counters
+
+	summary summary
 }
 
 // Validate reports the first field that cannot be served with, by name.

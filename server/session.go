@@ -29,6 +29,9 @@ type session struct {
 
 	requests atomic.Uint64 // frames handled; the server's figures get them at the end
 
+	frames       atomic.Pointer[FrameHandler] // who serves it, nil for any other handler
+	dropRequests atomic.Bool                  // nobody will read a reply: begin no more requests
+
 	// Until when a read or a write must have moved on; see watch.
 	readDue, writeDue atomic.Int64
 
@@ -97,7 +100,7 @@ func (s *session) handshake() bool {
 		return true
 	}
 	s.srv.stats.handshakeFailures.Add(1)
-	s.srv.logger().Debug("server: TLS handshake failed", "remote", remote(s.conn), "err", err)
+	s.srv.summary.log(s.srv.logger(), slog.LevelDebug, "server: TLS handshake failed", "remote", remote(s.conn), "err", err)
 	return false
 }
 
@@ -118,11 +121,11 @@ func (s *session) handlerDone() {
 		logPanic(s.srv.logger(), s.conn, v)
 	}
 	if v != nil || !s.kept {
-		_ = s.conn.Close()
+		s.closeGently()
 	}
 	s.tell() // what a panic of the hook left
 	s.srv.mu.Lock()
-	s.srv.part(s)
+	s.srv.partLocked(s)
 	s.srv.mu.Unlock()
 }
 
@@ -142,11 +145,12 @@ func remote(c *conn.Conn) string {
 
 // connClosed is the connection's OnClose hook.
 func (s *session) connClosed() {
+	s.dropRequests.Store(true)
 	s.end()
 	s.srv.mu.Lock()
 	s.srv.open--
-	s.srv.leavePeer(s)
-	s.srv.part(s)
+	s.srv.leavePeerLocked(s)
+	s.srv.partLocked(s)
 	s.srv.mu.Unlock()
 	s.setState(StateClosed)
 }
@@ -171,7 +175,7 @@ func (s *session) enter(p phase) {
 	s.phase = p
 	if s.srv.draining.Load() {
 		_ = s.conn.SetReadDeadline(time.Time{}) // the phase before may have had one
-		s.ask()
+		s.askLocked()
 	}
 }
 
@@ -181,13 +185,12 @@ func (s *session) enter(p phase) {
 func (s *session) drain() {
 	s.drainMu.Lock()
 	defer s.drainMu.Unlock()
-	s.ask()
+	s.askLocked()
 }
 
-// ask does the work of drain. Who serves frames is woken by a deadline and decides
-// (see FrameHandler); any other handler meets the end of the stream. Call with
-// drainMu held.
-func (s *session) ask() {
+// askLocked does the work of drain. Who serves frames is woken by a deadline and decides
+// (see FrameHandler); any other handler meets the end of the stream.
+func (s *session) askLocked() {
 	switch s.phase {
 	case beginning:
 		_ = s.conn.SetReadDeadline(time.Now().Add(beginTime))
@@ -203,17 +206,15 @@ func (s *session) ask() {
 // abort closes the connection without the courtesies that may block: the alert of
 // TLS waits for a peer that does not read.
 func (s *session) abort() {
-	if _, ok := s.conn.NetConn().(*tls.Conn); ok {
-		_ = s.socket().Close()
+	if nc := s.conn.NetConn(); nc != nil {
+		if below := socketOf(nc); below != nc {
+			_ = below.Close()
+		}
 	}
 	_ = s.conn.Close()
 }
 
-// socket is the connection below any TLS.
+// socket is the transport below TLS; nil once the connection is closed.
 func (s *session) socket() net.Conn {
-	nc := s.conn.NetConn()
-	if tc, ok := nc.(*tls.Conn); ok {
-		nc = tc.NetConn()
-	}
-	return nc
+	return socketOf(s.conn.NetConn())
 }

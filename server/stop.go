@@ -29,12 +29,12 @@ import (
 // Called from a handler it cannot return before its ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
-	listeners := s.stop()
+	listeners := s.stopLocked()
 	wasClosed := s.closed
 	first := s.drained == nil
 	if first {
 		s.drained = make(chan struct{})
-		s.settle()
+		s.settleLocked()
 	}
 	drained := s.drained
 	s.mu.Unlock()
@@ -70,7 +70,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // handlers to return; a Shutdown after it does. Closing twice is no error.
 func (s *Server) Close() error {
 	s.mu.Lock()
-	listeners := s.stop()
+	listeners := s.stopLocked()
 	s.closed = true
 	s.cut = s.cut || s.open > 0
 	s.mu.Unlock()
@@ -87,10 +87,10 @@ func (s *Server) Close() error {
 	return first
 }
 
-// stop marks the server as stopping and returns its listeners. Call with mu held.
-func (s *Server) stop() []net.Listener {
+// stopLocked marks the server as stopping and returns its listeners.
+func (s *Server) stopLocked() []net.Listener {
 	if !s.draining.Swap(true) {
-		close(s.stopChan())
+		close(s.stopChanLocked())
 		s.wakeWatch()
 	}
 	all := make([]net.Listener, 0, len(s.listeners))
@@ -125,5 +125,5 @@ func Draining(ctx context.Context) <-chan struct{} {
 	}
 	sess.srv.mu.Lock()
 	defer sess.srv.mu.Unlock()
-	return sess.srv.stopChan()
+	return sess.srv.stopChanLocked()
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"io"
 	"net"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -259,5 +261,110 @@ func TestTimeoutIsNeverEarly(t *testing.T) {
 		require.Equal(t, "\x00\x02hi", string(got))
 		_ = deaf.Close()
 		_ = nc.Close()
+	})
+}
+
+// newMemServer serves s on a listener in memory until the test, or the bubble it is
+// in, ends.
+func newMemServer(t *testing.T, s *server.Server) *memnet.Listener {
+	l := memnet.Listen("server")
+	startOn(t, s, l)
+	return l
+}
+
+// A ConnState hook that sleeps holds up its own connection and no timeout of others.
+func TestSlowHookHoldsUpNoTimeout(t *testing.T) {
+	deafAndLoris(t, func() { time.Sleep(time.Hour) })
+}
+
+// Nor does one that ends the goroutine it runs on.
+func TestGoexitInAHookHoldsUpNoTimeout(t *testing.T) {
+	deafAndLoris(t, runtime.Goexit)
+}
+
+// deafAndLoris has a peer that does not read cut off, with a hook that does f when
+// it is closed, and then another cut off that sends no whole request.
+func deafAndLoris(t *testing.T, f func()) {
+	synctest.Test(t, func(t *testing.T) {
+		h := echo()
+		h.ReadTimeout, h.WriteTimeout = 5*time.Second, 5*time.Second
+		s := &server.Server{Handler: h}
+		var once atomic.Bool
+		s.ConnState = func(_ *conn.Conn, state server.State) {
+			if state == server.StateClosed && once.CompareAndSwap(false, true) {
+				f()
+			}
+		}
+		l := newMemServer(t, s)
+		deaf, err := l.Dial(t.Context())
+		require.NoError(t, err)
+		go func() {
+			for err := error(nil); err == nil; {
+				_, err = deaf.Write(make([]byte, 2048))
+			}
+		}()
+		time.Sleep(6 * time.Second)
+		require.EqualValues(t, 1, s.Stat().WriteTimeouts)
+		loris, err := l.Dial(t.Context())
+		require.NoError(t, err)
+		_, err = loris.Write([]byte{0})
+		require.NoError(t, err)
+		requireEndsAfter(t, loris, h.ReadTimeout)
+		_ = deaf.Close()
+		time.Sleep(2 * time.Hour)
+		require.NoError(t, s.Shutdown(t.Context()))
+	})
+}
+
+// holdingListener accepts connections that hold up whoever interrupts a read.
+type holdingListener struct {
+	net.Listener
+	hold time.Duration
+}
+
+type holdingConn struct {
+	net.Conn
+	hold time.Duration
+}
+
+func (l holdingListener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	return holdingConn{nc, l.hold}, err
+}
+
+func (c holdingConn) SetReadDeadline(t time.Time) error {
+	if !t.IsZero() {
+		time.Sleep(c.hold)
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+// A timeout is late by the hold-ups of the watch at its beginning and its end, and
+// not by all those in between together.
+func TestHoldUpsOfTheWatchDoNotAddUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := echo()
+		h.ReadTimeout, h.IdleTimeout = 10*time.Second, 10*time.Second
+		s := &server.Server{Handler: h}
+		l := memnet.Listen("server")
+		startOn(t, s, holdingListener{l, 1500 * time.Millisecond})
+		var began time.Time
+		var loris net.Conn
+		for i := range 30 { // from the fifth on, one of them expires every two seconds
+			nc, err := l.Dial(t.Context())
+			require.NoError(t, err)
+			defer nc.Close()
+			if i == 10 {
+				began, loris = time.Now(), nc
+				go func() { _, _ = loris.Write([]byte{0}) }()
+			}
+			time.Sleep(2 * time.Second)
+			if loris != nil && s.Stat().ReadTimeouts > 0 {
+				break
+			}
+		}
+		require.EqualValues(t, 1, s.Stat().ReadTimeouts)
+		require.GreaterOrEqual(t, time.Since(began), 10*time.Second)
+		require.LessOrEqual(t, time.Since(began), 16*time.Second)
 	})
 }

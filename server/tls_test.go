@@ -1,8 +1,10 @@
 package server_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"net"
 	"net/http/httptest"
 	"testing"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/server"
 )
 
@@ -65,4 +68,24 @@ func TestTLS(t *testing.T) {
 			require.NoError(t, <-result)
 		})
 	}
+}
+
+// A raw handler over TLS is told of Shutdown as one over TCP is: its stream ends.
+func TestShutdownEndsTheStreamOfARawTLSHandler(t *testing.T) {
+	srv, cli := certificates(t)
+	read := make(chan error, 1)
+	s := &server.Server{TLSConfig: srv, Handler: server.HandlerFunc(func(_ context.Context, c *conn.Conn) {
+		_, err := c.Read(make([]byte, 1))
+		read <- err
+		_, _ = c.Write([]byte("bye"))
+	})}
+	c := dialTLS(t, start(t, s), cli)
+	require.Eventually(t, func() bool { return s.Stat().Active == 1 }, patience, time.Millisecond)
+	result := begin(t, s, t.Context())
+	require.Error(t, <-read)
+	got, err := io.ReadAll(c)
+	require.NoError(t, err)
+	require.Equal(t, "bye", string(got))
+	require.NoError(t, c.Close())
+	require.NoError(t, <-result)
 }

@@ -1,0 +1,47 @@
+package server
+
+import (
+	"syscall"
+	"unsafe"
+)
+
+// Events of poll(2), which package syscall does not name.
+const (
+	pollIn    = 0x1
+	pollErr   = 0x8
+	pollHup   = 0x10
+	pollRdhup = 0x2000
+)
+
+// poll asks for the events of one descriptor without waiting. ok is false where
+// the system did not say.
+func poll(raw syscall.RawConn, want int16) (events int16, ok bool) {
+	err := raw.Control(func(fd uintptr) {
+		p := struct {
+			fd              int32
+			events, revents int16
+		}{fd: int32(fd), events: want}
+		var noWait syscall.Timespec
+		n, _, errno := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1,
+			uintptr(unsafe.Pointer(&noWait)), 0, 0, 0)
+		events, ok = p.revents, errno == 0 && n <= 1
+	})
+	return events, ok && err == nil
+}
+
+// peerOf looks whether the peer of a socket has ended its stream, or the
+// connection has been reset, whatever is still to be read.
+func peerOf(raw syscall.RawConn) (ended, reset bool) {
+	events, ok := poll(raw, pollRdhup)
+	if !ok {
+		return false, false
+	}
+	return events&(pollRdhup|pollHup) != 0, events&pollErr != 0
+}
+
+// waiting reports whether a listener has a connection to accept; known is false
+// where that cannot be told.
+func waiting(raw syscall.RawConn) (yes, known bool) {
+	events, ok := poll(raw, pollIn)
+	return events&pollIn != 0, ok
+}

@@ -1,0 +1,198 @@
+package server_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/internal/memnet"
+	"github.com/seed-99d6a01a/gtcp/server"
+)
+
+// leave ends a connection in each way that a peer goes.
+var leave = map[string]func(nc net.Conn) error{
+	"close": net.Conn.Close,
+	"reset": func(nc net.Conn) error {
+		_ = nc.(*net.TCPConn).SetLinger(0)
+		return nc.Close()
+	},
+}
+
+func TestContextEndsWhenThePeerGoes(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere only a read tells that a peer has gone")
+	}
+	for how, f := range leave {
+		t.Run(how, func(t *testing.T) {
+			eachMode(t, func(t *testing.T, n int) {
+				entered, ended := make(chan struct{}), make(chan struct{})
+				h := server.Frames(framing.Format{}, func(ctx context.Context, req []byte) ([]byte, error) {
+					if string(req) == "wait" {
+						close(entered)
+						<-ctx.Done()
+						close(ended)
+					}
+					return req, nil
+				})
+				h.Concurrency = n
+				c := dial(t, start(t, &server.Server{Handler: h}))
+				// What has been sent behind the request hides the end from a reader.
+				c.send("wait", strings.Repeat("x", 60000), "y")
+				<-entered
+				require.NoError(t, f(c.Conn))
+				select {
+				case <-ended:
+				case <-time.After(patience):
+					t.Fatal("the handler works on for nobody")
+				}
+			})
+		})
+	}
+}
+
+// Where no socket can be asked, the reader of a connection with Concurrency tells.
+func TestContextEndsWhenTheReaderSeesTheEnd(t *testing.T) {
+	ended := make(chan struct{})
+	h := server.Frames(framing.Format{}, func(ctx context.Context, req []byte) ([]byte, error) {
+		<-ctx.Done()
+		close(ended)
+		return req, nil
+	})
+	h.Concurrency = 2
+	l := newMemServer(t, &server.Server{Handler: h})
+	nc, err := l.Dial(t.Context())
+	require.NoError(t, err)
+	_, err = nc.Write([]byte("\x00\x01a"))
+	require.NoError(t, err)
+	require.NoError(t, nc.(*memnet.Conn).CloseWrite())
+	<-ended
+	got, err := io.ReadAll(nc)
+	require.NoError(t, err)
+	require.Equal(t, "\x00\x01a", string(got))
+}
+
+// With HalfClose the end of the peer's stream is no reason to stop. A connection
+// without it, whose peer ends its stream later, tells when the server has looked.
+func TestHalfCloseKeepsTheContext(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere only a read tells that a peer has gone")
+	}
+	eachMode(t, func(t *testing.T, n int) {
+		entered, let := make(chan context.Context), make(chan struct{})
+		handle := func(ctx context.Context, req []byte) ([]byte, error) {
+			entered <- ctx
+			<-let
+			return req, nil
+		}
+		strict := server.Frames(framing.Format{}, handle)
+		lenient := &server.FrameHandler{Handle: handle, Concurrency: n, HalfClose: true}
+		handlers := make(chan *server.FrameHandler, 2)
+		addr := start(t, &server.Server{Handler: server.HandlerFunc(func(ctx context.Context, c *conn.Conn) {
+			(<-handlers).ServeConn(ctx, c)
+		})})
+		handlers <- strict
+		marker := dial(t, addr)
+		marker.send("m")
+		looked := <-entered
+		handlers <- lenient
+		c := dial(t, addr)
+		c.send("a")
+		ctx := <-entered
+		require.NoError(t, c.Conn.(*net.TCPConn).CloseWrite())
+		require.NoError(t, marker.Close())
+		<-looked.Done()
+		require.NoError(t, ctx.Err())
+		close(let)
+		c.expect("a")
+		c.expectEnd()
+	})
+}
+
+// Requests of a peer that has reset its connection, and that have not begun, are
+// dropped.
+func TestRequestsOfAPeerThatHasGoneAreDropped(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere only a read tells that a peer has gone")
+	}
+	var handled atomic.Int32
+	eachMode(t, func(t *testing.T, n int) {
+		handled.Store(0)
+		entered := make(chan struct{}, 100)
+		h := server.Frames(framing.Format{}, func(ctx context.Context, req []byte) ([]byte, error) {
+			handled.Add(1)
+			entered <- struct{}{}
+			<-ctx.Done()
+			return req, nil
+		})
+		h.Concurrency = n
+		s := &server.Server{Handler: h}
+		c := dial(t, start(t, s))
+		c.send(strings.Split("abcdefghijklmnopqrstuvwxyz", "")...)
+		for range max(n, 1) {
+			<-entered
+		}
+		require.NoError(t, leave["reset"](c.Conn))
+		require.Eventually(t, func() bool { return s.Stat().Handlers == 0 }, patience, time.Millisecond)
+		require.EqualValues(t, max(n, 1), handled.Load())
+	})
+}
+
+// The reply of a raw handler that returns reaches a client that had sent more.
+func TestRawHandlerThatReturnsDestroysNoReply(t *testing.T) {
+	reply := make([]byte, 300<<10)
+	for name, panics := range map[string]bool{"returns": false, "panics": true} {
+		t.Run(name, func(t *testing.T) {
+			inner, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			l := tellingListener{inner, make(chan struct{}, 1)}
+			startOn(t, &server.Server{Handler: server.HandlerFunc(func(_ context.Context, c *conn.Conn) {
+				_, _ = c.ReadUntil(nil, []byte("\n"), 0)
+				_, _ = c.Write(reply)
+				if panics {
+					panic("after the reply")
+				}
+			})}, l)
+			c := dial(t, inner.Addr().String())
+			_, err = c.Write([]byte("one\n"))
+			require.NoError(t, err)
+			<-l.ended
+			_, err = c.Write([]byte("two\n"))
+			require.NoError(t, err)
+			got, err := io.ReadAll(c)
+			require.NoError(t, err)
+			require.Len(t, got, len(reply))
+		})
+	}
+}
+
+// A malformed request behind a good one does not cost the reply to it.
+func TestMalformedRequestDestroysNoReply(t *testing.T) {
+	eachMode(t, func(t *testing.T, n int) {
+		reply := make([]byte, 300<<10)
+		h := server.Frames(framing.Format{HeaderSize: framing.Varint, MaxSize: 1 << 20},
+			func(context.Context, []byte) ([]byte, error) { return reply, nil })
+		h.Concurrency = n
+		inner, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		l := tellingListener{inner, make(chan struct{}, 1)}
+		startOn(t, &server.Server{Handler: h}, l)
+		c := dial(t, inner.Addr().String())
+		_, err = c.Write([]byte("\x01a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"))
+		require.NoError(t, err)
+		<-l.ended
+		_, err = c.Write([]byte("more"))
+		require.NoError(t, err)
+		got, err := io.ReadAll(c)
+		require.NoError(t, err)
+		require.Len(t, got, 3+len(reply))
+	})
+}
