@@ -313,10 +313,6 @@ func (r *Reader) release() error {
 	return err
 }
 
-// Err returns the final error, which all later calls return too; nil while the
-// Reader can go on.
-func (r *Reader) Err() error { return r.err }
-
 // failed returns the final error, if there is one.
 func (r *Reader) failed() error {
 	if r.err == nil && r.src == nil {

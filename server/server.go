@@ -15,7 +15,11 @@ import (
 	"github.com/seed-99d6a01a/gtcp/conn"
 )
 
-const defaultHandshakeTimeout = 10 * time.Second
+// What zero timeouts of a Server mean.
+const (
+	defaultHandshakeTimeout = 10 * time.Second
+	defaultUserTimeout      = 30 * time.Second
+)
 
 // ErrServerClosed is returned by Serve and ListenAndServe once Shutdown or
 // Close has been called, and by a Shutdown that a Close cut short. It is
@@ -63,6 +67,12 @@ type Server struct {
 	// HandshakeTimeout bounds a TLS handshake. Zero means 10 seconds, negative
 	// no bound.
 	HandshakeTimeout time.Duration
+
+	// UserTimeout is how long written data may stay unacknowledged before the
+	// system ends a TCP connection: a peer that has vanished is noticed so, where
+	// the system alone would take a quarter of an hour. Zero means 30 seconds,
+	// negative leaves it to the system. Linux only.
+	UserTimeout time.Duration
 
 	// MaxConns bounds the open connections of all listeners together, those
 	// in their handshake included. One too many is closed as soon as it is
@@ -180,6 +190,9 @@ func (s *Server) Serve(l net.Listener) error {
 // start admits an accepted connection and serves it on a new goroutine.
 func (s *Server) start(nc net.Conn) {
 	s.stats.accepted.Add(1)
+	if d := orDefault(s.UserTimeout, defaultUserTimeout); d > 0 {
+		_ = conn.SetUserTimeout(nc, d) // the connection may have ended already
+	}
 	if s.TLSConfig != nil {
 		nc = tls.Server(nc, s.TLSConfig)
 	}
