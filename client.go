@@ -4,15 +4,18 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/pool/balance"
 	"github.com/seed-99d6a01a/gtcp/retry"
 )
 
 // Client calls a server that replies to each request frame with one frame: any
-// server of gtcp's package protocol, or of another [framing.Format]. Its
-// methods are safe for concurrent use.
+// server of gtcp's package protocol, or of another [framing.Format]. With
+// ClientConfig.Resolver it calls a service of many servers. Its methods are
+// safe for concurrent use.
 //
 // By default each call has a connection of a pool to itself while it lasts.
 // With ClientConfig.Shared, all calls share a few pipelined connections: that
@@ -29,10 +32,12 @@ type Client struct {
 	states  callStates
 	hooks   clientHooks
 	invoke  Invoker // the call with interceptors and hooks, nil without any
+	plain   bool    // the first attempt needs nothing but a connection
 	limit   callTimeout
 	count   clientCounters
 	latency latencies
-	one     endpoint
+	one     endpoint                     // without ClientConfig.Resolver
+	set     *balance.Balancer[*endpoint] // with it, else nil
 }
 
 // CallOptions are the settings of one call. The zero value changes nothing.
@@ -48,17 +53,24 @@ type CallOptions struct {
 	// Retry.Budget. Zero means no second attempt. [HedgeAuto] means the 95th
 	// percentile of the times that such calls took lately.
 	Hedge time.Duration
+	// Key keeps calls together: with the policy [balance.Hash], calls with the
+	// same key go to the same server. Empty means no key.
+	Key string
 }
 
 // NewClient returns a client of the server at addr. If addr is empty it is
-// config.Target.Address. The client connects when it is first called. The zero ClientConfig works. Call Close or Shutdown to release
+// config.Target.Address; with config.Resolver, addr only names the service in
+// errors and hooks. The client connects when it is first called. The zero ClientConfig works. Call Close or Shutdown to release
 // its connections.
 //
 // If addr or config is invalid, each call and Close returns that error. Use
 // [ClientConfig.Validate] to see it earlier.
 func NewClient(addr string, config ClientConfig) *Client {
-	config.Target.Address = cmp.Or(addr, config.Target.Address)
-	c := &Client{addr: config.Target.Address, config: config}
+	c := &Client{addr: cmp.Or(addr, config.Target.Address)}
+	if config.Resolver == nil {
+		config.Target.Address = c.addr
+	}
+	c.config = config
 	if c.err = config.validate(); c.err != nil {
 		return c
 	}
@@ -67,6 +79,7 @@ func NewClient(addr string, config ClientConfig) *Client {
 		return c
 	}
 	c.states.format = config.Format
+	c.states.asks = config.poolConfig(config.Target).BorrowerAsks
 	if len(config.Goodbye) > 0 {
 		c.states.goodbye = bytes.Clone(config.Goodbye)
 	}
@@ -74,7 +87,12 @@ func NewClient(addr string, config ClientConfig) *Client {
 	if config.Intercept != nil || c.hooks.calls != nil {
 		c.invoke = c.intercepted()
 	}
-	c.err = c.one.open(c, config.Target)
+	if config.Resolver != nil {
+		c.set, c.err = c.balanced()
+	} else {
+		c.err = c.one.open(c, config.Target)
+	}
+	c.plain = c.err == nil && c.isPlain()
 	return c
 }
 
@@ -107,17 +125,23 @@ func (c *Client) CallWith(ctx context.Context, dst, request []byte, options Call
 	if c.err != nil {
 		return dst, c.err
 	}
-	c.count.calls.add()
+	c.count.calls.Add(1)
 	ctx, cancel := c.limit.context(ctx)
 	if cancel != nil {
 		defer cancel()
 	}
 	var reply []byte
 	var err error
-	if c.invoke == nil {
-		reply, _, err = c.do(ctx, dst, request, options)
-	} else {
+	switch {
+	case c.plain && options.plain():
+		if reply, err = c.one.attempt(ctx, dst, request); err == nil {
+			return reply, nil
+		}
+		reply, err = c.resume(ctx, dst, request, options, err)
+	case c.invoke != nil:
 		reply, err = c.observed(ctx, dst, request, options)
+	default:
+		reply, _, err = c.do(ctx, dst, request, options)
 	}
 	if err != nil {
 		c.count.failed(err)
@@ -126,38 +150,81 @@ func (c *Client) CallWith(ctx context.Context, dst, request []byte, options Call
 	return reply, nil
 }
 
+// plain reports whether the first attempt of a call with these options needs
+// nothing but a connection. It is kept apart from what follows a failure,
+// which needs much of the stack: with many callers, that costs more than the
+// code.
+func (o *CallOptions) plain() bool { return o.Retry == nil && o.Hedge == 0 }
+
+// isPlain is the same of the configuration.
+func (c *Client) isPlain() bool {
+	p := &c.config.Retry
+	return c.set == nil && c.invoke == nil && c.one.invoke == nil && c.hooks.attempts == nil &&
+		p.PerAttemptTimeout <= 0 && p.MaxElapsed <= 0 && p.Budget == nil
+}
+
 // run is one call while it lasts.
 type run struct {
 	progress
 	options CallOptions
 	policy  retry.Policy
+	tried   balance.Tried
 }
 
-// do makes the attempts of a call.
-func (c *Client) do(ctx context.Context, dst, request []byte, options CallOptions) (reply []byte, attempts int, err error) {
+// start returns the state of a call that begins.
+func (c *Client) start(options CallOptions) run {
 	r := run{options: options, policy: c.config.Retry}
 	if options.Retry != nil {
 		r.policy = *options.Retry
 	}
 	r.policy.Idempotent = r.policy.Idempotent || options.Idempotent
+	if c.set != nil && r.policy.Backoff == nil {
+		r.policy.Backoff = elsewhere{}
+	}
+	return r
+}
+
+// do makes the attempts of a call.
+func (c *Client) do(ctx context.Context, dst, request []byte, options CallOptions) (reply []byte, attempts int, err error) {
+	r := c.start(options)
 	err = retry.Do(ctx, r.policy, func(ctx context.Context) (err error) {
-		if r.attempts > 0 {
-			c.count.retries.Add(1)
-		}
-		reply, err = c.attempt(ctx, &r, dst, request)
-		if err == nil {
-			return nil
-		}
-		r.failed(err)
-		if e, ok := err.(*CallError); ok && e.final {
-			return retry.Permanent(err)
-		}
+		reply, err = c.next(ctx, &r, dst, request)
 		return err
 	})
 	if err != nil {
 		return dst, r.attempts, r.error(c.addr, err)
 	}
 	return reply, r.attempts, nil
+}
+
+// resume goes on with a call whose first attempt has failed.
+func (c *Client) resume(ctx context.Context, dst, request []byte, options CallOptions, err error) (reply []byte, _ error) {
+	r := c.start(options)
+	r.attempts = 1
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		_ = r.failed(err)
+		return dst, r.error(c.addr, err)
+	}
+	err = retry.Resume(ctx, r.policy, r.failed(err), func(ctx context.Context) (err error) {
+		reply, err = c.next(ctx, &r, dst, request)
+		return err
+	})
+	if err != nil {
+		return dst, r.error(c.addr, err)
+	}
+	return reply, nil
+}
+
+// next makes one attempt and notes how it went.
+func (c *Client) next(ctx context.Context, r *run, dst, request []byte) ([]byte, error) {
+	if r.attempts > 0 {
+		c.count.retries.Add(1)
+	}
+	reply, err := c.attempt(ctx, r, dst, request)
+	if err != nil {
+		err = r.failed(err)
+	}
+	return reply, err
 }
 
 // attempt makes one attempt, or two side by side.
@@ -183,16 +250,38 @@ func (c *Client) attempt(ctx context.Context, r *run, dst, request []byte) ([]by
 type callAttempt struct {
 	number   int
 	endpoint *endpoint
+	checkout balance.Checkout[*endpoint] // of a client of many servers
 }
 
 // begin chooses the endpoint of the next attempt.
-func (c *Client) begin(_ context.Context, r *run) (callAttempt, error) {
+func (c *Client) begin(ctx context.Context, r *run) (a callAttempt, err error) {
 	r.attempts++
-	return callAttempt{r.attempts, &c.one}, nil
+	a.number, a.endpoint = r.attempts, &c.one
+	if c.set != nil {
+		a.checkout, err = c.pick(ctx, r)
+		a.endpoint = a.checkout.Value
+	}
+	return a, err
 }
 
 // call makes the attempt.
 func (a *callAttempt) call(ctx context.Context, dst, request []byte) ([]byte, error) {
+	if a.checkout.Node != nil {
+		return a.balanced(ctx, dst, request)
+	}
+	return a.direct(ctx, dst, request)
+}
+
+// balanced makes the attempt, and tells the balancer how it went.
+func (a *callAttempt) balanced(ctx context.Context, dst, request []byte) (reply []byte, err error) {
+	err = errPanicked
+	defer func() { a.checkout.Done(verdict(err)) }()
+	reply, err = a.direct(ctx, dst, request)
+	return reply, err
+}
+
+// direct makes the attempt, with the hooks told of it.
+func (a *callAttempt) direct(ctx context.Context, dst, request []byte) ([]byte, error) {
 	if a.endpoint.client.hooks.attempts != nil {
 		return a.observed(ctx, dst, request)
 	}
@@ -206,6 +295,9 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	if c.err != nil {
 		return c.err
 	}
+	if c.set != nil {
+		return c.set.Shutdown(ctx)
+	}
 	return c.one.shutdown(ctx)
 }
 
@@ -214,6 +306,9 @@ func (c *Client) Shutdown(ctx context.Context) error {
 func (c *Client) Close() error {
 	if c.err != nil {
 		return c.err
+	}
+	if c.set != nil {
+		return c.set.Close()
 	}
 	return c.one.close()
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/pool"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
+	"github.com/seed-99d6a01a/gtcp/pool/resolve"
 	"github.com/seed-99d6a01a/gtcp/retry"
 )
 
@@ -25,6 +26,17 @@ type ClientConfig struct {
 	// and TLS, or a dial function. NewClient's address, unless it is empty,
 	// replaces Target.Address.
 	Target conn.Target
+
+	// Resolver says where the servers of a service are, in place of one
+	// address: see package resolve. Each server has a pool, or with Shared a
+	// pipeline, of its own, made from Pool, Pipeline and Target, of which only
+	// Dialer may be set then. A retry goes to another server if there is one,
+	// the first of a call at once unless Retry.Backoff is set.
+	// A server that is removed gets no new calls, and its connections are
+	// closed when the calls in progress have ended. Nil means one address.
+	Resolver resolve.Resolver
+	// Balance says which server gets a call. It is used with Resolver only.
+	Balance BalanceConfig
 
 	// Format is how requests and replies are framed, and limits their size.
 	// The zero value is gtcp's package protocol.
@@ -76,12 +88,20 @@ type ClientConfig struct {
 // missing address is not an error here, since NewClient's argument replaces
 // it.
 func (c ClientConfig) Validate() error {
-	c.Target.Address = cmp.Or(c.Target.Address, "address:0")
+	if c.Resolver == nil {
+		c.Target.Address = cmp.Or(c.Target.Address, "address:0")
+	}
 	return c.validate()
 }
 
 // validate is Validate with the address.
 func (c ClientConfig) validate() error {
+	if c.Resolver != nil {
+		if err := c.validateResolver(); err != nil {
+			return inField("Balance", err)
+		}
+		c.Target.Address = "address:0" // each server has its own
+	}
 	if err := c.Target.Validate(); err != nil {
 		return inField("", err)
 	}

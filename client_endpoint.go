@@ -27,9 +27,7 @@ func (e *endpoint) open(c *Client, target conn.Target) (err error) {
 	if c.config.Shared {
 		e.pipeline, err = pipeline.New(target, c.config.Format, c.config.Pipeline)
 	} else {
-		cfg := c.config.poolConfig(target)
-		c.states.asks = cfg.BorrowerAsks
-		e.pool, err = pool.New(cfg)
+		e.pool, err = pool.New(c.config.poolConfig(target))
 	}
 	return err
 }
@@ -73,4 +71,14 @@ func (e *endpoint) close() error {
 		return err
 	}
 	return nil
+}
+
+// stat adds a snapshot of the connections.
+func (e *endpoint) stat(ofPool *pool.Stat, ofPipeline *pipeline.Stat) {
+	if e.pool != nil {
+		*ofPool = e.pool.Stat()
+	}
+	if e.pipeline != nil {
+		*ofPipeline = e.pipeline.Stat()
+	}
 }

@@ -21,8 +21,7 @@ type CallError struct {
 	// Written reports whether any byte of the request may have left the
 	// process, in any attempt.
 	Written bool
-	// Attempts is the number of attempts that were made. It is 0 if the
-	// context had ended before the first.
+	// Attempts is the number of attempts that were begun.
 	Attempts int
 	// Err is the cause: the context's error, the error of a dial, io.EOF if
 	// the server closed the connection without a reply, a
@@ -113,15 +112,20 @@ type progress struct {
 	handled  bool // the server may have handled the request
 }
 
-// failed notes the error of an attempt. One of an interceptor may come after a
-// reply.
-func (p *progress) failed(err error) {
+// failed notes the error of an attempt, and returns it for package retry, which
+// makes no other attempt where none can succeed. An error of an interceptor may
+// come after a reply.
+func (p *progress) failed(err error) error {
 	if e := (*CallError)(nil); errors.As(err, &e) {
 		p.written = p.written || e.Written
 		p.handled = p.handled || e.Written && !e.safe
 	} else if !retry.SafeToRetry(err) {
 		p.written, p.handled = true, true
 	}
+	if e, ok := err.(*CallError); ok && e.final {
+		return retry.Permanent(err)
+	}
+	return err
 }
 
 // error makes the error of the whole call from what [retry.Do] returned: the

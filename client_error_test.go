@@ -75,7 +75,7 @@ var clientFaults = []clientFault{
 		cancel()
 		_, err := c.Call(ctx, []byte("x"))
 		return err
-	}, kind: conn.KindCanceled, is: context.Canceled, safe: true},
+	}, kind: conn.KindCanceled, is: context.Canceled, safe: true, tries: 1},
 	{name: "peer closed", addr: func(t *testing.T) string {
 		addr, _ := flakyServer(t, 100)
 		return addr

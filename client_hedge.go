@@ -65,7 +65,7 @@ func (c *Client) hedged(ctx context.Context, r *run, delay time.Duration, dst, r
 			if pending == 0 {
 				return dst, o.err
 			}
-			r.failed(o.err)
+			_ = r.failed(o.err)
 		case <-hedge:
 			hedge = nil
 			if r.policy.Budget.Spend() && begin() == nil {

@@ -1,11 +1,11 @@
 package gtcp
 
 import (
-	"math/rand/v2"
 	"sync/atomic"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/balance"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 )
 
@@ -15,8 +15,8 @@ type ClientStat struct {
 	// Calls counts the calls that were begun.
 	Calls uint64
 	// Errors counts the calls that failed, by the kind of their error. The
-	// keys are the Kind constants of package conn; kinds that have not
-	// occurred are missing.
+	// keys are the Kind constants of package conn, and "resolve" where no
+	// server is known. Kinds that have not occurred are missing.
 	Errors map[string]uint64
 	// Retries counts the attempts that were made after another had failed.
 	Retries uint64
@@ -24,22 +24,28 @@ type ClientStat struct {
 	// CallOptions.Hedge.
 	Hedges uint64
 
-	// Pool is the pool of an exclusive client.
+	// Pool is the pool of an exclusive client. With ClientConfig.Resolver it is
+	// empty: see Endpoints.
 	Pool pool.Stat
-	// Pipeline is the pipeline of a shared client.
+	// Pipeline is the pipeline of a shared client. With ClientConfig.Resolver
+	// it is empty: see Endpoints.
 	Pipeline pipeline.Stat
+
+	// Balance is the state of the set of servers, with ClientConfig.Resolver.
+	Balance balance.Stat
+	// Endpoints are the servers in use, with ClientConfig.Resolver.
+	Endpoints []EndpointStat
 }
 
 // Stat returns a snapshot. It locks each connection for a moment, so calling
 // it a few times a second costs nothing that can be measured.
 func (c *Client) Stat() (s ClientStat) {
 	c.count.snapshot(&s)
-	if c.one.pool != nil {
-		s.Pool = c.one.pool.Stat()
+	if c.set != nil {
+		s.Balance, s.Endpoints = c.set.Stat(), c.endpoints()
+		return s
 	}
-	if c.one.pipeline != nil {
-		s.Pipeline = c.one.pipeline.Stat()
-	}
+	c.one.stat(&s.Pool, &s.Pipeline)
 	return s
 }
 
@@ -47,12 +53,14 @@ func (c *Client) Stat() (s ClientStat) {
 // an error of the user's, counts as the last.
 var kinds = [...]string{
 	conn.KindRefused, conn.KindTimeout, conn.KindCanceled, conn.KindPeerClosed, conn.KindReset,
-	conn.KindOverloaded, conn.KindDial, conn.KindProtocol, conn.KindApplication, conn.KindClosed, conn.KindOther,
+	conn.KindOverloaded, conn.KindDial, conn.KindProtocol, conn.KindApplication, conn.KindClosed, "resolve", conn.KindOther,
 }
 
 // clientCounters count what becomes of a client's calls.
 type clientCounters struct {
-	calls   stripes
+	_       [64]byte // calls has a cache line that nothing else is read from
+	calls   atomic.Uint64
+	_       [56]byte
 	retries atomic.Uint64
 	hedges  atomic.Uint64
 	errors  [len(kinds)]atomic.Uint64
@@ -69,7 +77,7 @@ func (c *clientCounters) failed(err error) {
 }
 
 func (c *clientCounters) snapshot(s *ClientStat) {
-	s.Calls, s.Retries, s.Hedges = c.calls.sum(), c.retries.Load(), c.hedges.Load()
+	s.Calls, s.Retries, s.Hedges = c.calls.Load(), c.retries.Load(), c.hedges.Load()
 	for i, kind := range kinds {
 		n := c.errors[i].Load()
 		if n == 0 {
@@ -80,20 +88,4 @@ func (c *clientCounters) snapshot(s *ClientStat) {
 		}
 		s.Errors[kind] = n
 	}
-}
-
-// stripes is a counter for many processors: each addition goes to one of its
-// cells, and each cell has a cache line of its own.
-type stripes [8]struct {
-	n atomic.Uint64
-	_ [56]byte
-}
-
-func (s *stripes) add() { s[rand.Uint32()%uint32(len(s))].n.Add(1) }
-
-func (s *stripes) sum() (n uint64) {
-	for i := range s {
-		n += s[i].n.Load()
-	}
-	return n
 }

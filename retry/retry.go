@@ -21,6 +21,24 @@ func Do(ctx context.Context, p Policy, fn func(ctx context.Context) error) error
 	}
 	p.Budget.deposit()
 	c := call{start: p.start()}
+	return c.attempt(ctx, &p, fn)
+}
+
+// Resume is Do for a call whose first attempt has been made already, and has
+// failed with err, which must not be nil. Code that nearly always succeeds at
+// once can so make its first attempt without the cost of Do. MaxElapsed counts
+// from Resume, and PerAttemptTimeout does not bound the first attempt.
+func Resume(ctx context.Context, p Policy, err error, fn func(ctx context.Context) error) error {
+	p.Budget.deposit()
+	c := call{start: p.start()}
+	if err = c.next(ctx, &p, err); err != nil {
+		return err
+	}
+	return c.attempt(ctx, &p, fn)
+}
+
+// attempt calls fn until it succeeds or p gives up.
+func (c *call) attempt(ctx context.Context, p *Policy, fn func(context.Context) error) error {
 	for {
 		var err error
 		if p.PerAttemptTimeout <= 0 {
@@ -31,7 +49,7 @@ func Do(ctx context.Context, p Policy, fn func(ctx context.Context) error) error
 		if err == nil {
 			return nil
 		}
-		if err = c.next(ctx, &p, err); err != nil {
+		if err = c.next(ctx, p, err); err != nil {
 			return err
 		}
 	}
