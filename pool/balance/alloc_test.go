@@ -67,6 +67,7 @@ func BenchmarkPick(b *testing.B) {
 				l.Done(balance.Outcome{})
 				b.ReportAllocs()
 				b.ResetTimer()
+				defer reportCPU(b)()
 				b.RunParallel(func(pb *testing.PB) {
 					for pb.Next() {
 						l, err := balancer.Pick(ctx, balance.Request{Key: "key"})

@@ -22,6 +22,8 @@ type Balancer[T any] struct {
 	offer atomic.Pointer[offer] // a node that waits for a call to try it
 	known chan struct{}         // closed when view is first set
 
+	sampler sampler
+
 	updates chan update
 	wake    chan struct{} // has room for one; the loop has something to look at
 	armed   atomic.Bool   // there have been failures: the loop compares rates
@@ -117,15 +119,18 @@ func (b *Balancer[T]) Pick(ctx context.Context, r Request) (Checkout[T], error) 
 		l := Checkout[T]{b: b, m: v.only}
 		if v.only == nil {
 			r.random = b.rand()
-			if v.decay > 0 {
-				l.start, l.decay = b.now(), v.decay
-				r.now = l.start
+			if l.decay = v.decay; v.decay > 0 && b.sampler.due(r.random) {
+				r.now = b.now()
+				b.sampler.took(r.now)
 			}
 			n := b.choose(v, r, &l)
 			if n == nil {
 				return Checkout[T]{}, b.none(v)
 			}
 			l.m = n.owner.(*member[T])
+			if l.start = r.now; l.start == 0 && v.decay > 0 && n.latency.Load() == 0 {
+				l.start = b.now()
+			}
 		}
 		l.Node = &l.m.Node
 		l.out = l.Node.flags.Load()&flagOut != 0
