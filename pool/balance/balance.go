@@ -19,7 +19,7 @@ type Balancer[T any] struct {
 	rand   func() uint64
 
 	view  atomic.Pointer[view[T]]
-	offer atomic.Pointer[offer] // a node that waits for a call to try it
+	offer atomic.Pointer[offer] // the first node that waits for a call to try it
 	known chan struct{}         // closed when view is first set
 
 	sampler sampler
@@ -193,12 +193,12 @@ func (b *Balancer[T]) fit(v *view[T], n *Node, r Request) bool {
 	return float64(mix(r.random)>>11)/(1<<53) >= min(left, 0.9)
 }
 
-// take claims the node on offer for a call that is to try it.
+// take claims the first node on offer for a call that is to try it.
 func (b *Balancer[T]) take(o *offer, r Request) bool {
-	if o.node.gone.Load() || r.Tried.Has(o.node) || !r.Idempotent && b.now() < o.anyAfter {
+	if r.Tried.Has(o.node) || !r.Idempotent && b.now() < o.anyAfter {
 		return false
 	}
-	return b.offer.CompareAndSwap(o, nil)
+	return b.offer.CompareAndSwap(o, o.next) && !o.node.gone.Load()
 }
 
 // first waits for the first view.

@@ -82,8 +82,12 @@ func (p *hashed) best(slot uint64, fit func(int) bool) int {
 	for i, n := range p.nodes {
 		u := mix(n.hash ^ seed)
 		score := float64(u)
-		if p.weight != nil { // the highest of w/-ln(u), u in (0, 1)
-			score = -p.weight[i] / math.Log((float64(u>>11)+0.5)/(1<<53))
+		if p.weight != nil { // the highest of w/-ln(x), x in (0, 1)
+			x := (float64(u>>11) + 0.5) / (1 << 53)
+			if p.weight[i] <= most*(1-x) {
+				continue // -ln(x) is at least 1-x: no need to take the logarithm
+			}
+			score = -p.weight[i] / math.Log(x)
 		}
 		if score > most && fit(i) {
 			best, most = i, score

@@ -23,7 +23,12 @@ type health struct {
 type offer struct {
 	node     *Node
 	anyAfter int64
+	next     *offer
 }
+
+// maxOffers is how many nodes are offered together, so that many that come back
+// at the same time need not wait for each other.
+const maxOffers = 64
 
 // What an event tells.
 type what uint8
@@ -207,50 +212,50 @@ func (b *Balancer[T]) warm(now int64) (next int64) {
 	return next
 }
 
-// try offers a node that is out to the calls, if it is time for one, and returns
-// when to look again.
+// try offers the nodes that are out to the calls, as far as it is time for it,
+// and returns when to look again.
 func (b *Balancer[T]) try(now int64) (next int64) {
-	l := &b.loop
+	l, c := &b.loop, &b.config.Health
 	if l.out == 0 {
 		b.offer.Store(nil)
 		return never
 	}
-	next = now + int64(b.config.Health.EjectFor)
-	var due, early *Node
-	calls := int64(0)
+	next = now + int64(c.EjectFor)
+	if b.offer.Load() != nil {
+		return next // they wait for calls
+	}
+	var offers *offer
+	var early *Node
+	calls, n := int64(0), 0
 	for _, m := range l.order {
-		n, h := &m.Node, &m.health
-		calls += int64(n.good.Load() + n.bad.Load())
-		if !n.out() {
-			continue
-		}
+		calls += int64(m.good.Load() + m.bad.Load())
+		h := &m.health
 		if h.trying && now-h.outAt > trialLost {
 			h.trying = false
 		}
 		switch {
-		case h.trying:
-		case h.until <= now:
-			if due == nil || h.until < due.health.until {
-				due = n
-			}
-		default:
+		case !m.out() || h.trying:
+		case h.until > now:
 			next = min(next, h.until)
-			if n.State() == Ejected && now-h.outAt >= int64(b.config.Health.EjectFor) && (early == nil || h.outAt < early.health.outAt) {
-				early = n
+			if m.State() == Ejected && now-h.outAt >= int64(c.EjectFor) && (early == nil || h.outAt < early.health.outAt) {
+				early = &m.Node
 			}
+		case n < maxOffers:
+			n++
+			offers = b.offered(&m.Node, now, offers)
 		}
 	}
-	if b.offer.Load() != nil {
-		return next // it waits for a call
+	if offers == nil && early != nil && calls-l.trials >= earlyTrial {
+		l.trials = calls
+		offers = b.offered(early, now, nil)
 	}
-	if due == nil && early != nil && calls-l.trials >= earlyTrial {
-		due, l.trials = early, calls
-	}
-	if due != nil {
-		due.health.trying, due.health.outAt = true, now
-		b.offer.Store(&offer{due, now + anyCallAfter})
-	}
+	b.offer.Store(offers)
 	return next
+}
+
+func (b *Balancer[T]) offered(n *Node, now int64, next *offer) *offer {
+	n.health.trying, n.health.outAt = true, now
+	return &offer{n, now + anyCallAfter, next}
 }
 
 // judge compares the failure rates of the nodes, while there are failures, and

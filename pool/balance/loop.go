@@ -146,8 +146,8 @@ func (b *Balancer[T]) takeSet(u update) {
 		b.change(&m.Node, state, "added")
 	}
 	var removed []*member[T]
-	for id, m := range l.members {
-		if !wanted[id] {
+	for _, m := range l.order {
+		if id := m.endpoint.Load().ID(); !wanted[id] {
 			delete(l.members, id)
 			removed = append(removed, m)
 		}

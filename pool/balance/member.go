@@ -84,9 +84,6 @@ func (b *Balancer[T]) remove(m *member[T]) {
 	if m.clearFlag(flagWarming) {
 		b.loop.warming--
 	}
-	if o := b.offer.Load(); o != nil && o.node == &m.Node {
-		b.offer.CompareAndSwap(o, nil)
-	}
 	b.change(&m.Node, Removed, "removed")
 	b.retire(m)
 }
