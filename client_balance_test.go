@@ -282,3 +282,35 @@ func TestClientChurn(t *testing.T) {
 		require.NoError(t, c.Close())
 	})
 }
+
+// To choose a server allocates nothing.
+func TestClientManyServersAllocations(t *testing.T) {
+	if detectsRaces {
+		t.Skip("the race detector allocates")
+	}
+	for _, n := range []int{1, 10} {
+		eachMode(t, func(t *testing.T, shared bool) {
+			set := make(resolve.Static, n)
+			for i := range set {
+				set[i].Addr = frameServer(t, echoed)
+			}
+			c := client(t, "", gtcp.ClientConfig{Shared: shared, Resolver: set, CallTimeout: -1,
+				Balance: gtcp.BalanceConfig{Policy: balance.RoundRobin}})
+			dst, req := make([]byte, 0, 64), make([]byte, 64)
+			call := func() {
+				if _, err := c.AppendCall(context.Background(), dst, req); err != nil {
+					t.Error(err)
+				}
+			}
+			for range 3 * n {
+				call()
+			}
+			allocs := testing.AllocsPerRun(200, call)
+			if shared {
+				require.Zero(t, allocs, "the server's included")
+			} else {
+				require.LessOrEqual(t, allocs, 3.)
+			}
+		})
+	}
+}

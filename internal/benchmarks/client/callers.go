@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"runtime"
@@ -17,6 +18,7 @@ import (
 	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/compare"
 	"github.com/seed-99d6a01a/gtcp/pool"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
+	"github.com/seed-99d6a01a/gtcp/pool/resolve"
 	"github.com/seed-99d6a01a/gtcp/pool/slotpool"
 	"github.com/seed-99d6a01a/gtcp/server"
 )
@@ -50,7 +52,7 @@ func newCalls(k int, make1 caller) chan func() error {
 
 // serve starts the server that all call.
 func serve() (addr string, err error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp4", "0.0.0.0:0") // all of 127.0.0.0/8: see setOf
 	if err != nil {
 		return "", err
 	}
@@ -58,7 +60,7 @@ func serve() (addr string, err error) {
 		Append: func(_ context.Context, dst, req []byte) ([]byte, error) { return append(dst, req...), nil },
 	}}
 	go func() { panic(srv.Serve(l)) }()
-	return l.Addr().String(), nil
+	return fmt.Sprintf("127.0.0.1:%d", l.Addr().(*net.TCPAddr).Port), nil
 }
 
 var errReply = errors.New("reply of a wrong size")
@@ -103,6 +105,16 @@ func pipelined(addr string, conns int) caller {
 
 func client(addr string, shared bool, ctx context.Context) caller {
 	return clientOf(addr, ours.ClientConfig{Shared: shared}, ctx)
+}
+
+// setOf calls a set of n endpoints, which are names of the same server.
+func setOf(addr string, n int, shared bool) caller {
+	_, port, _ := net.SplitHostPort(addr)
+	set := make(resolve.Static, n)
+	for i := range set {
+		set[i].Addr = net.JoinHostPort(net.IPv4(127, 0, 0, byte(1+i)).String(), port)
+	}
+	return clientOf("", ours.ClientConfig{Shared: shared, Resolver: set}, context.Background())
 }
 
 func slotClient(addr string) caller {

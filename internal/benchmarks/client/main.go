@@ -21,7 +21,7 @@ func main() {
 		if err != nil {
 			return err
 		}
-		for _, run := range []func(*compare.Program, string) error{crowd, lone, exclusive, latency} {
+		for _, run := range []func(*compare.Program, string) error{crowd, lone, exclusive, sets, latency} {
 			if err := run(p, addr); err != nil {
 				return err
 			}
@@ -96,6 +96,29 @@ func exclusive(p *compare.Program, addr string) error {
 			{Ref: "6.3", Says: "fewer allocations", Of: "Client, exclusive", To: []string{"gtcp PoolConn"}, Allocs: true, Want: compare.AtMost(0.99)},
 		},
 	})
+}
+
+// sets is what it costs to call a service through a resolver and a balancer, all
+// of whose endpoints are one server here.
+func sets(p *compare.Program, addr string) error {
+	ctx := context.Background()
+	c := compare.Comparison{
+		Title:  "32 callers, one address or a set of endpoints",
+		Allocs: true,
+		Candidates: []compare.Candidate{
+			by(32, "Client, shared", client(addr, true, ctx)),
+			by(32, "Client, exclusive", client(addr, false, ctx)),
+		},
+	}
+	for _, n := range []int{1, 10} {
+		shared, exclusive := setOf(addr, n, true), setOf(addr, n, false)
+		of := ", set of " + strconv.Itoa(n)
+		limit := map[int]float64{1: 1.02, 10: 1.05}[n]
+		c.Candidates = append(c.Candidates, by(32, "Client, shared"+of, shared), by(32, "Client, exclusive"+of, exclusive))
+		c.Goals = append(c.Goals, compare.Goal{Ref: "F.2", Says: "costs little", Of: "Client, exclusive" + of,
+			To: []string{"Client, exclusive"}, Want: compare.AtMost(limit)})
+	}
+	return p.Compare(c)
 }
 
 // latency is its fourth.
