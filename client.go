@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/pool"
 	"github.com/seed-99d6a01a/gtcp/pool/balance"
 	"github.com/seed-99d6a01a/gtcp/retry"
 )
@@ -79,7 +80,7 @@ func NewClient(addr string, config ClientConfig) *Client {
 		return c
 	}
 	c.states.format = config.Format
-	c.states.asks = config.poolConfig(config.Target).BorrowerAsks
+	c.states.asks = config.poolConfig().Probe.Mode == pool.ProbeByCaller
 	if len(config.Goodbye) > 0 {
 		c.states.goodbye = bytes.Clone(config.Goodbye)
 	}

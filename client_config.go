@@ -74,8 +74,8 @@ type ClientConfig struct {
 	Hooks []any
 
 	// Pool is the configuration of an exclusive client's pool: limits,
-	// lifetimes, probe, backend, hooks. If ProbeAfter and Probe are zero,
-	// each call checks its connection itself, at no cost; see
+	// lifetimes, probe, backend, hooks. If Probe has neither Mode, After nor
+	// Func, each call checks its connection itself, at no cost; see
 	// [conn.Conn.Ask]. A shared client does not use it.
 	Pool pool.Config
 
@@ -114,7 +114,7 @@ func (c ClientConfig) validate() error {
 	if _, err := newClientHooks(c.Hooks); err != nil {
 		return err
 	}
-	if err := c.poolConfig(c.Target).Validate(); err != nil {
+	if err := c.poolConfig().Validate(); err != nil {
 		return inField("Pool", err)
 	}
 	if err := c.Pipeline.Validate(); err != nil {
@@ -131,9 +131,12 @@ func inField(field string, err error) error {
 	return fmt.Errorf("gtcp: ClientConfig.%s: %w", field, err)
 }
 
-func (c ClientConfig) poolConfig(t conn.Target) pool.Config {
+// poolConfig is Pool, where the probe is left to the calls unless it is
+// configured.
+func (c ClientConfig) poolConfig() pool.Config {
 	p := c.Pool
-	p.Network, p.Address, p.Dialer, p.Dial = t.Network, t.Address, t.Dialer, t.Dial
-	p.BorrowerAsks = p.BorrowerAsks || p.ProbeAfter == 0 && p.Probe == nil
+	if p.Probe.Mode == pool.ProbeDefault && p.Probe.After == 0 && p.Probe.Func == nil {
+		p.Probe.Mode = pool.ProbeByCaller
+	}
 	return p
 }

@@ -27,7 +27,7 @@ func TestClientConfigNamesTheField(t *testing.T) {
 		"Format":        {Format: framing.Format{HeaderSize: 5}},
 		"Retry":         {Retry: retry.Policy{Backoff: retry.Exponential{Base: -1}}},
 		"Hooks[1]":      {Hooks: []any{callCounter{}, "neither"}},
-		"Pool":          {Pool: pool.Config{MinIdle: -1}},
+		"Pool":          {Pool: pool.Config{DialTimeout: -1}},
 		"Pipeline":      {Pipeline: pipeline.Config{MaxConns: -1}},
 	} {
 		err := cfg.Validate()

@@ -27,7 +27,7 @@ func (e *endpoint) open(c *Client, target conn.Target) (err error) {
 	if c.config.Shared {
 		e.pipeline, err = pipeline.New(target, c.config.Format, c.config.Pipeline)
 	} else {
-		e.pool, err = pool.New(c.config.poolConfig(target))
+		e.pool, err = pool.New(target, c.config.poolConfig())
 	}
 	return err
 }
@@ -60,7 +60,7 @@ func (e *endpoint) shutdown(ctx context.Context) error {
 	if e.pipeline != nil {
 		return e.pipeline.Shutdown(ctx)
 	}
-	return e.pool.Close(ctx)
+	return e.pool.Shutdown(ctx)
 }
 
 // close closes the connections at once.

@@ -72,15 +72,13 @@ func (e *endpoint) exclusive(ctx context.Context, dst, request []byte) ([]byte, 
 	if err != nil {
 		return dst, attemptError(e.addr, false, err)
 	}
-	defer func() { held.Close() }()
+	defer held.Close()
 	x.dst = dst
 	written, err := x.on(ctx, held)
 	if err != nil && !written && held.Reused() && diedIdle(err) && ctx.Err() == nil {
-		next, failed := held.Replace(ctx)
-		if failed != nil {
+		if failed := held.Replace(ctx); failed != nil {
 			return dst, attemptError(e.addr, false, failed)
 		}
-		held = next
 		written, err = x.on(ctx, held)
 	}
 	if err != nil {
@@ -88,9 +86,7 @@ func (e *endpoint) exclusive(ctx context.Context, dst, request []byte) ([]byte, 
 		if peer := held.RemoteAddr(); peer != nil {
 			addr = peer.String()
 		}
-		if held.Reusable() == nil { // only this call knows that something is wrong
-			held.Evict()
-		}
+		held.EvictFor(err)
 		e := attemptError(addr, written, err)
 		e.safe = e.safe || x.left
 		return dst, e

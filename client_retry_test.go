@@ -88,7 +88,7 @@ func TestClientRepeatsDials(t *testing.T) {
 				}
 				return (&conn.Dialer{}).Dial(ctx, "tcp", addr)
 			}},
-			Pool:     pool.Config{DialBackoff: pool.DialBackoff{After: -1}},
+			Pool:     pool.Config{DialBackoff: conn.DialBackoff{After: -1}},
 			Pipeline: pipeline.Config{DialBackoff: conn.DialBackoff{After: -1}},
 		})
 		_, err := c.Call(t.Context(), []byte("x"))
@@ -206,7 +206,7 @@ func TestClientRemembersEarlierAttempts(t *testing.T) {
 				}
 				return (&conn.Dialer{}).Dial(ctx, "tcp", addr)
 			}},
-			Pool:     pool.Config{DialBackoff: pool.DialBackoff{After: -1}},
+			Pool:     pool.Config{DialBackoff: conn.DialBackoff{After: -1}},
 			Pipeline: pipeline.Config{DialBackoff: conn.DialBackoff{After: -1}},
 		})
 		_, err := c.Call(t.Context(), []byte("x"))
@@ -235,7 +235,7 @@ func TestClientIdleConnectionDirty(t *testing.T) {
 	}
 	s := c.Stat().Pool
 	require.EqualValues(t, 2, s.Dials)
-	require.EqualValues(t, 1, s.Evictions.Dirty)
+	require.EqualValues(t, 1, s.Evictions[pool.Dirty])
 	require.Equal(t, 1, s.Idle)
 }
 
@@ -273,7 +273,7 @@ func TestClientWithoutProbe(t *testing.T) {
 		_ = c.Close()
 		closed <- struct{}{}
 	})
-	c := client(t, addr, gtcp.ClientConfig{Retry: retry.Policy{MaxAttempts: 1}, Pool: pool.Config{ProbeAfter: -1}})
+	c := client(t, addr, gtcp.ClientConfig{Retry: retry.Policy{MaxAttempts: 1}, Pool: pool.Config{Probe: pool.Probe{Mode: pool.ProbeNever}}})
 	_, err := c.Call(t.Context(), []byte("x"))
 	require.NoError(t, err)
 	<-closed

@@ -86,7 +86,7 @@ func newSoak(t *testing.T, shared bool) *soak {
 	s.client = gtcp.NewClient(proxy.Addr(), gtcp.ClientConfig{
 		Shared: shared,
 		Retry:  retry.Policy{MaxAttempts: 4, Backoff: retry.Constant(time.Millisecond)},
-		Pool:   pool.Config{MaxConns: soakCallers / 2, DialBackoff: pool.DialBackoff{Min: time.Millisecond, Max: 10 * time.Millisecond}},
+		Pool:   pool.Config{MaxConns: soakCallers / 2, DialBackoff: conn.DialBackoff{Min: time.Millisecond, Max: 10 * time.Millisecond}},
 		Pipeline: pipeline.Config{
 			MaxConns: 4, MaxInFlight: soakCallers / 2, StallTimeout: soakTimeout,
 			DialBackoff: conn.DialBackoff{Max: 20 * time.Millisecond},

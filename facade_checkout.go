@@ -38,7 +38,8 @@ type checkout struct {
 
 	// The fields below are guarded by innerConn.mu.
 	conn     *pool.Conn
-	received uint64 // bytes that had come over conn before the checkout
+	first    conn.Conn // conn's handle before any Replace, which changes conn itself
+	received uint64    // bytes that had come over conn before the checkout
 	ended    bool
 }
 
@@ -58,7 +59,7 @@ const (
 )
 
 func (k *checkout) begin(c *pool.Conn, t terms) {
-	k.conn, k.terms = c, t
+	k.conn, k.terms, k.first = c, t, c.Conn
 	k.received, k.sentBefore = c.BytesRead(), c.BytesWritten()
 	switch {
 	case !c.Reused():
@@ -86,7 +87,7 @@ func (k *checkout) end(s *innerConn, keep bool) error {
 	s.mu.Unlock()
 	switch {
 	case ended:
-	case keep && !k.failed.Load() && k.mayKeep(c):
+	case keep && !k.failed.Load() && k.mayKeep(s.current()):
 		return c.Close()
 	default:
 		c.Evict()
@@ -95,7 +96,7 @@ func (k *checkout) end(s *innerConn, keep bool) error {
 }
 
 // mayKeep says whether no reply can be under way, as far as can be known.
-func (k *checkout) mayKeep(c *pool.Conn) bool {
+func (k *checkout) mayKeep(c *conn.Conn) bool {
 	received := c.BytesRead()
 	if received > 0 {
 		k.pool.expectReplies()
@@ -140,7 +141,7 @@ func (s *innerConn) renew(c *conn.Conn, wrote bool, err error) (*conn.Conn, erro
 func (s *innerConn) replace(d direction) (*conn.Conn, error) {
 	var by time.Time
 	s.mu.Lock()
-	old := s.checkout.conn
+	held := s.checkout.conn
 	if s.bounds != nil {
 		b := s.bounds.of(d)
 		by = earlier(b.deadline(), b.start)
@@ -152,34 +153,27 @@ func (s *innerConn) replace(d direction) (*conn.Conn, error) {
 		ctx, cancel = context.WithDeadline(ctx, by)
 		defer cancel()
 	}
-	next, err := old.Replace(ctx)
-	if err != nil {
+	if err := held.Replace(ctx); err != nil {
 		return nil, err
 	}
-	return s.adopt(next)
+	return s.adopt(held.Conn)
 }
 
-// adopt makes next the connection in use, unless the checkout has ended.
-func (s *innerConn) adopt(next *pool.Conn) (*conn.Conn, error) {
+// adopt makes next, a handle on the new connection, the one in use, unless the
+// checkout has ended.
+func (s *innerConn) adopt(next conn.Conn) (*conn.Conn, error) {
 	s.mu.Lock()
-	ended := s.checkout.ended
-	var err error
-	if !ended {
-		s.checkout.conn = next
-		s.checkout.received = next.BytesRead()
-		s.checkout.oneWay.Store(false)
-		s.conn.Store(&next.Conn)
-		err = s.applyDeadlinesLocked()
-	}
-	s.mu.Unlock()
-	if ended {
-		next.Evict()
+	defer s.mu.Unlock()
+	if s.checkout.ended { // the connection has been closed with it
 		return nil, s.opError("write", net.ErrClosed)
 	}
-	if err != nil {
+	s.checkout.received = next.BytesRead()
+	s.checkout.oneWay.Store(false)
+	s.conn.Store(&next)
+	if err := s.applyDeadlinesLocked(); err != nil {
 		return nil, err
 	}
-	return &next.Conn, nil
+	return &next, nil
 }
 
 // inspect makes sure, before the first operation of a checkout, that nothing is

@@ -39,7 +39,7 @@ func newPoolConn(c *pool.Conn, t terms) *PoolConn {
 		checkout checkout
 	}{}
 	all.checkout.begin(c, t)
-	all.inner.init(&c.Conn)
+	all.inner.init(&all.checkout.first)
 	all.inner.checkout = &all.checkout
 	all.outer = Conn{Conn: &all.inner, inner: &all.inner}
 	all.pooled.Conn = &all.outer

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/pool"
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
@@ -16,9 +17,9 @@ import (
 // gtcp's way: any number of connections, each for up to 600 seconds, lent even
 // if their peer has closed them meanwhile.
 type PoolOptions struct {
-	// Backend keeps the connections: puddlepool.Open[*pool.Member], which nil
-	// is too, slotpool.Open[*pool.Member] or one of your own.
-	Backend backend.Open[*pool.Member]
+	// Backend keeps the connections: slotpool.Open[*pool.Member],
+	// puddlepool.Open[*pool.Member], or one of your own. Nil means puddlepool.
+	Backend backend.OpenFunc[*pool.Member]
 
 	// MaxConns bounds the connections of an address. When all are lent,
 	// NewPoolConn waits for one, as long as it would for a dial. Zero and
@@ -33,8 +34,8 @@ type PoolOptions struct {
 	// 600 seconds, less means no bound.
 	MaxLifetime time.Duration
 
-	// MaxIdleTime bounds how long a connection is kept unused. Zero means no
-	// bound but MaxLifetime; it must not be negative.
+	// MaxIdleTime bounds how long a connection is kept unused. Zero or
+	// negative means no bound but MaxLifetime.
 	MaxIdleTime time.Duration
 
 	// Probe looks at a connection before it is lent: one that its peer has
@@ -58,7 +59,7 @@ type PoolOptions struct {
 // new one, and its connections are closed as they come back. An option out of
 // range is an error, and nothing changes.
 func ConfigurePools(options PoolOptions, addrs ...string) error {
-	if err := options.config("", nil).Validate(); err != nil {
+	if err := options.config().Validate(); err != nil {
 		return err
 	}
 	pools.configure(options, addrs)
@@ -79,10 +80,8 @@ const maxDialTimeout = 10 * time.Minute
 
 // config is the pool's configuration, with gtcp's behaviour where it differs
 // from the pool's own defaults.
-func (o PoolOptions) config(addr string, dial func(context.Context) (net.Conn, error)) pool.Config {
+func (o PoolOptions) config() pool.Config {
 	c := pool.Config{
-		Address:     addr,
-		Dial:        dial,
 		Backend:     o.Backend,
 		MaxConns:    o.MaxConns,
 		MaxWaiters:  o.MaxWaiters,
@@ -90,14 +89,13 @@ func (o PoolOptions) config(addr string, dial func(context.Context) (net.Conn, e
 		MaxIdleTime: o.MaxIdleTime,
 		MaxDialing:  -1,
 		DialTimeout: maxDialTimeout,
-		DialBackoff: pool.DialBackoff{After: -1},
+		DialBackoff: conn.DialBackoff{After: -1},
 	}
 	if c.MaxConns == 0 {
 		c.MaxConns = -1
 	}
-	c.BorrowerAsks = !o.Probe
-	if addr == "" {
-		c.Address = "address:0" // to validate the rest
+	if !o.Probe {
+		c.Probe.Mode = pool.ProbeByCaller
 	}
 	return c
 }
@@ -117,8 +115,7 @@ func newAddressPool(addr string, o PoolOptions) (*addressPool, error) {
 	p := &addressPool{bounded: o.MaxConns > 0, probes: o.Probe}
 	p.keepUnanswered = o.KeepUnanswered
 	p.patience.Store(int64(defaultDialTimeout))
-	var err error
-	p.pool, err = pool.New(o.config(addr, func(ctx context.Context) (net.Conn, error) {
+	target := conn.Target{Address: addr, Dial: func(ctx context.Context) (net.Conn, error) {
 		// The dial is made for whoever waits longest: it outlives the caller
 		// that began it, and its connection then serves the next.
 		ctx, cancel := context.WithTimeout(ctx, time.Duration(p.patience.Load()))
@@ -128,7 +125,9 @@ func newAddressPool(addr string, o PoolOptions) (*addressPool, error) {
 			return nil, err
 		}
 		return c, nil
-	}))
+	}}
+	var err error
+	p.pool, err = pool.New(target, o.config())
 	return p, err
 }
 
@@ -296,7 +295,7 @@ func (r *registry) look() {
 	}
 	r.mu.Unlock()
 	for _, p := range done {
-		_ = p.pool.Close(context.Background())
+		_ = p.pool.Shutdown(context.Background())
 	}
 }
 

@@ -112,7 +112,7 @@ func TestDefect03ExpiredConnectionIsClosed(t *testing.T) {
 }
 
 func TestLifetimeIs600SecondsByDefault(t *testing.T) {
-	c := PoolOptions{}.config("127.0.0.1:1", nil)
+	c := PoolOptions{}.config()
 	require.Zero(t, c.MaxLifetime, "zero is the pool's own default")
 }
 
@@ -131,7 +131,7 @@ func TestPatience(t *testing.T) {
 		require.EqualValues(t, want, p.patience.Load())
 		_, _, err = p.get(nil)
 		require.Error(t, err)
-		require.NoError(t, p.pool.Close(t.Context()))
+		require.NoError(t, p.pool.Shutdown(t.Context()))
 	}
 }
 
@@ -172,6 +172,6 @@ func TestForgottenUnderACaller(t *testing.T) {
 	}
 	r.mu.Unlock()
 	for _, p := range r.byAddr.Range {
-		require.NoError(t, p.(*addressPool).pool.Close(t.Context()))
+		require.NoError(t, p.(*addressPool).pool.Shutdown(t.Context()))
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/pool"
 )
 
@@ -14,12 +15,12 @@ func TestAllocs(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	for _, c := range []pool.Config{{}, {ProbeAfter: -1}} {
+	for _, c := range []pool.Config{{}, {Probe: pool.Probe{Mode: pool.ProbeNever}}} {
 		overBackends(t, func(t *testing.T, open opener) {
 			s := newTCPServer(t, echo)
 			c := c
-			c.Address, c.Backend = s.addr, open
-			p := newPool(t, c)
+			c.Backend = open
+			p := newPool(t, conn.Target{Address: s.addr}, c)
 			ctx := t.Context()
 			loan := func() {
 				c, err := p.Get(ctx)

@@ -26,17 +26,17 @@ func TestBorrowerAsks(t *testing.T) {
 			_, err := c.Write([]byte("x"))
 			require.NoError(t, err)
 			arrived(t, c.NetConn())
-		}, conn.ErrUnread, func(e pool.Evictions) uint64 { return e.Dirty }},
+		}, conn.ErrUnread, func(e pool.Evictions) uint64 { return e[pool.Dirty] }},
 		"closed by its peer": {func(t *testing.T, c *pool.Conn) {
 			_, err := c.Write([]byte{quit})
 			require.NoError(t, err)
 			arrived(t, c.NetConn())
-		}, conn.ErrPeerClosed, func(e pool.Evictions) uint64 { return e.Dead }},
+		}, conn.ErrPeerClosed, func(e pool.Evictions) uint64 { return e[pool.Dead] }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			overBackends(t, func(t *testing.T, open opener) {
 				s := newTCPServer(t, echo)
-				p := newPool(t, pool.Config{Address: s.addr, Backend: open, MaxConns: 1, BorrowerAsks: true})
+				p := newPool(t, conn.Target{Address: s.addr}, pool.Config{Backend: open, MaxConns: 1, Probe: pool.Probe{Mode: pool.ProbeByCaller}})
 				c := get(t, p)
 				roundTrip(t, c)
 				tc.leave(t, c)
@@ -48,7 +48,7 @@ func TestBorrowerAsks(t *testing.T) {
 				require.ErrorIs(t, err, tc.refuse)
 				if tc.refuse != nil {
 					require.Zero(t, n)
-					c, err = c.Replace(t.Context())
+					err = c.Replace(t.Context())
 					require.NoError(t, err)
 					require.False(t, c.Reused())
 					_, err = c.Ask([]byte("y"))
@@ -71,18 +71,17 @@ func TestReplaceWithinGetTimeout(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		hang := false
-		p := newPool(t, pool.Config{Backend: open, GetTimeout: time.Second, DialTimeout: time.Minute, BorrowerAsks: true,
-			Dial: func(ctx context.Context) (net.Conn, error) {
-				if hang {
-					<-ctx.Done()
-					return nil, ctx.Err()
-				}
-				return s.dial(ctx)
-			}})
+		p := newPool(t, conn.Target{Dial: func(ctx context.Context) (net.Conn, error) {
+			if hang {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return s.dial(ctx)
+		}}, pool.Config{Backend: open, GetTimeout: time.Second, DialTimeout: time.Minute, Probe: pool.Probe{Mode: pool.ProbeByCaller}})
 		c := get(t, p)
 		hang = true
 		begun := time.Now()
-		_, err := c.Replace(t.Context())
+		err := c.Replace(t.Context())
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, time.Second, time.Since(begun))
 	})

@@ -39,7 +39,7 @@ func (m *meddler) Acquire(ctx context.Context) (backend.Lease[*pool.Member], err
 	<-ctx.Done()
 	time.Sleep(time.Second)
 	_ = m.Backend.Return(l, backend.Keep)
-	return backend.Lease[*pool.Member]{}, backend.Ended(ctx)
+	return backend.Lease[*pool.Member]{}, ctx.Err()
 }
 
 func (m *meddler) Return(l backend.Lease[*pool.Member], v backend.Verdict) error {
@@ -56,7 +56,7 @@ func (m *meddler) Sweep(keep func(*pool.Member) bool) {
 }
 
 // meddle opens a pool over open with m in between.
-func (m *meddler) meddle(open opener) backend.Open[*pool.Member] {
+func (m *meddler) meddle(open opener) backend.OpenFunc[*pool.Member] {
 	return func(f backend.Factory[*pool.Member], l backend.Limits) (b backend.Backend[*pool.Member], err error) {
 		m.Backend, err = open(f, l)
 		return m, err
@@ -70,7 +70,7 @@ func TestExpiresDuringReturn(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		m := &meddler{beforeReturn: func() { time.Sleep(2 * time.Second) }}
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: m.meddle(open), ProbeAfter: -1})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: m.meddle(open), Probe: pool.Probe{Mode: pool.ProbeNever}})
 		c := get(t, p)
 		time.Sleep(599 * time.Second)
 		require.NoError(t, c.Close())
@@ -78,7 +78,7 @@ func TestExpiresDuringReturn(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		require.Zero(t, s.open())
-		require.Equal(t, uint64(1), p.Stat().Evictions.Expired)
+		require.Equal(t, uint64(1), p.Stat().Evictions[pool.Expired])
 	})
 }
 
@@ -88,7 +88,7 @@ func TestExpiresInNobodysHands(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		m := &meddler{}
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: m.meddle(open), ProbeAfter: -1})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: m.meddle(open), Probe: pool.Probe{Mode: pool.ProbeNever}})
 		require.NoError(t, get(t, p).Close())
 		m.holdUp = true
 		ctx, cancel := context.WithTimeout(t.Context(), 600*time.Second)
@@ -108,12 +108,12 @@ func TestCloseLosesPatienceDuringReturn(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		m := &meddler{beforeReturn: func() { time.Sleep(2 * time.Second) }}
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: m.meddle(open), ProbeAfter: -1})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: m.meddle(open), Probe: pool.Probe{Mode: pool.ProbeNever}})
 		c := get(t, p)
 		go func() { _ = c.Close() }()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		require.ErrorIs(t, p.Close(ctx), context.DeadlineExceeded)
+		require.ErrorIs(t, p.Shutdown(ctx), context.DeadlineExceeded)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		require.Zero(t, s.open())
@@ -127,7 +127,7 @@ func TestCheckoutChecksAge(t *testing.T) {
 		inBubbles(t, func(t *testing.T, open opener) {
 			s := newMemServer(t, echo)
 			m := &meddler{sweepless: true}
-			p := newPool(t, pool.Config{Dial: s.dial, Backend: m.meddle(open), ProbeAfter: -1, MaxIdleTime: idle})
+			p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: m.meddle(open), Probe: pool.Probe{Mode: pool.ProbeNever}, MaxIdleTime: idle})
 			require.NoError(t, get(t, p).Close())
 			time.Sleep(600 * time.Second)
 			synctest.Wait()
@@ -146,8 +146,8 @@ func TestCheckoutChecksAge(t *testing.T) {
 func TestManyDeadServerGone(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 20,
-			DialBackoff: pool.DialBackoff{After: -1}})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 20,
+			DialBackoff: conn.DialBackoff{After: -1}})
 		lent := make([]*pool.Conn, 20)
 		for i := range lent {
 			lent[i] = get(t, p)
@@ -163,7 +163,7 @@ func TestManyDeadServerGone(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, 4, p.Stat().Open)
 		require.Zero(t, p.Stat().Used)
-		require.Equal(t, uint64(16), p.Stat().Evictions.Dead)
+		require.Equal(t, uint64(16), p.Stat().Evictions[pool.Dead])
 	})
 }
 
@@ -182,14 +182,14 @@ func TestNetworks(t *testing.T) {
 			_ = c.Close()
 		}
 	}()
-	for _, c := range []pool.Config{
+	for _, target := range []conn.Target{
 		{Network: "tcp4", Address: s.addr, Dialer: &conn.Dialer{Timeout: time.Minute}},
 		{Network: "unix", Address: l.Addr().String()},
 		{Dial: func(ctx context.Context) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", s.addr)
 		}},
 	} {
-		p := newPool(t, c)
+		p := newPool(t, target, pool.Config{})
 		for i := range 3 {
 			born := time.Now()
 			c := get(t, p)

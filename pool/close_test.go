@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/pool"
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
@@ -21,7 +22,7 @@ import (
 func TestClose(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 2})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 2})
 		a, b := get(t, p), get(t, p)
 		var wg sync.WaitGroup
 		for range 3 {
@@ -36,7 +37,7 @@ func TestClose(t *testing.T) {
 		for range 2 { // a second Close waits as well
 			wg.Go(func() {
 				start := time.Now()
-				require.NoError(t, p.Close(t.Context()))
+				require.NoError(t, p.Shutdown(t.Context()))
 				require.Equal(t, time.Minute, time.Since(start))
 			})
 		}
@@ -52,7 +53,7 @@ func TestClose(t *testing.T) {
 		wg.Wait()
 		synctest.Wait()
 		require.Zero(t, s.open())
-		require.Equal(t, uint64(2), p.Stat().Evictions.PoolClosed)
+		require.Equal(t, uint64(2), p.Stat().Evictions[pool.PoolClosed])
 		require.ErrorIs(t, p.Do(t.Context(), nil), pool.ErrClosed)
 	})
 }
@@ -61,7 +62,7 @@ func TestClose(t *testing.T) {
 func TestCloseLosesPatience(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Address: "name"})
+		p := newPool(t, conn.Target{Dial: s.dial, Address: "name"}, pool.Config{Backend: open})
 		a, b := get(t, p), get(t, p)
 		read := make(chan error)
 		go func() {
@@ -70,20 +71,20 @@ func TestCloseLosesPatience(t *testing.T) {
 		}()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		err := p.Close(ctx)
+		err := p.Shutdown(ctx)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		var perr *pool.Error
 		require.ErrorAs(t, err, &perr)
-		require.Equal(t, "close", perr.Op)
+		require.Equal(t, "shutdown", perr.Op)
 		require.ErrorIs(t, <-read, net.ErrClosed)
 		_, err = b.Write([]byte("x"))
 		require.ErrorIs(t, err, net.ErrClosed)
 		synctest.Wait()
 		require.Zero(t, s.open())
 		require.NoError(t, a.Close())
-		_, err = b.Replace(t.Context())
+		err = b.Replace(t.Context())
 		require.ErrorIs(t, err, pool.ErrClosed)
-		require.NoError(t, p.Close(t.Context()))
+		require.NoError(t, p.Shutdown(t.Context()))
 	})
 }
 
@@ -95,13 +96,13 @@ func TestCloseLosesPatienceRaces(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		for range 200 {
-			p := newPool(t, pool.Config{Address: s.addr, Backend: open, ProbeAfter: -1})
+			p := newPool(t, conn.Target{Address: s.addr}, pool.Config{Backend: open, Probe: pool.Probe{Mode: pool.ProbeNever}})
 			lent := []*pool.Conn{get(t, p), get(t, p), get(t, p)}
 			var wg sync.WaitGroup
 			for _, c := range lent {
 				wg.Go(func() { _ = c.Close() })
 			}
-			_ = p.Close(ctx)
+			_ = p.Shutdown(ctx)
 			wg.Wait()
 			require.Zero(t, p.Stat().Open)
 		}
@@ -114,17 +115,17 @@ func TestCloseLosesPatienceRaces(t *testing.T) {
 func TestCloseDuringReplace(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.slowly(time.Second), Backend: open})
+		p := newPool(t, conn.Target{Dial: s.slowly(time.Second)}, pool.Config{Backend: open})
 		c := get(t, p)
 		done := make(chan error)
 		go func() {
-			_, err := c.Replace(context.Background())
+			err := c.Replace(context.Background())
 			done <- err
 		}()
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		require.ErrorIs(t, p.Close(ctx), context.DeadlineExceeded)
+		require.ErrorIs(t, p.Shutdown(ctx), context.DeadlineExceeded)
 		require.ErrorIs(t, <-done, pool.ErrClosed)
 		synctest.Wait()
 		require.Zero(t, s.open())
@@ -135,7 +136,7 @@ func TestCloseDuringReplace(t *testing.T) {
 func TestClear(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 2, ProbeAfter: -1})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 2, Probe: pool.Probe{Mode: pool.ProbeNever}})
 		idle, lent := get(t, p), get(t, p)
 		require.NoError(t, idle.Close())
 		p.Clear()
@@ -156,7 +157,7 @@ func TestClear(t *testing.T) {
 		wg.Wait()
 		require.NoError(t, fresh.Close())
 		synctest.Wait()
-		require.Equal(t, uint64(2), p.Stat().Evictions.Cleared)
+		require.Equal(t, uint64(2), p.Stat().Evictions[pool.Cleared])
 		require.Equal(t, uint64(2), p.Stat().Evictions.Total())
 		require.Equal(t, 2, p.Stat().Idle)
 	})
@@ -165,7 +166,7 @@ func TestClear(t *testing.T) {
 func TestResize(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1, MinIdle: 1, ProbeAfter: -1})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 1, MinIdle: 1, Probe: pool.Probe{Mode: pool.ProbeNever}})
 		var cerr *pool.ConfigError
 		require.ErrorAs(t, p.Resize(0), &cerr)
 		require.Equal(t, "MaxConns", cerr.Field)
@@ -186,13 +187,13 @@ func TestResize(t *testing.T) {
 		}
 		settle()
 		require.Equal(t, 1, p.Stat().Open)
-		require.Equal(t, uint64(2), p.Stat().Evictions.Surplus)
+		require.Equal(t, uint64(2), p.Stat().Evictions[pool.Surplus])
 		require.NoError(t, p.Resize(-1))
 		require.Zero(t, p.Stat().MaxConns)
 		closePool(t, p)
 		require.ErrorIs(t, p.Resize(2), pool.ErrClosed)
 
-		p = newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 2, MinIdle: 2})
+		p = newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 2, MinIdle: 2})
 		require.ErrorAs(t, p.Resize(1), &cerr)
 		require.Equal(t, "MinIdle", cerr.Field)
 	})
@@ -203,7 +204,7 @@ type plain struct{ backend.Backend[*pool.Member] }
 
 func TestResizeUnsupported(t *testing.T) {
 	open := backends[0].open
-	p := newPool(t, pool.Config{Address: "127.0.0.1:1",
+	p := newPool(t, conn.Target{Address: "127.0.0.1:1"}, pool.Config{
 		Backend: func(f backend.Factory[*pool.Member], l backend.Limits) (backend.Backend[*pool.Member], error) {
 			b, err := open(f, l)
 			return plain{b}, err
@@ -217,7 +218,7 @@ func TestResizeUnsupported(t *testing.T) {
 func TestGetTimeout(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1, GetTimeout: time.Second})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 1, GetTimeout: time.Second})
 		c := get(t, p)
 		start := time.Now()
 		_, err := p.Get(context.Background())

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"net"
 	"testing"
 	"time"
 
@@ -17,43 +16,37 @@ import (
 
 func TestConfigValidate(t *testing.T) {
 	const addr = "127.0.0.1:1"
-	dial := func(context.Context) (net.Conn, error) { return nil, errors.New("no") }
 	probe := func(context.Context, *conn.Conn) error { return nil }
 	for _, tc := range []struct {
 		field string
 		c     pool.Config
 	}{
-		{"", pool.Config{Address: addr}},
-		{"", pool.Config{Dial: dial}},
-		{"", pool.Config{Network: "unix", Address: "/tmp/no-port"}},
-		{"", pool.Config{Address: addr, MaxConns: -1, MinIdle: 1000, MaxLifetime: -1, LifetimeJitter: time.Hour,
-			MaxWaiters: -1, ProbeAfter: -1, MaxDialing: -1, DialBackoff: pool.DialBackoff{After: -1}}},
-		{"", pool.Config{Address: addr, DialBackoff: pool.DialBackoff{Min: time.Minute}}},
-		{"Address", pool.Config{}},
-		{"Address", pool.Config{Address: "no-port"}},
-		{"Address", pool.Config{Address: "a:b:c", Network: "tcp6"}},
-		{"Dialer", pool.Config{Dial: dial, Dialer: &conn.Dialer{}}},
-		{"Dialer", pool.Config{Address: addr, Dialer: &conn.Dialer{LocalAddr: &net.IPAddr{}}}},
-		{"MinIdle", pool.Config{Address: addr, MinIdle: -1}},
-		{"MinIdle", pool.Config{Address: addr, MinIdle: 5, MaxConns: 4}},
-		{"MinIdle", pool.Config{Address: addr, MinIdle: pool.DefaultMaxConns + 1}},
-		{"GetTimeout", pool.Config{Address: addr, GetTimeout: -1}},
-		{"LifetimeJitter", pool.Config{Address: addr, LifetimeJitter: -1}},
-		{"LifetimeJitter", pool.Config{Address: addr, LifetimeJitter: pool.DefaultMaxLifetime}},
-		{"LifetimeJitter", pool.Config{Address: addr, LifetimeJitter: 2, MaxLifetime: 1}},
-		{"MaxIdleTime", pool.Config{Address: addr, MaxIdleTime: -1}},
-		{"DialTimeout", pool.Config{Address: addr, DialTimeout: -1}},
-		{"DialBackoff.Min", pool.Config{Address: addr, DialBackoff: pool.DialBackoff{Min: -1}}},
-		{"DialBackoff.Max", pool.Config{Address: addr, DialBackoff: pool.DialBackoff{Max: -1}}},
-		{"DialBackoff.Max", pool.Config{Address: addr, DialBackoff: pool.DialBackoff{Max: 1}}},
-		{"Hook", pool.Config{Address: addr, Hook: []int{1}}},
-		{"BorrowerAsks", pool.Config{Address: addr, BorrowerAsks: true, ProbeAfter: -1}},
-		{"BorrowerAsks", pool.Config{Address: addr, BorrowerAsks: true, Probe: probe}},
-		{"LeakAfter", pool.Config{Address: addr, LeakAfter: 1}},
-		{"LeakAfter", pool.Config{Address: addr, LeakAfter: -1}},
+		{"", pool.Config{}},
+		{"", pool.Config{MaxConns: -1, MinIdle: 1000, MaxLifetime: -1, LifetimeJitter: time.Hour,
+			MaxWaiters: -1, Probe: pool.Probe{Mode: pool.ProbeNever}, MaxDialing: -1, DialBackoff: conn.DialBackoff{After: -1}}},
+		{"", pool.Config{MinIdle: -1, GetTimeout: -1, LifetimeJitter: -1, MaxIdleTime: -1, KeepAlive: -1}},
+		{"", pool.Config{DialBackoff: conn.DialBackoff{Min: time.Minute}}},
+		{"", pool.Config{KeepAlive: 1, Probe: pool.Probe{Mode: pool.ProbeNever, Func: probe}}},
+		{"MinIdle", pool.Config{MinIdle: 5, MaxConns: 4}},
+		{"MinIdle", pool.Config{MinIdle: 65}},
+		{"MinIdle", pool.Config{MinIdle: math.MaxInt, MaxConns: -1}},
+		{"LifetimeJitter", pool.Config{LifetimeJitter: 600 * time.Second}},
+		{"LifetimeJitter", pool.Config{LifetimeJitter: 2, MaxLifetime: 1}},
+		{"DialTimeout", pool.Config{DialTimeout: -1}},
+		{"DialBackoff", pool.Config{DialBackoff: conn.DialBackoff{Min: -1}}},
+		{"DialBackoff", pool.Config{DialBackoff: conn.DialBackoff{Max: 1}}},
+		{"Hooks", pool.Config{Hooks: []any{[]int{1}}}},
+		{"Hooks", pool.Config{Hooks: []any{nil}}},
+		{"Probe.Mode", pool.Config{Probe: pool.Probe{Mode: 17}}},
+		{"Probe.After", pool.Config{Probe: pool.Probe{After: -1}}},
+		{"Probe.After", pool.Config{Probe: pool.Probe{After: 1, Mode: pool.ProbeByCaller}}},
+		{"Probe.Timeout", pool.Config{Probe: pool.Probe{Timeout: -1}}},
+		{"KeepAlive", pool.Config{KeepAlive: 1}},
+		{"LeakAfter", pool.Config{LeakAfter: 1}},
+		{"LeakAfter", pool.Config{LeakAfter: -1}},
 	} {
 		t.Run(tc.field, func(t *testing.T) {
-			p, err := pool.New(tc.c)
+			p, err := pool.New(conn.Target{Address: addr}, tc.c)
 			if tc.field == "" {
 				require.NoError(t, tc.c.Validate())
 				require.NoError(t, err)
@@ -73,16 +66,24 @@ func TestConfigValidate(t *testing.T) {
 
 // TestConfigErrorHasTheCause finds what a field said of itself.
 func TestConfigErrorHasTheCause(t *testing.T) {
-	bad := pool.Config{Address: "127.0.0.1"} // no port
-	var cause *net.AddrError
-	require.ErrorAs(t, bad.Validate(), &cause)
-	require.NoError(t, errors.Unwrap(pool.Config{}.Validate()))
+	var cause *conn.ConfigError
+	require.ErrorAs(t, pool.Config{DialBackoff: conn.DialBackoff{Min: -1}}.Validate(), &cause)
+	require.Equal(t, "DialBackoff.Min", cause.Field)
+	require.NoError(t, errors.Unwrap(pool.Config{LeakAfter: -1}.Validate()))
+}
+
+// TestTargetIsValidated says which field of the target is wrong.
+func TestTargetIsValidated(t *testing.T) {
+	_, err := pool.New(conn.Target{Address: "no-port"}, pool.Config{})
+	var cerr *conn.ConfigError
+	require.ErrorAs(t, err, &cerr)
+	require.Equal(t, "Target.Address", cerr.Field)
 }
 
 // TestConfigBackendRefuses passes on the error of a backend that cannot.
 func TestConfigBackendRefuses(t *testing.T) {
 	no := errors.ErrUnsupported
-	p, err := pool.New(pool.Config{Address: "127.0.0.1:1",
+	p, err := pool.New(conn.Target{Address: "127.0.0.1:1"}, pool.Config{
 		Backend: func(backend.Factory[*pool.Member], backend.Limits) (backend.Backend[*pool.Member], error) {
 			return nil, no
 		}})
@@ -96,18 +97,19 @@ func TestConfigLimits(t *testing.T) {
 		c    pool.Config
 		want backend.Limits
 	}{
-		{pool.Config{}, backend.Limits{Max: pool.DefaultMaxConns, DialTimeout: pool.DefaultDialTimeout}},
+		{pool.Config{}, backend.Limits{Max: 64, DialTimeout: 30 * time.Second}},
 		{pool.Config{MaxConns: -1, MaxWaiters: -1, DialTimeout: 1}, backend.Limits{MaxWaiters: -1, DialTimeout: 1}},
-		{pool.Config{MaxConns: math.MaxInt, MaxWaiters: 7}, backend.Limits{Max: math.MaxInt, MaxWaiters: 7, DialTimeout: pool.DefaultDialTimeout}},
+		{pool.Config{MaxConns: math.MaxInt, MaxWaiters: 7}, backend.Limits{Max: math.MaxInt, MaxWaiters: 7, DialTimeout: 30 * time.Second}},
 	} {
 		var got backend.Limits
-		tc.c.Address = "127.0.0.1:1"
 		tc.c.Backend = func(_ backend.Factory[*pool.Member], l backend.Limits) (backend.Backend[*pool.Member], error) {
 			got = l
 			return nil, errors.ErrUnsupported
 		}
-		_, err := pool.New(tc.c)
+		_, err := pool.New(conn.Target{Address: "127.0.0.1:1"}, tc.c)
 		require.Error(t, err)
+		require.NotNil(t, got.Queue)
+		got.Queue = nil
 		require.Equal(t, tc.want, got)
 	}
 }

@@ -25,14 +25,14 @@ func TestDefectPuddleCloseDuringDial(t *testing.T) {
 	for _, heeds := range []bool{true, false} {
 		inBubbles(t, func(t *testing.T, open opener) {
 			s := newMemServer(t, echo)
-			p := newPool(t, pool.Config{Backend: open, MinIdle: 1, Dial: func(ctx context.Context) (net.Conn, error) {
+			p := newPool(t, conn.Target{Dial: func(ctx context.Context) (net.Conn, error) {
 				if heeds {
 					<-ctx.Done()
 					return nil, ctx.Err()
 				}
 				time.Sleep(time.Second)
 				return s.dial(context.Background())
-			}})
+			}}, pool.Config{Backend: open, MinIdle: 1})
 			var wg sync.WaitGroup
 			wg.Go(func() {
 				_, err := p.Get(t.Context())
@@ -53,7 +53,7 @@ func TestDefectPuddleCloseDuringDial(t *testing.T) {
 func TestDefectPuddleStaleRelease(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 1})
 		first := get(t, p)
 		first.Evict()
 		require.NoError(t, first.Close())
@@ -74,7 +74,7 @@ func TestDefectPuddleStaleRelease(t *testing.T) {
 func TestDefectCloseLeavesWaiters(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 1})
 		c := get(t, p)
 		woken := make(chan error)
 		go func() {
@@ -83,7 +83,7 @@ func TestDefectCloseLeavesWaiters(t *testing.T) {
 		}()
 		synctest.Wait()
 		closed := make(chan error)
-		go func() { closed <- p.Close(context.Background()) }()
+		go func() { closed <- p.Shutdown(context.Background()) }()
 		start := time.Now()
 		require.ErrorIs(t, <-woken, pool.ErrClosed)
 		require.Zero(t, time.Since(start))
@@ -108,10 +108,10 @@ func (c slowClose) Close() error {
 func TestDefectPuddleSlowClose(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Backend: open, MaxConns: 1, Dial: func(ctx context.Context) (net.Conn, error) {
+		p := newPool(t, conn.Target{Dial: func(ctx context.Context) (net.Conn, error) {
 			c, err := s.dial(ctx)
 			return slowClose{c, 15 * time.Second}, err
-		}})
+		}}, pool.Config{Backend: open, MaxConns: 1})
 		start := time.Now()
 		for range 3 {
 			c := get(t, p)
@@ -129,7 +129,7 @@ func TestDefectPuddleSlowClose(t *testing.T) {
 		start = time.Now()
 		require.NoError(t, get(t, p).Close())
 		require.Zero(t, time.Since(start))
-		require.NoError(t, p.Close(t.Context()))
+		require.NoError(t, p.Shutdown(t.Context()))
 		synctest.Wait()
 		require.Zero(t, s.open())
 	})
@@ -141,13 +141,13 @@ func TestDefectPuddleDialStorm(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		var dials peak
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Backend: open, MaxConns: -1, ProbeAfter: -1, Dial: func(ctx context.Context) (net.Conn, error) {
+		p := newPool(t, conn.Target{Dial: func(ctx context.Context) (net.Conn, error) {
 			_, limited := ctx.Deadline()
 			require.True(t, limited)
 			defer dials.add()()
 			time.Sleep(time.Millisecond)
 			return s.dial(ctx)
-		}})
+		}}, pool.Config{Backend: open, MaxConns: -1, Probe: pool.Probe{Mode: pool.ProbeNever}})
 		var wg sync.WaitGroup
 		for range 1000 {
 			wg.Go(func() {
@@ -157,7 +157,7 @@ func TestDefectPuddleDialStorm(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		require.Equal(t, pool.DefaultMaxDialing, dials.most)
+		require.Equal(t, 16, dials.most)
 	})
 }
 
@@ -169,7 +169,7 @@ func TestDefectNoLateBinding(t *testing.T) {
 		inBubbles(t, func(t *testing.T, open opener) {
 			var slow atomic.Bool
 			s := newMemServer(t, echo)
-			p := newPool(t, pool.Config{Backend: open, MaxConns: 2, ProbeAfter: -1, Dial: func(ctx context.Context) (net.Conn, error) {
+			p := newPool(t, conn.Target{Dial: func(ctx context.Context) (net.Conn, error) {
 				if slow.Load() {
 					time.Sleep(500 * time.Millisecond)
 					if fails {
@@ -177,7 +177,7 @@ func TestDefectNoLateBinding(t *testing.T) {
 					}
 				}
 				return s.dial(ctx)
-			}})
+			}}, pool.Config{Backend: open, MaxConns: 2, Probe: pool.Probe{Mode: pool.ProbeNever}})
 			first := get(t, p)
 			slow.Store(true)
 			time.AfterFunc(10*time.Millisecond, func() { _ = first.Close() })
@@ -200,8 +200,8 @@ func TestDefectRedisRejectLeaksTurn(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		rejects := 50
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 2, MaxDialing: 2,
-			DialBackoff: pool.DialBackoff{After: -1},
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 2, MaxDialing: 2,
+			DialBackoff: conn.DialBackoff{After: -1},
 			AfterConnect: func(context.Context, *conn.Conn) (any, error) {
 				if rejects--; rejects >= 0 {
 					return nil, errors.New("rejected")
@@ -226,10 +226,10 @@ func TestDefectRedisRejectLeaksTurn(t *testing.T) {
 func TestDefectMongoCloseSpins(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open})
 		c := get(t, p)
 		time.AfterFunc(time.Hour, func() { _ = c.Close() })
-		require.NoError(t, p.Close(context.Background()))
+		require.NoError(t, p.Shutdown(context.Background()))
 	})
 }
 
@@ -238,7 +238,7 @@ func TestDefectMongoCloseSpins(t *testing.T) {
 func TestDefectFasthttpLostWakeup(t *testing.T) {
 	overBackends(t, func(t *testing.T, open opener) {
 		s := newTCPServer(t, echo)
-		p := newPool(t, pool.Config{Address: s.addr, Backend: open, MaxConns: 1, ProbeAfter: -1, GetTimeout: 20 * time.Second})
+		p := newPool(t, conn.Target{Address: s.addr}, pool.Config{Backend: open, MaxConns: 1, Probe: pool.Probe{Mode: pool.ProbeNever}, GetTimeout: 20 * time.Second})
 		var wg sync.WaitGroup
 		for range 3 {
 			wg.Go(func() {
@@ -260,7 +260,7 @@ func TestDefectFasthttpLostWakeup(t *testing.T) {
 func TestDefectSQLRandomWaiters(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1, ProbeAfter: -1})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 1, Probe: pool.Probe{Mode: pool.ProbeNever}})
 		c := get(t, p)
 		var order []int
 		var wg sync.WaitGroup
@@ -287,13 +287,13 @@ func TestDefectFatihSilenceper(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		var hang atomic.Bool
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Backend: open, MaxConns: 2, ProbeAfter: -1, Dial: func(ctx context.Context) (net.Conn, error) {
+		p := newPool(t, conn.Target{Dial: func(ctx context.Context) (net.Conn, error) {
 			if hang.Load() {
 				<-ctx.Done()
 				return nil, ctx.Err()
 			}
 			return s.dial(ctx)
-		}})
+		}}, pool.Config{Backend: open, MaxConns: 2, Probe: pool.Probe{Mode: pool.ProbeNever}})
 		c := get(t, p)
 		hang.Store(true)
 		for range 4 {
@@ -319,13 +319,13 @@ func TestCloseLeavesNothing(t *testing.T) {
 	overBackends(t, func(t *testing.T, open opener) {
 		s := newTCPServer(t, echo)
 		for range 20 {
-			p := newPool(t, pool.Config{Address: s.addr, Backend: open, MinIdle: 2, MaxIdleTime: time.Millisecond})
+			p := newPool(t, conn.Target{Address: s.addr}, pool.Config{Backend: open, MinIdle: 2, MaxIdleTime: time.Millisecond})
 			for range 5 {
 				roundTrip(t, get(t, p)) // never given back
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
-			require.ErrorIs(t, p.Close(ctx), context.Canceled)
+			require.ErrorIs(t, p.Shutdown(ctx), context.Canceled)
 		}
 		require.Eventually(t, func() bool {
 			open, _ := s.count()

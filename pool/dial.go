@@ -5,13 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
 
-// newMember is the backend's Factory.New.
+// newMember is the backend's Factory.New. While dialing is suspended it waits,
+// as long as a connection may come free for the caller meanwhile.
 func (p *Pool) newMember(ctx context.Context) (*Member, error) {
 	m := &Member{pool: p, generation: p.generation.Load()}
 	made := false
@@ -20,71 +22,146 @@ func (p *Pool) newMember(ctx context.Context) (*Member, error) {
 			_ = h.Conn.Close()
 		}
 	}()
-	if err := p.connect(ctx, context.Background(), m); err != nil {
-		return nil, err
+	for {
+		err := p.connect(ctx, context.Background(), m, nil)
+		if err == nil {
+			break
+		}
+		var backoff *conn.BackoffError
+		if !errors.As(err, &backoff) || !p.awaitDialing(ctx, backoff.Wait) {
+			return nil, err
+		}
 	}
 	made = true
+	m.rest(m.life.ready)
 	p.roster.add(m, m.life.expires)
-	p.sweeper.arm(m.life.expires)
+	p.reaper.arm(m.life.expires)
 	if p.cfg.MaxIdleTime > 0 {
-		p.sweeper.look() // it may become idle unseen
+		p.reaper.look() // it may become idle unseen
 	}
 	return m, nil
 }
 
+// awaitDialing waits for d. It reports false if ctx ends first, or if there is
+// nothing a caller could wait for: no connection in use, or a backend whose
+// callers wait for their own dials only.
+func (p *Pool) awaitDialing(ctx context.Context, d time.Duration) bool {
+	if !p.lateBinding {
+		return false
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	for {
+		ended := p.suspended.next()
+		if p.backend.Stat().Used == 0 {
+			return false
+		}
+		select {
+		case <-t.C:
+			return true
+		case <-ctx.Done():
+			return false
+		case <-ended:
+		}
+	}
+}
+
+// signal tells any number of goroutines that something has happened.
+type signal struct {
+	mu sync.Mutex    // guards ch
+	ch chan struct{} // closed by the next rouse; nil if nobody has asked
+}
+
+// next returns a channel that is closed at the next rouse.
+func (s *signal) next() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch == nil {
+		s.ch = make(chan struct{})
+	}
+	return s.ch
+}
+
+func (s *signal) rouse() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch != nil {
+		close(s.ch)
+		s.ch = nil
+	}
+}
+
 // redial closes m's connection, for the reason given, and makes another in its
-// place, whose handle it returns. If that fails, or the user's code panics, the
-// lease has ended.
-func (p *Pool) redial(ctx context.Context, m *Member, lease backend.Lease[*Member], why Reason) (h *Conn, err error) {
+// place: in a new handle, or in the handle into. If that fails, or the user's
+// code panics, the lease has ended.
+func (p *Pool) redial(ctx context.Context, m *Member, lease backend.Lease[*Member], why Reason, cause error, into *Conn) (err error) {
+	done := false
 	defer func() {
-		if h == nil {
-			m.evictAs(why)
-			_ = p.backend.Return(lease, backend.Discard) // stale if Close has lost patience
+		if !done || err != nil {
+			m.evictAs(why, cause)
+			_ = p.backend.Return(lease, backend.Discard) // stale if a Close does not wait
 		}
 	}()
-	old := m.handle.Load()
-	_ = old.Conn.Close()
+	if !p.tasks.begin() { // Close waits for what begins
+		return ErrClosed
+	}
+	defer p.tasks.end()
+	h, old, life := m.live()
+	uses := h.usesEnded() - life.uses
+	if into != nil {
+		uses++ // the checkout that goes on
+	}
+	_ = old.Close()
 	dialing, cancel := context.WithTimeout(ctx, p.cfg.DialTimeout)
 	defer cancel()
 	defer context.AfterFunc(p.ending, cancel)()
-	err = p.connect(dialing, ctx, m)
-	if p.closed.Load() { // a Close that lost patience may have closed the old one
-		_ = m.handle.Load().Conn.Close()
-		return nil, ErrClosed
+	err = p.connect(dialing, ctx, m, into)
+	if p.closed.Load() { // a Close that does not wait may have closed the old one
+		_, c, _ := m.live()
+		_ = c.Close()
+		err = ErrClosed
 	}
+	done = true
 	if err != nil {
-		return nil, err
+		return err
 	}
 	p.evicted[why].Add(1)
-	p.roster.replaced(m, m.life.expires)
-	p.sweeper.arm(m.life.expires)
-	p.hasEnded(old, why)
-	return m.handle.Load(), nil
+	p.roster.replaced(m, m.life.expires, &old)
+	p.reaper.arm(m.life.expires)
+	p.hasEnded(life, &old, uses, ending{why, cause})
+	return nil
 }
 
-// connect dials for m under the gate's rules. ctx bounds the dial; if it was
-// cancelled, or caller has ended too, the dial was given up and has not failed.
-func (p *Pool) connect(ctx, caller context.Context, m *Member) (err error) {
-	pass, err := p.gate.enter(ctx)
+// connect dials for m under the gate's rules, and installs the connection. ctx
+// bounds the dial; if it was cancelled, or caller has ended too, the dial was
+// given up and has not failed.
+func (p *Pool) connect(ctx, caller context.Context, m *Member, into *Conn) (err error) {
+	pass, err := p.gate.Enter(ctx)
 	if err != nil {
 		return err
 	}
 	l := m.newLife()
+	event := conn.DialEvent{Addr: p.target.Address, Start: p.clock.time(l.born)}
+	for _, h := range p.hooks.beforeDial {
+		ctx = h.BeforeDial(ctx, event.Addr)
+	}
 	err = errPanicked
 	defer func() {
 		outcome := err
 		if err != nil && (hasPassed(caller) || errors.Is(ctx.Err(), context.Canceled)) {
 			outcome = context.Canceled
 		}
-		p.gate.leave(pass, outcome)
-		p.dialed(ctx, l.born, err)
+		p.gate.Leave(pass, outcome)
+		event.Err = err
+		p.dialed(ctx, l, event)
 	}()
 	c, session, err := p.dialOne(ctx)
 	if err != nil {
 		return err
 	}
-	l.session, l.ready = session, p.now()
-	return m.adopt(c, l)
+	l.session, l.ready = session, p.clock.now()
+	event.ID, event.Peer = l.id, c.RemoteAddr()
+	return m.install(c, l, into)
 }
 
 // hasPassed reports whether ctx has ended, or its deadline has passed, which a
@@ -98,42 +175,33 @@ func hasPassed(ctx context.Context) bool {
 var errPanicked = errors.New("pool: panic while dialing")
 
 // dialOne makes a connection ready for use.
-func (p *Pool) dialOne(ctx context.Context) (*conn.Conn, any, error) {
-	nc, err := p.cfg.Dial(ctx)
-	if err != nil {
+func (p *Pool) dialOne(ctx context.Context) (c *conn.Conn, session any, err error) {
+	if c, err = p.target.Connect(ctx); err != nil {
 		return nil, nil, err
 	}
-	if nc == nil {
-		return nil, nil, errors.New("pool: Config.Dial returned neither a connection nor an error")
+	if p.cfg.AfterConnect == nil {
+		return c, nil, nil
 	}
-	c := wrap(nc)
-	session, err := p.prepare(ctx, c)
-	if err != nil {
+	if session, err = p.prepare(ctx, c); err != nil {
 		return nil, nil, err
 	}
 	return c, session, nil
 }
 
-// wrap returns nc as a conn.Conn of which the pool has the only handle.
-func wrap(nc net.Conn) *conn.Conn {
-	if c, ok := nc.(*conn.Conn); ok {
-		return c
-	}
-	return conn.New(nc)
-}
-
-// prepare runs Config.AfterConnect. c is closed if that fails or panics.
+// prepare runs Config.AfterConnect. c is closed if that fails or panics, and if
+// ctx ends, whatever AfterConnect is doing then.
 func (p *Pool) prepare(ctx context.Context, c *conn.Conn) (session any, err error) {
-	if p.cfg.AfterConnect == nil {
-		return nil, nil
-	}
 	ready := false
 	defer func() {
 		if !ready {
 			_ = c.Close()
 		}
 	}()
-	if session, err = p.cfg.AfterConnect(ctx, c); err != nil {
+	err = bounded(ctx, c, func() (err error) {
+		session, err = p.cfg.AfterConnect(ctx, c)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	if err := c.Reusable(); err != nil {
@@ -143,15 +211,16 @@ func (p *Pool) prepare(ctx context.Context, c *conn.Conn) (session any, err erro
 	return session, nil
 }
 
-// dialed counts a dial and tells the hook.
-func (p *Pool) dialed(ctx context.Context, born int64, err error) {
-	took := time.Duration(p.now() - born)
+// dialed counts a dial and tells the hooks.
+func (p *Pool) dialed(ctx context.Context, l *life, event conn.DialEvent) {
+	event.Duration = time.Duration(p.clock.now() - l.born)
 	p.dials.Add(1)
-	p.dialTime.Add(int64(took))
-	if err != nil {
+	p.dialTime.Add(int64(event.Duration))
+	if event.Err != nil {
 		p.dialErrors.Add(1)
+		event.ID, event.Peer = 0, net.Addr(nil)
 	}
-	if h := p.hooks.dial; h != nil {
-		h.AfterDial(ctx, DialEvent{Addr: p.cfg.Address, Start: p.time(born), Duration: took, Err: err})
+	for _, h := range p.hooks.dial {
+		h.AfterDial(ctx, event)
 	}
 }

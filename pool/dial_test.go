@@ -25,14 +25,14 @@ func TestDialRefused(t *testing.T) {
 		addr := l.Addr().String()
 		require.NoError(t, l.Close())
 
-		p := newPool(t, pool.Config{Address: addr, Backend: open, DialBackoff: pool.DialBackoff{After: 1, Min: time.Hour, Max: time.Hour}})
+		p := newPool(t, conn.Target{Address: addr}, pool.Config{Backend: open, DialBackoff: conn.DialBackoff{After: 1, Min: time.Hour, Max: time.Hour}})
 		c, err := p.Get(t.Context())
 		require.Nil(t, c)
 		var perr *pool.Error
 		require.ErrorAs(t, err, &perr)
 		require.Equal(t, "get", perr.Op)
 		require.Equal(t, addr, perr.Addr)
-		require.Equal(t, pool.DefaultMaxConns, perr.MaxConns)
+		require.Equal(t, 64, perr.MaxConns)
 		var cerr *conn.Error
 		require.ErrorAs(t, err, &cerr)
 		require.Equal(t, "dial", cerr.Op)
@@ -42,10 +42,10 @@ func TestDialRefused(t *testing.T) {
 
 		// The next one is not even tried.
 		_, err = p.Get(t.Context())
-		var berr *pool.BackoffError
+		var berr *conn.BackoffError
 		require.ErrorAs(t, err, &berr)
-		require.Greater(t, berr.RetryAfter, 29*time.Minute)
-		require.LessOrEqual(t, berr.RetryAfter, time.Hour)
+		require.Greater(t, berr.Wait, 29*time.Minute)
+		require.LessOrEqual(t, berr.Wait, time.Hour)
 		require.Equal(t, cerr, berr.Err)
 		require.True(t, berr.SafeToRetry())
 		require.Equal(t, uint64(1), p.Stat().Dials)
@@ -58,8 +58,7 @@ func TestDialRefused(t *testing.T) {
 // ends it for a caller without one.
 func TestDialTimeout(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
-		p := newPool(t, pool.Config{Backend: open, DialTimeout: 5 * time.Second,
-			Dial: func(ctx context.Context) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }})
+		p := newPool(t, conn.Target{Dial: func(ctx context.Context) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }}, pool.Config{Backend: open, DialTimeout: 5 * time.Second})
 		start := time.Now()
 		_, err := p.Get(context.Background())
 		require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -77,30 +76,30 @@ var errFailure = errors.New("failure")
 // misbehaviors are the ways in which Dial and AfterConnect fail.
 var misbehaviors = []struct {
 	name   string
-	change func(c *pool.Config)
+	change func(t *conn.Target, c *pool.Config)
 	want   string
 }{
-	{"error", func(c *pool.Config) {
-		c.Dial = func(context.Context) (net.Conn, error) { return nil, errFailure }
+	{"error", func(t *conn.Target, c *pool.Config) {
+		t.Dial = func(context.Context) (net.Conn, error) { return nil, errFailure }
 	}, "failure"},
-	{"nothing", func(c *pool.Config) {
-		c.Dial = func(context.Context) (net.Conn, error) { return nil, nil }
+	{"nothing", func(t *conn.Target, c *pool.Config) {
+		t.Dial = func(context.Context) (net.Conn, error) { return nil, nil }
 	}, "neither a connection nor an error"},
-	{"panic", func(c *pool.Config) {
-		c.Dial = func(context.Context) (net.Conn, error) { panic("in dial") }
+	{"panic", func(t *conn.Target, c *pool.Config) {
+		t.Dial = func(context.Context) (net.Conn, error) { panic("in dial") }
 	}, "in dial"},
-	{"a connection that is closed", func(c *pool.Config) {
-		dial := c.Dial
-		c.Dial = func(ctx context.Context) (net.Conn, error) {
+	{"a connection that is closed", func(t *conn.Target, c *pool.Config) {
+		dial := t.Dial
+		t.Dial = func(ctx context.Context) (net.Conn, error) {
 			nc, err := dial(ctx)
 			c := conn.New(nc)
 			_ = c.Close()
 			return c, err
 		}
 	}, "closed"},
-	{"a connection that is in use", func(c *pool.Config) {
-		dial := c.Dial
-		c.Dial = func(ctx context.Context) (net.Conn, error) {
+	{"a connection that is in use", func(t *conn.Target, c *pool.Config) {
+		dial := t.Dial
+		t.Dial = func(ctx context.Context) (net.Conn, error) {
 			nc, err := dial(ctx)
 			c := conn.New(nc)
 			go func() { _, _ = c.Read(make([]byte, 1)) }()
@@ -108,21 +107,21 @@ var misbehaviors = []struct {
 			return c, err
 		}
 	}, "in progress"},
-	{"AfterConnect error", func(c *pool.Config) {
+	{"AfterConnect error", func(t *conn.Target, c *pool.Config) {
 		c.AfterConnect = func(context.Context, *conn.Conn) (any, error) { return 1, errFailure }
 	}, "failure"},
-	{"AfterConnect panic", func(c *pool.Config) {
+	{"AfterConnect panic", func(t *conn.Target, c *pool.Config) {
 		c.AfterConnect = func(context.Context, *conn.Conn) (any, error) { panic("in after") }
 	}, "in after"},
-	{"AfterConnect leaves a deadline", func(c *pool.Config) {
+	{"AfterConnect leaves a deadline", func(t *conn.Target, c *pool.Config) {
 		c.AfterConnect = func(_ context.Context, c *conn.Conn) (any, error) {
 			return nil, c.SetDeadline(time.Now().Add(time.Hour))
 		}
 	}, "unfit"},
-	{"AfterConnect closes", func(c *pool.Config) {
+	{"AfterConnect closes", func(t *conn.Target, c *pool.Config) {
 		c.AfterConnect = func(_ context.Context, c *conn.Conn) (any, error) { return nil, c.Close() }
 	}, "unfit"},
-	{"AfterConnect keeps the handle", func(c *pool.Config) {
+	{"AfterConnect keeps the handle", func(t *conn.Target, c *pool.Config) {
 		c.AfterConnect = func(_ context.Context, c *conn.Conn) (any, error) {
 			var own conn.Conn
 			err := c.Handoff(&own)
@@ -139,9 +138,10 @@ func TestDialMisbehaves(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			inBubbles(t, func(t *testing.T, open opener) {
 				s := newMemServer(t, echo)
-				c := pool.Config{Dial: s.dial, Backend: open, MaxConns: 1, DialBackoff: pool.DialBackoff{After: -1}}
-				tc.change(&c)
-				p := newPool(t, c)
+				target := conn.Target{Dial: s.dial}
+				c := pool.Config{Backend: open, MaxConns: 1, DialBackoff: conn.DialBackoff{After: -1}}
+				tc.change(&target, &c)
+				p := newPool(t, target, c)
 				for range 3 {
 					_, err := p.Get(t.Context())
 					require.ErrorContains(t, err, tc.want)
@@ -161,7 +161,7 @@ func TestAfterConnect(t *testing.T) {
 		type session struct{ id byte }
 		var logins atomic.Int32
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open,
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open,
 			AfterConnect: func(ctx context.Context, c *conn.Conn) (any, error) {
 				_, limited := ctx.Deadline()
 				require.True(t, limited)
@@ -183,10 +183,10 @@ func TestAfterConnect(t *testing.T) {
 		require.Nil(t, a.Session())
 		c := get(t, p)
 		require.Same(t, kept, c.Session())
-		d, err := c.Replace(t.Context())
+		err := c.Replace(t.Context())
 		require.NoError(t, err)
-		require.Equal(t, &session{3}, d.Session())
-		require.NoError(t, d.Close())
+		require.Equal(t, &session{3}, c.Session())
+		require.NoError(t, c.Close())
 		require.NoError(t, b.Close())
 	})
 }
@@ -195,10 +195,10 @@ func TestAfterConnect(t *testing.T) {
 func TestCancelledDialIsKept(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Backend: open, Dial: func(ctx context.Context) (net.Conn, error) {
+		p := newPool(t, conn.Target{Dial: func(ctx context.Context) (net.Conn, error) {
 			time.Sleep(time.Second)
 			return s.dial(ctx)
-		}})
+		}}, pool.Config{Backend: open})
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		_, err := p.Get(ctx)
@@ -238,15 +238,15 @@ func (p *peak) add() (end func()) {
 
 // TestMaxDialing has many callers at once; dials are few and in turn.
 func TestMaxDialing(t *testing.T) {
-	for _, tc := range []struct{ max, want int }{{3, 3}, {0, pool.DefaultMaxDialing}, {-1, 50}} {
+	for _, tc := range []struct{ max, want int }{{3, 3}, {0, 16}, {-1, 50}} {
 		inBubbles(t, func(t *testing.T, open opener) {
 			var dials peak
 			s := newMemServer(t, echo)
-			p := newPool(t, pool.Config{Backend: open, MaxDialing: tc.max, Dial: func(ctx context.Context) (net.Conn, error) {
+			p := newPool(t, conn.Target{Dial: func(ctx context.Context) (net.Conn, error) {
 				defer dials.add()()
 				time.Sleep(time.Second)
 				return s.dial(ctx)
-			}})
+			}}, pool.Config{Backend: open, MaxDialing: tc.max})
 			var wg sync.WaitGroup
 			for range 50 {
 				wg.Go(func() {
@@ -267,15 +267,14 @@ func TestMaxDialingTimeout(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		s.l.Refuse(true)
-		p := newPool(t, pool.Config{Backend: open, MaxDialing: 1, DialTimeout: time.Second, MaxConns: 3,
-			DialBackoff: pool.DialBackoff{After: -1},
-			Dial: func(ctx context.Context) (net.Conn, error) {
-				c, err := s.l.Dial(ctx)
-				if err != nil {
-					time.Sleep(1500 * time.Millisecond) // too long
-				}
-				return c, err
-			}})
+		p := newPool(t, conn.Target{Dial: func(ctx context.Context) (net.Conn, error) {
+			c, err := s.l.Dial(ctx)
+			if err != nil {
+				time.Sleep(1500 * time.Millisecond) // too long
+			}
+			return c, err
+		}}, pool.Config{Backend: open, MaxDialing: 1, DialTimeout: time.Second, MaxConns: 3,
+			DialBackoff: conn.DialBackoff{After: -1}})
 		var wg sync.WaitGroup
 		var noTurn atomic.Int32
 		for range 3 {

@@ -1,39 +1,50 @@
 package pool
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"strings"
-	"time"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
 
-// The errors that tell what became of a Get. They are found in an [*Error]
-// with errors.Is.
+// The causes of a failed Get that are this package's own. Test for them with
+// errors.Is.
 var (
 	// ErrClosed says that the pool has been closed. It is net.ErrClosed too.
 	ErrClosed = backend.ErrClosed
-	// ErrTooManyWaiters says that all connections are lent and that
+	// ErrTooManyWaiters says that all connections are in use and that
 	// Config.MaxWaiters callers wait already.
 	ErrTooManyWaiters = backend.ErrTooManyWaiters
+	// ErrOverloaded says that the caller would have waited longer than its
+	// deadline allows. It cost no connection, and it is safe to retry later.
+	ErrOverloaded = backend.ErrOverloaded
 )
 
 // Error is the error of a pool's methods: what failed, why, and what the pool
 // looked like then. It is a [net.Error].
 type Error struct {
-	// Op is "get", "replace", "resize" or "close".
+	// Op is "get", "replace", "resize", "shutdown" or "close".
 	Op string
-	// Addr is Config.Address.
+	// Addr is the address of the pool's target.
 	Addr string
 	// Err is the cause: the error of a dial, of the context, ErrClosed,
-	// ErrTooManyWaiters or a [*BackoffError].
+	// ErrTooManyWaiters, ErrOverloaded or a [*conn.BackoffError].
 	Err error
-	// MaxConns is the bound in force, 0 if there is none; Open, Idle, Dialing and
-	// Waiting are as in [Stat], at the time of the error. They say why the
-	// pool was exhausted.
-	MaxConns, Open, Idle, Dialing, Waiting int
+	// MaxConns is the bound in force at the time of the error, 0 if there is
+	// none.
+	MaxConns int
+	// Open counts the connections at the time of the error.
+	Open int
+	// Idle counts the connections that nobody had then.
+	Idle int
+	// Dialing counts the connections that were being made then.
+	Dialing int
+	// Waiting counts the Get calls that were blocked then.
+	Waiting int
 	// LastDialError is the last failure of a dial so far, or nil.
 	LastDialError error
 }
@@ -61,8 +72,12 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Timeout reports whether the cause is a timeout: a context's deadline, a
-// dial's, or too many waiters.
+// Kind returns the kind of the cause: one of the Kind constants of package
+// conn.
+func (e *Error) Kind() string { return conn.KindOf(e.Err) }
+
+// Timeout reports whether the cause is a timeout: of a context or a dial, or
+// because the pool was too busy.
 func (e *Error) Timeout() bool {
 	var t interface{ Timeout() bool }
 	return errors.As(e.Err, &t) && t.Timeout()
@@ -71,29 +86,40 @@ func (e *Error) Timeout() bool {
 // Temporary is Timeout; it makes Error a [net.Error].
 func (e *Error) Temporary() bool { return e.Timeout() }
 
-// SafeToRetry is true unless the pool is closed: no connection was lent, so
-// nothing of the caller's has been sent.
-func (e *Error) SafeToRetry() bool { return !errors.Is(e.Err, ErrClosed) }
+// SafeToRetry is true unless the pool is closed or the connection was released
+// before: nothing of the caller's has been sent.
+func (e *Error) SafeToRetry() bool { return !errors.Is(e.Err, net.ErrClosed) }
 
-// BackoffError is the error of a dial that was not made because those before
-// it failed: see [DialBackoff].
-type BackoffError struct {
-	// Err is why the last dial failed.
-	Err error
-	// RetryAfter is when, from the time of the error, a dial may be made.
-	RetryAfter time.Duration
+// errHandleClosed is the error of using a [Conn] that has been released.
+var errHandleClosed = fmt.Errorf("pool: connection was released: %w", net.ErrClosed)
+
+// contextError is the error of I/O that was cut off because ctx ended: it is
+// ctx.Err(), context.Cause(ctx) and the error of the I/O.
+func contextError(ctx context.Context, io error) error {
+	return &endedError{ctx.Err(), context.Cause(ctx), io}
 }
 
-// Error returns a line with both.
-func (e *BackoffError) Error() string {
-	return fmt.Sprintf("dialing suspended for %v: %v", e.RetryAfter.Round(time.Millisecond), e.Err)
+type endedError struct{ err, cause, io error }
+
+func (e *endedError) Error() string {
+	s := e.err.Error()
+	if e.cause != e.err {
+		s += ": " + e.cause.Error()
+	}
+	if e.io != nil {
+		s += ": " + e.io.Error()
+	}
+	return s
 }
 
-// Unwrap returns why the last dial failed.
-func (e *BackoffError) Unwrap() error { return e.Err }
+func (e *endedError) Unwrap() []error {
+	errs := []error{e.err, e.cause}
+	if e.io != nil {
+		errs = append(errs, e.io)
+	}
+	return errs
+}
 
-// SafeToRetry is true: nothing has been sent.
-func (e *BackoffError) SafeToRetry() bool { return true }
+func (e *endedError) Timeout() bool { return errors.Is(e.err, context.DeadlineExceeded) }
 
-// errHandleClosed is the error of using a [Conn] that has been closed.
-var errHandleClosed = fmt.Errorf("pool: connection was given back: %w", net.ErrClosed)
+func (e *endedError) Kind() string { return conn.KindOf(e.err) }

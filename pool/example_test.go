@@ -35,7 +35,7 @@ func serveEcho() (addr string, stop func()) {
 	return l.Addr().String(), func() { _ = l.Close() }
 }
 
-// call sends a line and returns the answer.
+// call sends a line and returns the reply.
 func call(c net.Conn, line string) (string, error) {
 	if _, err := io.WriteString(c, line); err != nil {
 		return "", err
@@ -49,20 +49,20 @@ func Example() {
 	addr, stop := serveEcho()
 	defer stop()
 
-	p, err := pool.New(pool.Config{Address: addr})
+	p, err := pool.New(conn.Target{Address: addr}, pool.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}
 	ctx := context.Background()
-	defer func() { _ = p.Close(ctx) }()
+	defer p.Close()
 
 	for _, word := range []string{"one", "two"} {
 		c, err := p.Get(ctx)
 		if err != nil {
 			log.Fatal(err)
 		}
-		answer, err := call(c, word)
-		fmt.Println(answer, err, "reused:", c.Reused())
+		reply, err := call(c, word)
+		fmt.Println(reply, err, "reused:", c.Reused())
 		_ = c.Close() // keeps it if it is healthy
 	}
 	fmt.Println("dials:", p.Stat().Dials)
@@ -76,11 +76,11 @@ func Example() {
 func ExamplePool_Do() {
 	addr, stop := serveEcho()
 	defer stop()
-	p, err := pool.New(pool.Config{Address: addr})
+	p, err := pool.New(conn.Target{Address: addr}, pool.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer func() { _ = p.Close(context.Background()) }()
+	defer p.Close()
 
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
@@ -89,21 +89,20 @@ func ExamplePool_Do() {
 		return err
 	})
 	fmt.Println("timeout:", errors.Is(err, context.DeadlineExceeded))
-	fmt.Println("unfit:", p.Stat().Evictions.Unfit)
+	fmt.Println("closed:", p.Stat().Evictions[pool.TimedOut])
 	// Output:
 	// timeout: true
-	// unfit: 1
+	// closed: 1
 }
 
-// AfterConnect logs in on each new connection; what it returns is there for
-// every borrower.
+// AfterConnect logs in on each new connection. What it returns is there for
+// every caller.
 func ExampleConn_Session() {
 	addr, stop := serveEcho()
 	defer stop()
 
 	type session struct{ greeting string }
-	p, err := pool.New(pool.Config{
-		Address: addr,
+	p, err := pool.New(conn.Target{Address: addr}, pool.Config{
 		Backend: slotpool.Open[*pool.Member],
 		AfterConnect: func(ctx context.Context, c *conn.Conn) (any, error) {
 			s := &session{}
@@ -118,7 +117,7 @@ func ExampleConn_Session() {
 		log.Fatal(err)
 	}
 	ctx := context.Background()
-	defer func() { _ = p.Close(ctx) }()
+	defer p.Close()
 
 	err = p.Do(ctx, func(c *pool.Conn) error {
 		fmt.Println(c.Session().(*session).greeting)
@@ -130,32 +129,32 @@ func ExampleConn_Session() {
 	// <nil>
 }
 
-// A borrower who finds a pooled connection dead before anything was sent has
-// it replaced. (With the probe, which is on by default, that is rare.)
+// Replace a pooled connection that turns out dead before anything was sent.
+// With the probe, which is on by default, that is rare.
 func ExampleConn_Replace() {
 	addr, stop := serveEcho()
 	defer stop()
-	p, err := pool.New(pool.Config{Address: addr})
+	p, err := pool.New(conn.Target{Address: addr}, pool.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}
 	ctx := context.Background()
-	defer func() { _ = p.Close(ctx) }()
+	defer p.Close()
 
 	c, err := p.Get(ctx)
 	if err != nil {
 		log.Fatal(err)
 	}
 	_ = c.NetConn().Close() // something breaks it
-	answer, err := call(c, "one")
+	reply, err := call(c, "one")
 	var safe interface{ SafeToRetry() bool }
 	if errors.As(err, &safe) && safe.SafeToRetry() {
-		if c, err = c.Replace(ctx); err != nil {
+		if err = c.Replace(ctx); err != nil {
 			log.Fatal(err)
 		}
-		answer, err = call(c, "one again")
+		reply, err = call(c, "one again")
 	}
-	fmt.Println(answer, err)
+	fmt.Println(reply, err)
 	_ = c.Close()
 	// Output: one again <nil>
 }
@@ -165,11 +164,11 @@ type evictions struct{}
 
 func (evictions) AfterEvict(e pool.EvictEvent) { fmt.Println("closed:", e.Reason) }
 
-// A hook implements those of the hook interfaces it cares for.
+// A hook implements one or more of the hook interfaces.
 func ExampleEvictHook() {
 	addr, stop := serveEcho()
 	defer stop()
-	p, err := pool.New(pool.Config{Address: addr, Hook: evictions{}})
+	p, err := pool.New(conn.Target{Address: addr}, pool.Config{Hooks: []any{evictions{}}})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -178,7 +177,7 @@ func ExampleEvictHook() {
 		log.Fatal(err)
 	}
 	c.Evict()
-	_ = p.Close(context.Background())
+	_ = p.Shutdown(context.Background())
 	// Output: closed: discarded
 }
 
@@ -186,7 +185,7 @@ func ExampleEvictHook() {
 func ExampleError() {
 	addr, stop := serveEcho()
 	defer stop()
-	p, err := pool.New(pool.Config{Address: addr, MaxConns: 1, GetTimeout: 20 * time.Millisecond})
+	p, err := pool.New(conn.Target{Address: addr}, pool.Config{MaxConns: 1, GetTimeout: 20 * time.Millisecond})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -200,15 +199,14 @@ func ExampleError() {
 		fmt.Println(perr.Timeout(), perr.Open, perr.Idle, perr.MaxConns)
 	}
 	_ = c.Close()
-	_ = p.Close(context.Background())
+	_ = p.Shutdown(context.Background())
 	// Output: true 1 0 1
 }
 
-// The settings of a pool that a busy service may have. Every field but the
-// address may be left out.
+// The settings of a pool that a busy service may have. Every field may be left
+// out.
 func ExampleConfig() {
 	config := pool.Config{
-		Address:     "10.0.0.1:8999",
 		Backend:     slotpool.Open[*pool.Member],
 		MaxConns:    100,
 		MinIdle:     10,
@@ -227,17 +225,17 @@ func ExampleConfig() {
 	// MinIdle is larger than MaxConns
 }
 
-// Evict is for the borrower who knows that nobody should use the connection
-// again: here, because he does not wait for the answer to what he has sent.
+// Evict a connection that nobody should use again: here, because the reply to
+// what was sent is not waited for.
 func ExampleConn_Evict() {
 	addr, stop := serveEcho()
 	defer stop()
-	p, err := pool.New(pool.Config{Address: addr})
+	p, err := pool.New(conn.Target{Address: addr}, pool.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}
 	ctx := context.Background()
-	defer func() { _ = p.Close(ctx) }()
+	defer p.Close()
 
 	c, err := p.Get(ctx)
 	if err != nil {
@@ -247,6 +245,6 @@ func ExampleConn_Evict() {
 		log.Fatal(err)
 	}
 	c.Evict()
-	fmt.Println("idle:", p.Stat().Idle, "discarded:", p.Stat().Evictions.Discarded)
+	fmt.Println("idle:", p.Stat().Idle, "discarded:", p.Stat().Evictions[pool.Discarded])
 	// Output: idle: 0 discarded: 1
 }

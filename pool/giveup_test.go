@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/pool"
 )
 
@@ -35,7 +36,7 @@ func TestClearEndsDials(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		d := &hangingDial{dial: s.dial}
-		p := newPool(t, pool.Config{Dial: d.Dial, Backend: open, DialBackoff: pool.DialBackoff{After: 1}})
+		p := newPool(t, conn.Target{Dial: d.Dial}, pool.Config{Backend: open, DialBackoff: conn.DialBackoff{After: 1}})
 		start := time.Now()
 		got := make(chan error, 1)
 		go func() {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/examples/custompool"
 	"github.com/seed-99d6a01a/gtcp/internal/memnet"
 	"github.com/seed-99d6a01a/gtcp/pool"
@@ -20,7 +21,7 @@ import (
 )
 
 // opener is what Config.Backend takes.
-type opener = backend.Open[*pool.Member]
+type opener = backend.OpenFunc[*pool.Member]
 
 // backends is the table over which every test of the frontend is run.
 var backends = []struct {
@@ -224,9 +225,9 @@ func (s *memServer) close() {
 
 // newPool returns a pool that has come to rest when the test ends, which closes
 // it if the test has not.
-func newPool(t *testing.T, c pool.Config) *pool.Pool {
+func newPool(t *testing.T, target conn.Target, c pool.Config) *pool.Pool {
 	t.Helper()
-	p, err := pool.New(c)
+	p, err := pool.New(target, c)
 	require.NoError(t, err)
 	t.Cleanup(func() { closePool(t, p) })
 	return p
@@ -245,7 +246,7 @@ func closePool(t *testing.T, p *pool.Pool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	require.NoError(t, p.Close(ctx))
+	require.NoError(t, p.Shutdown(ctx))
 	require.Zero(t, p.Stat().Open)
 }
 

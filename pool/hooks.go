@@ -2,29 +2,34 @@ package pool
 
 import (
 	"context"
+	"net"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
 )
 
-// A Config.Hook implements any of the four interfaces below. Hooks observe:
-// they return nothing and change nothing. They are called without a lock, in
-// the order of events for one connection, from many goroutines at a time, and
-// what they do takes the time of the caller. The times in events are enough
-// to make a span of a trace after the fact.
+// Each element of Config.Hooks implements one or more of the interfaces below,
+// or of [conn.DialHook] and [conn.DialStartHook]. Hooks observe: they change
+// nothing, except that those that begin something return its context. They are
+// called without a lock, in the order of events for one connection, from many
+// goroutines at a time, and what they do takes the time of the caller.
 
-// GetHook is told of every Get.
+// GetStartHook is told of every Get that begins, and can give it a context with
+// a value of its own: the span of a trace, for instance.
+type GetStartHook interface {
+	// BeforeGet returns the context of the Get, made from ctx.
+	BeforeGet(ctx context.Context, addr string) context.Context
+}
+
+// GetHook is told of every Get that ends. ctx is the context of the Get.
 type GetHook interface {
 	AfterGet(ctx context.Context, e GetEvent)
 }
 
-// ReleaseHook is told of every loan that ends.
+// ReleaseHook is told of every checkout that ends. ctx is the context of its
+// Get; it may have ended.
 type ReleaseHook interface {
-	AfterRelease(e ReleaseEvent)
-}
-
-// DialHook is told of every dial, AfterConnect included. ctx is the dial's and
-// has the values of the Get that asked for it.
-type DialHook interface {
-	AfterDial(ctx context.Context, e DialEvent)
+	AfterRelease(ctx context.Context, e ReleaseEvent)
 }
 
 // EvictHook is told of every connection that has ended.
@@ -34,76 +39,118 @@ type EvictHook interface {
 
 // GetEvent is the outcome of a Get.
 type GetEvent struct {
-	Addr     string
-	Start    time.Time
+	// Addr is the address of the pool's target.
+	Addr string
+	// ID is the number of the connection, 0 with an error.
+	ID uint64
+	// Start is when the Get began.
+	Start time.Time
+	// Duration is how long it took.
 	Duration time.Duration
-	Reused   bool  // as Conn.Reused; false with an error
-	Err      error // what Get returned
+	// IdleFor is how long the connection was idle before, 0 if it was dialed
+	// for this Get.
+	IdleFor time.Duration
+	// Reused is as Conn.Reused. It is false with an error.
+	Reused bool
+	// Err is what Get returned.
+	Err error
 }
 
-// ReleaseEvent is the end of a loan.
+// ReleaseEvent is the end of a checkout.
 type ReleaseEvent struct {
-	Addr   string
-	Used   time.Duration // how long it was lent
-	Kept   bool
-	Reason Reason // why it was not kept; zero if it was
-}
-
-// DialEvent is the outcome of a dial.
-type DialEvent struct {
-	Addr     string
-	Start    time.Time
-	Duration time.Duration
-	Err      error
+	// Addr is the address of the pool's target.
+	Addr string
+	// ID is the number of the connection.
+	ID uint64
+	// Used is how long the connection was checked out.
+	Used time.Duration
+	// BytesRead counts the bytes received during the checkout.
+	BytesRead uint64
+	// BytesWritten counts the bytes sent during the checkout.
+	BytesWritten uint64
+	// Kept reports whether the connection was kept for other callers.
+	Kept bool
+	// Reason is why it was not kept, or zero.
+	Reason Reason
+	// Err is the error behind the reason, or nil if there is none.
+	Err error
 }
 
 // EvictEvent is the end of a connection.
 type EvictEvent struct {
-	Addr   string
+	// Addr is the address of the pool's target.
+	Addr string
+	// ID is the number of the connection.
+	ID uint64
+	// Peer is the address of the peer.
+	Peer net.Addr
+	// Reason is why the connection ended.
 	Reason Reason
-	Age    time.Duration
-	Uses   uint64 // how often it was lent
+	// Err is the error behind the reason, or nil if there is none.
+	Err error
+	// Age is the time since its dial began.
+	Age time.Duration
+	// Uses is how often it was checked out.
+	Uses uint64
 }
 
-// hooks is a Config.Hook taken apart.
+// hooks are the elements of Config.Hooks, by what they observe.
 type hooks struct {
-	get     GetHook
-	release ReleaseHook
-	dial    DialHook
-	evict   EvictHook
+	beforeGet  []GetStartHook
+	get        []GetHook
+	release    []ReleaseHook
+	beforeDial []conn.DialStartHook
+	dial       []conn.DialHook
+	evict      []EvictHook
 }
 
-func newHooks(v any) (h hooks) {
-	h.get, _ = v.(GetHook)
-	h.release, _ = v.(ReleaseHook)
-	h.dial, _ = v.(DialHook)
-	h.evict, _ = v.(EvictHook)
-	return h
+// add sorts v in, and reports whether it is a hook at all.
+func (h *hooks) add(v any) bool {
+	some := false
+	take(v, &h.beforeGet, &some)
+	take(v, &h.get, &some)
+	take(v, &h.release, &some)
+	take(v, &h.beforeDial, &some)
+	take(v, &h.dial, &some)
+	take(v, &h.evict, &some)
+	return some
 }
 
-// getObserved is take with the hook told of it. The loan ends if the hook
+func take[T any](v any, to *[]T, some *bool) {
+	if hook, ok := v.(T); ok {
+		*to = append(*to, hook)
+		*some = true
+	}
+}
+
+func (h *hooks) observesGet() bool { return len(h.get) > 0 || len(h.beforeGet) > 0 }
+
+// getObserved is acquire with the hooks told of it. The checkout ends if a hook
 // panics, for its caller will never have it.
 func (p *Pool) getObserved(ctx context.Context) (*Conn, error) {
-	start := p.now()
-	c, err := p.take(ctx)
+	for _, h := range p.hooks.beforeGet {
+		ctx = h.BeforeGet(ctx, p.target.Address)
+	}
+	start := p.clock.now()
+	c, idle, err := p.acquire(ctx)
 	told := false
 	defer func() {
 		if !told && c != nil {
 			c.Evict()
 		}
 	}()
-	p.hooks.get.AfterGet(ctx, GetEvent{
-		Addr: p.cfg.Address, Start: p.time(start), Duration: time.Duration(p.now() - start),
-		Reused: c != nil && c.Reused(), Err: err,
-	})
+	e := GetEvent{
+		Addr: p.target.Address, Start: p.clock.time(start), Duration: time.Duration(p.clock.now() - start), Err: err,
+	}
+	if c != nil {
+		e.ID, e.Reused = c.ID(), c.Reused()
+		if e.Reused {
+			e.IdleFor = idle
+		}
+	}
+	for _, h := range p.hooks.get {
+		h.AfterGet(ctx, e)
+	}
 	told = true
 	return c, err
-}
-
-// released tells the hook of the end of a loan, when the member has been given
-// back and nothing is lost if the hook panics.
-func (p *Pool) released(used time.Duration, why Reason) {
-	if h := p.hooks.release; h != nil {
-		h.AfterRelease(ReleaseEvent{Addr: p.cfg.Address, Used: used, Kept: why == kept, Reason: why})
-	}
 }

@@ -38,14 +38,14 @@ var loans = []struct {
 		_, err := c.Read(make([]byte, 1))
 		require.ErrorAs(t, err, new(net.Error))
 		require.NoError(t, c.SetReadDeadline(time.Time{}))
-	}, func(e pool.Evictions) uint64 { return e.Unfit }},
+	}, func(e pool.Evictions) uint64 { return e[pool.Unfit] }},
 	{"deadline left", func(t *testing.T, c *pool.Conn) {
 		require.NoError(t, c.SetWriteDeadline(time.Now().Add(time.Hour)))
-	}, func(e pool.Evictions) uint64 { return e.Unfit }},
+	}, func(e pool.Evictions) uint64 { return e[pool.Unfit] }},
 	{"message half done", func(t *testing.T, c *pool.Conn) { c.SetMidMessage(true) },
-		func(e pool.Evictions) uint64 { return e.Unfit }},
+		func(e pool.Evictions) uint64 { return e[pool.Unfit] }},
 	{"half closed", func(t *testing.T, c *pool.Conn) { require.NoError(t, c.CloseWrite()) },
-		func(e pool.Evictions) uint64 { return e.Unfit }},
+		func(e pool.Evictions) uint64 { return e[pool.Unfit] }},
 	{"unread in the buffer", func(t *testing.T, c *pool.Conn) {
 		_, err := c.Write([]byte("ab"))
 		require.NoError(t, err)
@@ -53,23 +53,23 @@ var loans = []struct {
 		require.NoError(t, err)
 		_, err = c.Conn.Discard(1)
 		require.NoError(t, err)
-	}, func(e pool.Evictions) uint64 { return e.Dirty }},
+	}, func(e pool.Evictions) uint64 { return e[pool.Dirty] }},
 	{"end of stream read", func(t *testing.T, c *pool.Conn) {
 		_, err := c.Write([]byte{quit})
 		require.NoError(t, err)
 		_, err = c.Read(make([]byte, 1))
 		require.Equal(t, io.EOF, err)
-	}, func(e pool.Evictions) uint64 { return e.Broken }},
+	}, func(e pool.Evictions) uint64 { return e[pool.PeerClosed] }},
 	{"closed below", func(t *testing.T, c *pool.Conn) { require.NoError(t, c.Conn.Close()) },
-		func(e pool.Evictions) uint64 { return e.Broken }},
+		func(e pool.Evictions) uint64 { return e[pool.Broken] }},
 	{"handed elsewhere", func(t *testing.T, c *pool.Conn) {
 		var own conn.Conn
 		require.NoError(t, c.Handoff(&own))
 		t.Cleanup(func() { _ = own.Close() })
 		roundTrip(t, &own)
-	}, func(e pool.Evictions) uint64 { return e.Broken }},
+	}, func(e pool.Evictions) uint64 { return e[pool.Broken] }},
 	{"evicted", func(t *testing.T, c *pool.Conn) { c.Evict() },
-		func(e pool.Evictions) uint64 { return e.Discarded }},
+		func(e pool.Evictions) uint64 { return e[pool.Discarded] }},
 }
 
 // TestCloseByHealth shows what Close makes of a connection in every state, and
@@ -79,7 +79,7 @@ func TestCloseByHealth(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			inBubbles(t, func(t *testing.T, open opener) {
 				s := newMemServer(t, echo)
-				p := newPool(t, pool.Config{Dial: s.dial, Backend: open, ProbeAfter: -1})
+				p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, Probe: pool.Probe{Mode: pool.ProbeNever}})
 				c := get(t, p)
 				tc.spoil(t, c)
 				require.NoError(t, c.Close())
@@ -107,7 +107,7 @@ func TestCloseByHealth(t *testing.T) {
 func TestCloseDuringRead(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open})
 		c := get(t, p)
 		read := make(chan error)
 		go func() {
@@ -118,7 +118,7 @@ func TestCloseDuringRead(t *testing.T) {
 		require.NoError(t, c.Close())
 		require.ErrorIs(t, <-read, net.ErrClosed)
 		synctest.Wait()
-		require.Equal(t, uint64(1), p.Stat().Evictions.Unfit)
+		require.Equal(t, uint64(1), p.Stat().Evictions[pool.Unfit])
 	})
 }
 
@@ -127,7 +127,7 @@ func TestCloseDuringRead(t *testing.T) {
 func TestStaleHandle(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 1})
 		stale := get(t, p)
 		require.NoError(t, stale.Close())
 		c := get(t, p)
@@ -145,7 +145,7 @@ func TestStaleHandle(t *testing.T) {
 		require.ErrorIs(t, stale.SetDeadline(time.Now()), net.ErrClosed)
 		require.ErrorIs(t, stale.Conn.Close(), net.ErrClosed)
 		require.ErrorIs(t, stale.Do(t.Context(), func() error { return nil }), net.ErrClosed)
-		_, err = stale.Replace(t.Context())
+		err = stale.Replace(t.Context())
 		require.ErrorIs(t, err, net.ErrClosed)
 		require.Nil(t, stale.Session())
 		stale.SetMidMessage(true)
@@ -165,7 +165,7 @@ func TestStaleHandle(t *testing.T) {
 func TestCloseTwiceAtOnce(t *testing.T) {
 	overBackends(t, func(t *testing.T, open opener) {
 		s := newTCPServer(t, echo)
-		p := newPool(t, pool.Config{Address: s.addr, Backend: open, MaxConns: 2})
+		p := newPool(t, conn.Target{Address: s.addr}, pool.Config{Backend: open, MaxConns: 2})
 		for range 500 {
 			c := get(t, p)
 			var wg sync.WaitGroup
@@ -188,20 +188,19 @@ func TestCloseTwiceAtOnce(t *testing.T) {
 func TestReplace(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 2, ProbeAfter: -1})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 2, Probe: pool.Probe{Mode: pool.ProbeNever}})
 		idle, c := get(t, p), get(t, p)
 		require.NoError(t, idle.Close())
 		s.closeConns()
 		synctest.Wait()
 
-		fresh, err := c.Replace(t.Context())
+		err := c.Replace(t.Context())
 		require.NoError(t, err)
-		require.False(t, fresh.Reused())
-		roundTrip(t, fresh)
-		require.NoError(t, c.Close(), "the old handle is of no more consequence")
+		require.False(t, c.Reused())
+		roundTrip(t, c)
 		require.Equal(t, 1, p.Stat().Idle, "the idle one is passed by")
 		require.Equal(t, 3, s.dialed())
-		require.NoError(t, fresh.Close())
+		require.NoError(t, c.Close())
 		require.Equal(t, 2, p.Stat().Idle)
 		synctest.Wait()
 		require.Equal(t, uint64(1), p.Stat().Evictions.Total())
@@ -209,7 +208,7 @@ func TestReplace(t *testing.T) {
 		// A failed dial ends the loan.
 		c = get(t, p)
 		s.l.Refuse(true)
-		_, err = c.Replace(t.Context())
+		err = c.Replace(t.Context())
 		var perr *pool.Error
 		require.ErrorAs(t, err, &perr)
 		require.Equal(t, "replace", perr.Op)
@@ -225,7 +224,7 @@ func TestReplace(t *testing.T) {
 func TestDo(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 1})
 		require.NoError(t, p.Do(t.Context(), func(c *pool.Conn) error { roundTrip(t, c); return nil }))
 		require.Equal(t, 1, p.Stat().Idle)
 
@@ -243,6 +242,6 @@ func TestDo(t *testing.T) {
 		require.PanicsWithValue(t, "f", func() { _ = p.Do(t.Context(), func(*pool.Conn) error { panic("f") }) })
 		synctest.Wait()
 		require.Zero(t, p.Stat().Open)
-		require.Equal(t, uint64(1), p.Stat().Evictions.Discarded)
+		require.Equal(t, uint64(1), p.Stat().Evictions[pool.Discarded])
 	})
 }

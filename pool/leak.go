@@ -7,33 +7,35 @@ import (
 	"time"
 )
 
-// Leak is a connection that has been lent for longer than Config.LeakAfter.
+// Leak is a connection that has been checked out for longer than
+// Config.LeakAfter.
 type Leak struct {
+	// Addr is the address of the pool's target.
 	Addr string
-	// Since is when it was lent.
+	// Since is when the connection was checked out.
 	Since time.Time
-	// Stack is where: the borrower's stack, a function and a line of source
+	// Stack is the stack of the caller of Get: a function and a line of source
 	// for each frame, innermost first.
 	Stack string
 }
 
-// leakWatch reports a loan that does not end.
+// leakWatch reports a checkout that does not end.
 type leakWatch struct {
 	timer *time.Timer
 	stack [32]uintptr
 	depth int
 }
 
-// watch begins to watch a loan.
-func (p *Pool) watch() *leakWatch {
-	w, now := &leakWatch{}, p.now()
+// watchLeak begins to watch a checkout.
+func (p *Pool) watchLeak() *leakWatch {
+	w, now := &leakWatch{}, p.clock.now()
 	w.depth = runtime.Callers(2, w.stack[:])
 	w.timer = time.AfterFunc(p.cfg.LeakAfter, func() {
 		if !p.tasks.begin() {
 			return
 		}
 		defer p.tasks.end()
-		p.cfg.LeakReport(Leak{Addr: p.cfg.Address, Since: p.time(now), Stack: w.String()})
+		p.cfg.LeakReport(Leak{Addr: p.target.Address, Since: p.clock.time(now), Stack: w.String()})
 	})
 	return w
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/pool"
 )
 
@@ -31,7 +32,7 @@ var lifetimes = []struct {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		require.Equal(t, 0, s.open())
-		require.Equal(t, uint64(1), p.Stat().Evictions.Expired)
+		require.Equal(t, uint64(1), p.Stat().Evictions[pool.Expired])
 		c := get(t, p)
 		require.False(t, c.Reused())
 		require.NoError(t, c.Close())
@@ -54,7 +55,7 @@ var lifetimes = []struct {
 		require.NoError(t, c.Close())
 		synctest.Wait()
 		require.Equal(t, 0, s.open())
-		require.Equal(t, uint64(1), p.Stat().Evictions.Expired)
+		require.Equal(t, uint64(1), p.Stat().Evictions[pool.Expired])
 	}},
 	{"counted from the dial, not the return", func(t *testing.T, s *memServer, p *pool.Pool) {
 		c := get(t, p)
@@ -75,10 +76,10 @@ func TestReplacedLifetime(t *testing.T) {
 	} {
 		inBubbles(t, func(t *testing.T, open opener) {
 			s := newMemServer(t, nil)
-			p := newPool(t, pool.Config{Dial: s.dial, Backend: open, ProbeAfter: -1})
+			p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, Probe: pool.Probe{Mode: pool.ProbeNever}})
 			c := get(t, p)
 			until(t, tc.replaced)
-			c, err := c.Replace(t.Context())
+			err := c.Replace(t.Context())
 			require.NoError(t, err)
 			until(t, tc.returned)
 			require.NoError(t, c.Close())
@@ -96,7 +97,7 @@ func TestLifetime(t *testing.T) {
 			t.Run(tc.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					s := newMemServer(t, nil)
-					p := newPool(t, pool.Config{Dial: s.dial, Backend: open, ProbeAfter: -1})
+					p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, Probe: pool.Probe{Mode: pool.ProbeNever}})
 					tc.steps(t, s, p)
 				})
 			})

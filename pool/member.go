@@ -2,6 +2,7 @@ package pool
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,49 +11,62 @@ import (
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
 
-// Member is a connection as the pool's backend sees it: an opaque value. It is
-// exported to be named where a backend is chosen, as in
-// slotpool.Open[*pool.Member].
+// Member is a connection as the backend of a pool sees it: an opaque value. It
+// is exported so that the type of Config.Backend has a name.
 type Member struct {
 	pool       *Pool
-	generation uint64 // Pool.generation when it began, as the backend has it
+	generation uint64 // Pool.generation when its dial began, as the backend has it
 
-	// The live handle: the borrower's, or while idle the next borrower's.
-	// Written by the owner; a Close that has lost patience reads it.
+	// The live handle: of the caller that has it, or while idle of the next
+	// caller. Written by the owner; a Close that does not wait reads it.
 	handle atomic.Pointer[Conn]
-	// Why it ends, a Reason; the first to say so is right.
-	reason atomic.Uint32
+	// Since when it is idle, or negative, since when it is checked out, on the
+	// pool's clock. Written by the owner.
+	since atomic.Int64
+	// What evictAs noted; nil while the member goes on.
+	end atomic.Pointer[ending]
 
-	// All below belongs to the owner of the lease. Times are nanoseconds on
-	// the pool's clock.
-	lease     backend.Lease[*Member]
-	life      *life
-	handles   []Conn // allocated last; see newHandle
-	made      int    // how many of them are in use, or were
-	loans     uint64 // how many handles were made before the live one
-	idleSince int64  // when it was dialed or last came back; if Pool.stamps
-	deadline  int64  // until when it may be idle
-	lentAt    int64  // if Pool.hooks.release is set
-	moved     uint64 // bytes read and written when it last came back
-	leak      *leakWatch
+	mu sync.Mutex // guards Conn and life of the live handle while Replace changes them
+
+	// All below belongs to the owner of the lease. Times are those of the
+	// pool's clock.
+	lease    backend.Lease[*Member]
+	life     *life
+	handles  []Conn // allocated last; see newHandle
+	made     int    // how many of them are in use, or were
+	uses     uint64 // how many handles were made before the live one
+	deadline int64  // until when it may be idle
+	moved    uint64 // bytes read and written when it was last released
+	read     uint64 // bytes read when it was last checked out
+	answered bool   // the peer has sent something on this connection
+	probed   int64  // when KeepAlive last looked, 0 if it has not
+	watch    *watch // nil unless somebody observes checkouts
+	doing    *doing // nil unless Pool.Do has it
+}
+
+// ending is why a member ends.
+type ending struct {
+	why Reason
+	err error // the error behind it, or nil
 }
 
 // life is what never changes about one connection. A member has a new one when
 // a dial replaces its connection.
 type life struct {
 	member  *Member
+	id      uint64
 	born    int64  // when its dial began
-	ready   int64  // when it was ready to be lent
-	expires int64  // when it may be lent no longer
-	loans   uint64 // of the member before it
+	ready   int64  // when it was ready to be checked out
+	expires int64  // when it may be checked out no longer
+	uses    uint64 // of the member before it
 	session any
 }
 
-// newLife returns the life of a connection whose dial begins now, its lifetime
-// rolled.
+// newLife returns the life of a connection whose dial begins now. Its lifetime
+// is decided here.
 func (m *Member) newLife() *life {
 	p := m.pool
-	l := &life{member: m, born: p.now(), expires: never}
+	l := &life{member: m, id: p.ids.Add(1), born: p.clock.now(), expires: never}
 	if lifetime := p.cfg.MaxLifetime; lifetime > 0 {
 		if jitter := p.cfg.LifetimeJitter; jitter > 0 {
 			lifetime -= rand.N(jitter + 1)
@@ -62,16 +76,13 @@ func (m *Member) newLife() *life {
 	return l
 }
 
-// later is d after at, or never.
-func later(at int64, d time.Duration) int64 { return at + min(int64(d), never-at) }
-
 // maxChunk is how many handles are allocated at a time, once a connection has
-// proved to be used that often.
+// been used that often.
 const maxChunk = 64
 
 // newHandle returns a handle that was never used. Handles come from chunks,
-// each twice as large as the one before, and are never used again: whoever
-// keeps one after Close holds something that will never be anybody's.
+// each twice as large as the one before, and are never used again: a caller
+// that keeps one after Close has something that is nobody else's.
 func (m *Member) newHandle(marks uint64) *Conn {
 	if m.made == len(m.handles) {
 		m.handles = make([]Conn, min(max(2*m.made, 1), maxChunk))
@@ -80,134 +91,117 @@ func (m *Member) newHandle(marks uint64) *Conn {
 	h := &m.handles[m.made]
 	m.made++
 	h.life = m.life
-	h.state.Store(m.loans*loanOne | marks)
-	m.loans++
+	h.state.Store(m.uses*connUse | marks)
+	m.uses++
 	return h
 }
 
-// adopt makes a new connection the member's.
-func (m *Member) adopt(c *conn.Conn, l *life) error {
-	l.loans = m.loans
-	m.life, m.moved = l, 0
-	h := m.newHandle(0)
-	if err := c.Handoff(&h.Conn); err != nil {
+// install makes c the member's connection: of a new handle, or of into, a
+// handle whose own connection has been closed. c is closed if that fails.
+func (m *Member) install(c *conn.Conn, l *life, into *Conn) error {
+	l.uses = m.uses
+	if into != nil {
+		l.uses-- // the checkout goes on
+	}
+	m.life, m.moved, m.read, m.answered, m.probed = l, 0, 0, false, 0
+	h := into
+	if h == nil {
+		h = m.newHandle(0)
+	}
+	m.mu.Lock()
+	h.life = l
+	err := c.Handoff(&h.Conn)
+	m.mu.Unlock()
+	if err != nil {
 		_ = c.Close()
 		return err
 	}
-	m.rest(l.ready)
 	m.handle.Store(h)
 	return nil
 }
 
+// live returns the live handle, and copies of what Replace may change in it.
+func (m *Member) live() (h *Conn, c conn.Conn, l *life) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	h = m.handle.Load()
+	return h, h.Conn, h.life
+}
+
 // rest notes that the member is idle from now on.
 func (m *Member) rest(now int64) {
-	m.idleSince, m.deadline = now, m.life.expires
+	m.since.Store(now)
+	m.deadline = m.life.expires
 	if idle := m.pool.cfg.MaxIdleTime; idle > 0 {
 		m.deadline = min(m.deadline, later(now, idle))
 	}
 }
 
+// trusted is since when nobody knows whether an idle member is alive.
+func (m *Member) trusted() int64 { return max(m.since.Load(), m.probed) }
+
 // overdue says why an idle member may not be kept, if so.
-func (m *Member) overdue(horizon int64) Reason {
+func (m *Member) overdue(now int64) Reason {
 	switch {
-	case m.deadline > horizon:
+	case m.deadline > now:
 		return kept
-	case m.life.expires <= horizon:
+	case m.life.expires <= now:
 		return Expired
 	}
 	return IdleTooLong
 }
 
 // evictAs notes and counts why the member ends, unless that is known.
-func (m *Member) evictAs(r Reason) {
-	if m.reason.CompareAndSwap(uint32(kept), uint32(r)) {
-		m.pool.evicted[r].Add(1)
+func (m *Member) evictAs(why Reason, err error) {
+	if m.end.CompareAndSwap(nil, &ending{why, err}) {
+		m.pool.evicted[why].Add(1)
 	}
 }
 
 // close ends the connection. It is the backend's Factory.Close.
 func (m *Member) close() {
-	p, h := m.pool, m.handle.Load()
-	// The error is that of closing a socket, or that it is closed already.
-	// If a borrower hands it on at this moment, in spite of a Close that has
-	// lost patience, his lease is stale and he closes it himself.
-	_ = h.Conn.Close()
+	p := m.pool
+	h, c, l := m.closeLive()
 	switch { // if the pool has not asked for it, the backend had its reasons
 	case p.closed.Load():
-		m.evictAs(PoolClosed)
+		m.evictAs(PoolClosed, nil)
 	case m.generation != p.generation.Load():
-		m.evictAs(Cleared)
+		m.evictAs(Cleared, nil)
 	default:
-		m.evictAs(Surplus)
+		m.evictAs(Surplus, nil)
 	}
-	p.roster.remove(m)
-	p.keeper.poke()
-	p.hasEnded(h, Reason(m.reason.Load()))
+	p.roster.remove(m, h.usesEnded(), &c)
+	p.minIdle.poke()
+	p.suspended.rouse()
+	p.hasEnded(l, &c, h.usesEnded()-l.uses, *m.end.Load())
 }
 
-// hasEnded tells the hook of the end of the connection of h.
-func (p *Pool) hasEnded(h *Conn, why Reason) {
-	if hook := p.hooks.evict; hook != nil {
-		hook.AfterEvict(EvictEvent{
-			Addr: p.cfg.Address, Reason: why,
-			Age: time.Duration(p.now() - h.life.born), Uses: h.loansEnded() - h.life.loans,
-		})
-	}
-}
-
-// roster is the list of all connections and when they expire. It changes when
-// one is made or ends, not when one is lent.
-type roster struct {
-	mu      sync.Mutex // guards what follows
-	expires map[*Member]int64
-	gone    uint64 // loans of those that have ended
-}
-
-func (r *roster) add(m *Member, expires int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.expires == nil {
-		r.expires = make(map[*Member]int64)
-	}
-	r.expires[m] = expires
-}
-
-func (r *roster) remove(m *Member) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.expires, m)
-	r.gone += m.handle.Load().loansEnded()
-}
-
-// replaced notes that m has another connection.
-func (r *roster) replaced(m *Member, expires int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if _, here := r.expires[m]; here {
-		r.expires[m] = expires
-	}
-}
-
-// next returns the first time after now when one expires.
-func (r *roster) next(now int64) int64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	next := int64(never)
-	for _, at := range r.expires {
-		if at > now {
-			next = min(next, at)
+// closeLive closes the connection through its live handle. Where a Close of the
+// pool does not wait for callers, one may be releasing the connection at this
+// moment: then the handle changes, and the new one is the one to close.
+func (m *Member) closeLive() (*Conn, conn.Conn, *life) {
+	for {
+		h, c, l := m.live()
+		_ = c.Close()
+		for h.releasing() && m.handle.Load() == h {
+			runtime.Gosched() // between two atomic steps of the caller
+		}
+		if m.handle.Load() == h {
+			return h, c, l
 		}
 	}
-	return next
 }
 
-// loans returns how many loans have ended.
-func (r *roster) loans() uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	n := r.gone
-	for m := range r.expires {
-		n += m.handle.Load().loansEnded()
+// hasEnded tells the hooks of the end of a connection.
+func (p *Pool) hasEnded(l *life, c *conn.Conn, uses uint64, e ending) {
+	if len(p.hooks.evict) == 0 {
+		return
 	}
-	return n
+	event := EvictEvent{
+		Addr: p.target.Address, ID: l.id, Peer: c.RemoteAddr(), Reason: e.why, Err: e.err,
+		Age: time.Duration(p.clock.now() - l.born), Uses: uses,
+	}
+	for _, hook := range p.hooks.evict {
+		hook.AfterEvict(event)
+	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/pool"
 )
 
@@ -19,7 +20,7 @@ func settle() {
 func TestMinIdle(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 5, MinIdle: 3, ProbeAfter: -1})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 5, MinIdle: 3, Probe: pool.Probe{Mode: pool.ProbeNever}})
 		settle()
 		require.Equal(t, 3, p.Stat().Idle)
 		require.Equal(t, 3, p.Stat().MinIdle)
@@ -59,11 +60,11 @@ func TestMinIdleOutage(t *testing.T) {
 		s := newMemServer(t, echo)
 		s.l.Refuse(true)
 		m := &meddler{}
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: m.meddle(open), MinIdle: 1,
-			DialBackoff: pool.DialBackoff{After: 2, Min: time.Second, Max: 8 * time.Second}})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: m.meddle(open), MinIdle: 1,
+			DialBackoff: conn.DialBackoff{After: 2, Min: time.Second, Max: 8 * time.Second}})
 		time.Sleep(time.Minute)
-		require.LessOrEqual(t, s.dialed(), 2+4+60/4)
-		require.Greater(t, s.dialed(), 2+4+3)
+		require.LessOrEqual(t, s.dialed(), 62)
+		require.Greater(t, s.dialed(), 20)
 		require.LessOrEqual(t, int(m.warms.Load()), 3*s.dialed())
 		s.l.Refuse(false)
 		time.Sleep(9 * time.Second)
@@ -78,7 +79,7 @@ func TestMinIdleClose(t *testing.T) {
 		for _, refuse := range []bool{false, true} {
 			s.l.Refuse(refuse)
 			for _, after := range []time.Duration{0, time.Millisecond, 40 * time.Second} {
-				p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MinIdle: 2})
+				p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MinIdle: 2})
 				time.Sleep(after)
 				closePool(t, p)
 				closePool(t, p)

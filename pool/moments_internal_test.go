@@ -3,61 +3,93 @@ package pool
 import (
 	"context"
 	"net"
-	"runtime"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
 )
 
 // The tests in this file are inside the package because they are about moments
 // that cannot be met from outside but by great luck.
 
-// TestGateGivenUpTurn gives turns to dials that have given up just before: the
-// turn goes on to the next.
-func TestGateGivenUpTurn(t *testing.T) {
-	g := &gate{limit: 1, now: func() int64 { return 1 }}
-	for range 200 {
-		first, err := g.enter(t.Context())
-		require.NoError(t, err)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			if p, err := g.enter(ctx); err == nil {
-				g.leave(p, nil)
-			}
-		}()
-		for queued := 0; queued == 0; runtime.Gosched() {
-			g.mu.Lock()
-			queued = g.queue.Len()
-			g.mu.Unlock()
-		}
-		cancel()
-		g.leave(first, nil)
-		<-done
-		require.Zero(t, g.active)
-		require.Zero(t, g.queue.Len())
-	}
-}
-
-// TestCloseBetweenHandoffAndReturn loses patience with a borrower who has just
-// handed his connection on and not yet given it back: he closes it himself.
-func TestCloseBetweenHandoffAndReturn(t *testing.T) {
+// TestCloseBetweenHandoffAndStore closes the pool while a caller has handed its
+// connection on and nobody can find the new handle yet: Close waits for it, so
+// that nothing is open when it returns.
+func TestCloseBetweenHandoffAndStore(t *testing.T) {
 	near, far := net.Pipe()
 	defer func() { _ = far.Close() }()
-	p, err := New(Config{Dial: func(context.Context) (net.Conn, error) { return near, nil }})
+	p, err := New(conn.Target{Dial: func(context.Context) (net.Conn, error) { return near, nil }}, Config{})
 	require.NoError(t, err)
 	c, err := p.Get(t.Context())
 	require.NoError(t, err)
 	m := c.life.member
-	next := m.newHandle(0)
+	c.state.Or(connEnded)
+	next := m.newHandle(connReused)
 	require.NoError(t, c.Conn.Handoff(&next.Conn))
 
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	require.ErrorIs(t, p.Close(ctx), context.Canceled)
-	require.NoError(t, next.Err(), "the handle that Close knew was of no use to it")
+	closed := make(chan error)
+	go func() { closed <- p.Close() }()
+	select {
+	case <-closed:
+		require.Fail(t, "Close returned, and a connection is open")
+	case <-time.After(20 * time.Millisecond):
+	}
 	m.handle.Store(next)
-	p.keep(m, next, m.lease)
+	require.NoError(t, <-closed)
 	require.ErrorIs(t, next.Err(), net.ErrClosed)
+	p.keep(m, next, m.lease, p.clock.now()) // stale, and harmless
+}
+
+// TestAgesByTheLaterClock moves the wall clock, as a machine does that was
+// suspended while the monotonic clock stood still.
+func TestAgesByTheLaterClock(t *testing.T) {
+	var k clock
+	start := time.Now()
+	var mono, wall time.Duration
+	k.read = func() (time.Time, int64) {
+		return start.Add(mono), start.UnixNano() + int64(wall)
+	}
+	k.epoch, k.start = k.read()
+	pass := func(m, w time.Duration) time.Duration {
+		before := k.now()
+		mono += m
+		wall += w
+		return time.Duration(k.now() - before)
+	}
+	require.EqualValues(t, 1, k.now())
+	require.Equal(t, time.Minute, pass(time.Minute, time.Minute))
+	require.Equal(t, 8*time.Hour, pass(0, 8*time.Hour), "suspended")
+	require.Equal(t, start.Add(8*time.Hour+time.Minute).Round(0), k.time(k.now()))
+	require.Equal(t, time.Minute, pass(time.Minute, time.Minute-500*time.Millisecond), "a time server at work")
+	require.Equal(t, time.Minute, pass(time.Minute, -10*time.Hour), "set back")
+	require.Equal(t, 2*time.Hour, pass(time.Second, 2*time.Hour), "suspended again, though the wall clock is behind")
+	require.Equal(t, time.Hour, pass(time.Hour, time.Hour))
+}
+
+// TestSuspendedMachine has a connection idle while the machine sleeps: it is
+// not checked out when the machine is back.
+func TestSuspendedMachine(t *testing.T) {
+	var slept time.Duration
+	p, err := New(conn.Target{Dial: func(context.Context) (net.Conn, error) {
+		near, _ := net.Pipe()
+		return near, nil
+	}}, Config{Probe: Probe{Mode: ProbeNever}})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, p.Close()) }()
+	p.clock.read = func() (time.Time, int64) {
+		now, wall := readClocks()
+		return now, wall + int64(slept)
+	}
+	c, err := p.Get(t.Context())
+	require.NoError(t, err)
+	first := c.ID()
+	require.NoError(t, c.Close())
+	slept = 8 * time.Hour
+	c, err = p.Get(t.Context())
+	require.NoError(t, err)
+	require.NotEqual(t, first, c.ID())
+	require.EqualValues(t, 1, p.Stat().Evictions[Expired])
+	require.NoError(t, c.Close())
 }

@@ -24,62 +24,45 @@ func TestBackoffSteps(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		s.l.Refuse(true)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open,
-			DialBackoff: pool.DialBackoff{After: 2, Min: time.Second, Max: 4 * time.Second}})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open,
+			DialBackoff: conn.DialBackoff{After: 2, Min: time.Second, Max: 4 * time.Second}})
 		for range 2 {
 			_, err := p.Get(t.Context())
-			require.False(t, errors.As(err, new(*pool.BackoffError)))
+			require.False(t, errors.As(err, new(*conn.BackoffError)))
 		}
-		for i, step := range []time.Duration{1, 2, 4, 4} {
-			step *= time.Second
+		for i := range 4 {
 			start := time.Now()
 			_, err := p.Get(t.Context())
 			require.Zero(t, time.Since(start), "callers fail fast")
-			var berr *pool.BackoffError
+			var berr *conn.BackoffError
 			require.ErrorAs(t, err, &berr)
-			require.GreaterOrEqual(t, berr.RetryAfter, step/2)
-			require.LessOrEqual(t, berr.RetryAfter, step)
+			require.Equal(t, time.Second, berr.Wait, "5 % of the outage is less")
 			require.ErrorContains(t, berr.Err, "refused")
 			require.Equal(t, 2+i, s.dialed())
+			stat := p.Stat()
+			require.True(t, stat.Suspended)
+			require.True(t, start.Add(time.Second).Equal(stat.SuspendedUntil))
+			require.ErrorContains(t, stat.LastDialError, "refused")
 
-			time.Sleep(berr.RetryAfter)
+			time.Sleep(berr.Wait)
 			_, err = p.Get(t.Context()) // the probe
-			require.False(t, errors.As(err, new(*pool.BackoffError)))
+			require.False(t, errors.As(err, new(*conn.BackoffError)))
 			require.Equal(t, 3+i, s.dialed())
 		}
 		s.l.Refuse(false)
 		time.Sleep(4 * time.Second)
-		c := get(t, p)
-		require.NoError(t, c.Close())
+		require.NoError(t, get(t, p).Close())
+		require.False(t, p.Stat().Suspended)
 		p.Clear()
 
-		// The next outage begins at the first step.
+		// The next outage begins anew.
 		s.l.Refuse(true)
 		for range 2 {
 			_, err := p.Get(t.Context())
-			require.False(t, errors.As(err, new(*pool.BackoffError)))
+			require.False(t, errors.As(err, new(*conn.BackoffError)))
 		}
-		var berr *pool.BackoffError
 		_, err := p.Get(t.Context())
-		require.ErrorAs(t, err, &berr)
-		require.LessOrEqual(t, berr.RetryAfter, time.Second)
-	})
-}
-
-// TestBackoffJitter shows that waits differ.
-func TestBackoffJitter(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open opener) {
-		waits := map[time.Duration]bool{}
-		for range 20 {
-			p := newPool(t, pool.Config{Backend: open, DialBackoff: pool.DialBackoff{After: 1, Min: time.Second},
-				Dial: func(context.Context) (net.Conn, error) { return nil, errors.New("down") }})
-			_, _ = p.Get(t.Context())
-			var berr *pool.BackoffError
-			_, err := p.Get(t.Context())
-			require.ErrorAs(t, err, &berr)
-			waits[berr.RetryAfter] = true
-		}
-		require.Greater(t, len(waits), 15)
+		require.ErrorAs(t, err, new(*conn.BackoffError))
 	})
 }
 
@@ -90,13 +73,12 @@ func TestBackoffOneProbe(t *testing.T) {
 		var slow atomic.Bool
 		s := newMemServer(t, echo)
 		s.l.Refuse(true)
-		p := newPool(t, pool.Config{Backend: open, DialBackoff: pool.DialBackoff{After: 1, Min: time.Second},
-			Dial: func(ctx context.Context) (net.Conn, error) {
-				if slow.Load() {
-					time.Sleep(time.Second)
-				}
-				return s.dial(ctx)
-			}})
+		p := newPool(t, conn.Target{Dial: func(ctx context.Context) (net.Conn, error) {
+			if slow.Load() {
+				time.Sleep(time.Second)
+			}
+			return s.dial(ctx)
+		}}, pool.Config{Backend: open, DialBackoff: conn.DialBackoff{After: 1, Min: time.Second}})
 		_, err := p.Get(t.Context())
 		require.Error(t, err)
 		time.Sleep(time.Second)
@@ -107,9 +89,9 @@ func TestBackoffOneProbe(t *testing.T) {
 		synctest.Wait()
 		for range 10 {
 			_, err := p.Get(t.Context())
-			var berr *pool.BackoffError
+			var berr *conn.BackoffError
 			require.ErrorAs(t, err, &berr)
-			require.Zero(t, berr.RetryAfter)
+			require.Equal(t, time.Second, berr.Wait, "never zero: callers would spin")
 		}
 		c := <-probe
 		require.NotNil(t, c)
@@ -123,12 +105,11 @@ func TestBackoffOneProbe(t *testing.T) {
 func TestBackoffFailsQueue(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		var dials atomic.Int32
-		p := newPool(t, pool.Config{Backend: open, MaxDialing: 2, DialBackoff: pool.DialBackoff{After: 1},
-			Dial: func(context.Context) (net.Conn, error) {
-				dials.Add(1)
-				time.Sleep(time.Second)
-				return nil, errors.New("down")
-			}})
+		p := newPool(t, conn.Target{Dial: func(context.Context) (net.Conn, error) {
+			dials.Add(1)
+			time.Sleep(time.Second)
+			return nil, errors.New("down")
+		}}, pool.Config{Backend: open, MaxDialing: 2, DialBackoff: conn.DialBackoff{After: 1}})
 		start := time.Now()
 		var wg sync.WaitGroup
 		for range 20 {
@@ -148,25 +129,24 @@ func TestBackoffFailsQueue(t *testing.T) {
 func TestBackoffStragglers(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		var n atomic.Int32
-		p := newPool(t, pool.Config{Backend: open, MaxDialing: 3,
-			DialBackoff: pool.DialBackoff{After: 1, Min: 10 * time.Second},
-			Dial: func(context.Context) (net.Conn, error) {
-				time.Sleep(time.Duration(n.Add(1)) * time.Second)
-				return nil, errors.New("down")
-			}})
+		p := newPool(t, conn.Target{Dial: func(context.Context) (net.Conn, error) {
+			time.Sleep(time.Duration(n.Add(1)) * time.Second)
+			return nil, errors.New("down")
+		}}, pool.Config{Backend: open, MaxDialing: 3,
+			DialBackoff: conn.DialBackoff{After: 1, Min: 10 * time.Second}})
 		var wg sync.WaitGroup
 		for range 3 {
 			wg.Go(func() { _, _ = p.Get(t.Context()) })
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		var first, second *pool.BackoffError
+		var first, second *conn.BackoffError
 		_, err := p.Get(t.Context())
 		require.ErrorAs(t, err, &first)
 		wg.Wait()
 		_, err = p.Get(t.Context())
 		require.ErrorAs(t, err, &second)
-		require.Equal(t, first.RetryAfter-2*time.Second, second.RetryAfter)
+		require.Equal(t, first.Wait-2*time.Second, second.Wait)
 	})
 }
 
@@ -174,8 +154,7 @@ func TestBackoffStragglers(t *testing.T) {
 // address, and the error is ErrClosed.
 func TestBackoffGivenUp(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
-		p := newPool(t, pool.Config{Backend: open, MaxDialing: 1,
-			Dial: func(ctx context.Context) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }})
+		p := newPool(t, conn.Target{Dial: func(ctx context.Context) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }}, pool.Config{Backend: open, MaxDialing: 1})
 		var wg sync.WaitGroup
 		for range 2 {
 			wg.Go(func() {
@@ -206,8 +185,8 @@ func TestOutage(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { require.NoError(t, proxy.Close()) }()
 		log := &dialLog{}
-		p := newPool(t, pool.Config{Address: proxy.Addr(), Backend: open, MaxConns: 16, MaxDialing: dialing, Hook: log,
-			DialBackoff: pool.DialBackoff{After: after, Min: step, Max: step}})
+		p := newPool(t, conn.Target{Address: proxy.Addr()}, pool.Config{Backend: open, MaxConns: 16, MaxDialing: dialing, Hooks: []any{log},
+			DialBackoff: conn.DialBackoff{After: after, Min: step, Max: step}})
 
 		var ok, suspended, other atomic.Int64
 		stop := make(chan struct{})
@@ -227,9 +206,10 @@ func TestOutage(t *testing.T) {
 						_ = c.Close()
 					default:
 						var dial *conn.Error // the cause is told, whether this caller dialed or not
-						require.ErrorAs(t, err, &dial)
-						require.Equal(t, "dial", dial.Op)
-						if errors.As(err, new(*pool.BackoffError)) {
+						if !errors.As(err, &dial) || dial.Op != "dial" {
+							t.Errorf("not a dial's error: %v", err)
+						}
+						if errors.As(err, new(*conn.BackoffError)) {
 							suspended.Add(1)
 						} else {
 							other.Add(1)
@@ -240,11 +220,12 @@ func TestOutage(t *testing.T) {
 		}
 		require.Eventually(t, func() bool { return ok.Load() > callers }, 10*time.Second, time.Millisecond)
 
+		// As long as one connection lives, callers wait for it.
 		require.NoError(t, proxy.Refuse(true))
-		proxy.ResetAll()
-		require.Eventually(t, func() bool { return p.Stat().DialErrors >= after }, 10*time.Second, time.Millisecond)
-		require.Eventually(t, func() bool { return log.failures() >= after+10 && suspended.Load() > callers },
-			20*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool {
+			proxy.ResetAll()
+			return log.failures() >= after+10 && suspended.Load() > callers
+		}, 20*time.Second, time.Millisecond)
 		require.NoError(t, proxy.Refuse(false))
 		back := time.Now()
 		before := ok.Load()
@@ -262,10 +243,10 @@ func TestOutage(t *testing.T) {
 // dialLog is a DialHook that notes every dial but those given up.
 type dialLog struct {
 	mu     sync.Mutex
-	events []pool.DialEvent
+	events []conn.DialEvent
 }
 
-func (l *dialLog) AfterDial(_ context.Context, e pool.DialEvent) {
+func (l *dialLog) AfterDial(_ context.Context, e conn.DialEvent) {
 	if errors.Is(e.Err, context.Canceled) {
 		return // by the Close at the end
 	}
@@ -294,7 +275,7 @@ func (l *dialLog) check(t *testing.T, after, dialing int, step time.Duration, ba
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var failed []pool.DialEvent
+	var failed []conn.DialEvent
 	var down time.Time // when the last dial before the outage succeeded
 	for _, e := range l.events {
 		if end := e.Start.Add(e.Duration); e.Err == nil && end.Before(back) && end.After(down) {
@@ -308,7 +289,7 @@ func (l *dialLog) check(t *testing.T, after, dialing int, step time.Duration, ba
 		}
 	}
 	require.NotEmpty(t, failed)
-	slices.SortFunc(failed, func(a, b pool.DialEvent) int { return a.Start.Compare(b.Start) })
+	slices.SortFunc(failed, func(a, b conn.DialEvent) int { return a.Start.Compare(b.Start) })
 	free := after + dialing - 1
 	first, last := failed[0].Start, failed[len(failed)-1].Start
 	allowed := free + int(last.Sub(first)/(step/2)) + 1

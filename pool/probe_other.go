@@ -4,7 +4,7 @@ package pool
 
 import "time"
 
-// defaultProbeAfter is what Config.ProbeAfter zero means: where the socket
-// cannot be asked a probe waits for a millisecond, so the default spares
-// connections in constant use.
-const defaultProbeAfter = int64(time.Second)
+// leastProbeAfter is what a zero Probe.After means: where the socket cannot be
+// asked a check waits for a millisecond, so the default spares connections in
+// constant use.
+const leastProbeAfter = time.Second

@@ -3,6 +3,7 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -23,17 +24,17 @@ func TestProbe(t *testing.T) {
 		spoil func(c *net.TCPConn)
 		count func(pool.Evictions) uint64
 	}{
-		{"closed", func(c *net.TCPConn) { _ = c.Close() }, func(e pool.Evictions) uint64 { return e.Dead }},
-		{"half closed", func(c *net.TCPConn) { _ = c.CloseWrite() }, func(e pool.Evictions) uint64 { return e.Dead }},
-		{"reset", func(c *net.TCPConn) { _ = c.SetLinger(0); _ = c.Close() }, func(e pool.Evictions) uint64 { return e.Dead }},
-		{"unread bytes", func(c *net.TCPConn) { _, _ = c.Write([]byte("late")) }, func(e pool.Evictions) uint64 { return e.Dirty }},
+		{"closed", func(c *net.TCPConn) { _ = c.Close() }, func(e pool.Evictions) uint64 { return e[pool.Dead] }},
+		{"half closed", func(c *net.TCPConn) { _ = c.CloseWrite() }, func(e pool.Evictions) uint64 { return e[pool.Dead] }},
+		{"reset", func(c *net.TCPConn) { _ = c.SetLinger(0); _ = c.Close() }, func(e pool.Evictions) uint64 { return e[pool.Dead] }},
+		{"unread bytes", func(c *net.TCPConn) { _, _ = c.Write([]byte("late")) }, func(e pool.Evictions) uint64 { return e[pool.Dirty] }},
 		{"unread bytes, then closed", func(c *net.TCPConn) { _, _ = c.Write([]byte("late")); _ = c.Close() },
-			func(e pool.Evictions) uint64 { return e.Dirty }},
+			func(e pool.Evictions) uint64 { return e[pool.Dirty] }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			overBackends(t, func(t *testing.T, open opener) {
 				s := newTCPServer(t, echo)
-				p := newPool(t, pool.Config{Address: s.addr, Backend: open})
+				p := newPool(t, conn.Target{Address: s.addr}, pool.Config{Backend: open})
 				c := get(t, p)
 				roundTrip(t, c)
 				// A second handle sees when the peer's doing has arrived.
@@ -50,7 +51,7 @@ func TestProbe(t *testing.T) {
 				closePool(t, p)
 				e := p.Stat().Evictions
 				require.Equal(t, uint64(1), tc.count(e), "%+v", e)
-				require.Equal(t, uint64(1), e.PoolClosed)
+				require.Equal(t, uint64(1), e[pool.PoolClosed])
 			})
 		})
 	}
@@ -67,7 +68,7 @@ func arrived(t *testing.T, nc net.Conn) {
 func TestProbeManyDead(t *testing.T) {
 	overBackends(t, func(t *testing.T, open opener) {
 		s := newTCPServer(t, echo)
-		p := newPool(t, pool.Config{Address: s.addr, Backend: open, MaxConns: 40})
+		p := newPool(t, conn.Target{Address: s.addr}, pool.Config{Backend: open, MaxConns: 40})
 		lent := make([]*pool.Conn, 40)
 		for i := range lent {
 			lent[i] = get(t, p)
@@ -89,7 +90,7 @@ func TestProbeManyDead(t *testing.T) {
 		require.Greater(t, p.Stat().Open, 20, "one Get has not looked at all of them")
 		require.NoError(t, c.Close())
 		closePool(t, p)
-		require.Equal(t, uint64(16), p.Stat().Evictions.Dead)
+		require.Equal(t, uint64(16), p.Stat().Evictions[pool.Dead])
 	})
 }
 
@@ -98,7 +99,7 @@ func TestProbeManyDead(t *testing.T) {
 func TestProbeOff(t *testing.T) {
 	overBackends(t, func(t *testing.T, open opener) {
 		s := newTCPServer(t, func(c net.Conn) { _, _ = io.CopyN(c, c, 1) })
-		p := newPool(t, pool.Config{Address: s.addr, Backend: open, ProbeAfter: -1})
+		p := newPool(t, conn.Target{Address: s.addr}, pool.Config{Backend: open, Probe: pool.Probe{Mode: pool.ProbeNever}})
 		for i := range 6 {
 			c := get(t, p)
 			require.Equal(t, i%2 == 1, c.Reused())
@@ -118,11 +119,11 @@ func TestProbeOff(t *testing.T) {
 // TestUnreadAnswer gives a connection back with the answer still in the
 // kernel: without a probe at checkout, Close itself must see it.
 func TestUnreadAnswer(t *testing.T) {
-	for _, after := range []time.Duration{-1, 0, time.Hour} {
-		t.Run(after.String(), func(t *testing.T) {
+	for _, probe := range []pool.Probe{{}, {Mode: pool.ProbeNever}, {After: time.Hour}} {
+		t.Run(fmt.Sprint(probe.Mode, probe.After), func(t *testing.T) {
 			overBackends(t, func(t *testing.T, open opener) {
 				s := newTCPServer(t, echo)
-				p := newPool(t, pool.Config{Address: s.addr, Backend: open, ProbeAfter: after})
+				p := newPool(t, conn.Target{Address: s.addr}, pool.Config{Backend: open, Probe: probe})
 				c := get(t, p)
 				roundTrip(t, c)
 				_, err := c.Write([]byte("secret"))
@@ -135,7 +136,7 @@ func TestUnreadAnswer(t *testing.T) {
 				roundTrip(t, c)
 				require.NoError(t, c.Close())
 				closePool(t, p)
-				require.Equal(t, uint64(1), p.Stat().Evictions.Dirty)
+				require.Equal(t, uint64(1), p.Stat().Evictions[pool.Dirty])
 			})
 		})
 	}
@@ -145,13 +146,13 @@ func TestUnreadAnswer(t *testing.T) {
 // meanwhile, with a probe that would come too late to see it.
 func TestClosedWhileLent(t *testing.T) {
 	s := newTCPServer(t, func(c net.Conn) { _, _ = io.CopyN(c, c, 1) })
-	p := newPool(t, pool.Config{Address: s.addr, ProbeAfter: time.Hour})
+	p := newPool(t, conn.Target{Address: s.addr}, pool.Config{Probe: pool.Probe{After: time.Hour}})
 	c := get(t, p)
 	roundTrip(t, c)
 	arrived(t, c.NetConn())
 	require.NoError(t, c.Close())
 	closePool(t, p)
-	require.Equal(t, uint64(1), p.Stat().Evictions.Dead)
+	require.Equal(t, uint64(1), p.Stat().Evictions[pool.Dead])
 }
 
 // TestProbeThreshold counts the probes.
@@ -159,8 +160,8 @@ func TestProbeThreshold(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		probes := 0
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, ProbeAfter: time.Second,
-			Probe: func(context.Context, *conn.Conn) error { probes++; return nil }})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, Probe: pool.Probe{After: time.Second,
+			Func: func(context.Context, *conn.Conn) error { probes++; return nil }}})
 		for _, step := range []struct {
 			idle   time.Duration
 			probes int
@@ -177,8 +178,8 @@ func TestProbeOwn(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		var probe func(ctx context.Context, c *conn.Conn) error
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1,
-			Probe: func(ctx context.Context, c *conn.Conn) error { return probe(ctx, c) }})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 1,
+			Probe: pool.Probe{Func: func(ctx context.Context, c *conn.Conn) error { return probe(ctx, c) }}})
 		require.NoError(t, get(t, p).Close())
 		for _, tc := range []struct {
 			probe  func(ctx context.Context, c *conn.Conn) error
@@ -203,6 +204,6 @@ func TestProbeOwn(t *testing.T) {
 		require.False(t, c.Reused())
 		require.NoError(t, c.Close())
 		synctest.Wait()
-		require.Equal(t, uint64(3), p.Stat().Evictions.Dead)
+		require.Equal(t, uint64(3), p.Stat().Evictions[pool.Dead])
 	})
 }

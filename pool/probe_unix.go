@@ -2,6 +2,6 @@
 
 package pool
 
-// defaultProbeAfter is what Config.ProbeAfter zero means: always, for a probe
-// is one quick system call.
-const defaultProbeAfter = 0
+// leastProbeAfter is what a zero Probe.After means: always, for a check is one
+// quick system call.
+const leastProbeAfter = 0

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/internal/memnet"
 	"github.com/seed-99d6a01a/gtcp/pool"
 )
 
@@ -19,17 +21,17 @@ func TestReplacePanic(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		wrong := func() {}
-		p := newPool(t, pool.Config{Backend: open, MaxConns: 1, Dial: func(ctx context.Context) (net.Conn, error) {
+		p := newPool(t, conn.Target{Dial: func(ctx context.Context) (net.Conn, error) {
 			wrong()
 			return s.dial(ctx)
-		}})
+		}}, pool.Config{Backend: open, MaxConns: 1})
 		for _, f := range []func(){func() { panic("dial") }, runtime.Goexit} {
 			c := get(t, p)
 			wrong = f
 			ended := make(chan any)
 			go func() {
 				defer func() { ended <- recover() }()
-				_, _ = c.Replace(t.Context())
+				_ = c.Replace(t.Context())
 			}()
 			<-ended
 			wrong = func() {}
@@ -60,11 +62,12 @@ func TestReplaceUnreadAnswer(t *testing.T) {
 				}
 			}
 		})
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1, ProbeAfter: -1})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 1, Probe: pool.Probe{Mode: pool.ProbeNever}})
 		c := get(t, p)
 		roundTrip(t, c)
 		require.NoError(t, c.Close())
-		c, err := get(t, p).Replace(t.Context())
+		c = get(t, p)
+		err := c.Replace(t.Context())
 		require.NoError(t, err)
 		_, err = c.Write([]byte("u"))
 		require.NoError(t, err)
@@ -72,11 +75,11 @@ func TestReplaceUnreadAnswer(t *testing.T) {
 		require.NoError(t, err)
 		time.Sleep(2 * time.Second)
 		require.NoError(t, c.Close())
-		require.Equal(t, uint64(1), p.Stat().Evictions.Dirty)
+		require.Equal(t, uint64(1), p.Stat().Evictions[pool.Dirty])
 		roundTrip(t, get(t, p))
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		require.Error(t, p.Close(ctx))
+		require.Error(t, p.Shutdown(ctx))
 	})
 }
 
@@ -85,14 +88,13 @@ func TestReplaceOwnDeadline(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		slow := false
-		p := newPool(t, pool.Config{Backend: open, DialBackoff: pool.DialBackoff{After: 2},
-			Dial: func(ctx context.Context) (net.Conn, error) {
-				if slow {
-					<-ctx.Done()
-					return nil, ctx.Err()
-				}
-				return s.dial(ctx)
-			}})
+		p := newPool(t, conn.Target{Dial: func(ctx context.Context) (net.Conn, error) {
+			if slow {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return s.dial(ctx)
+		}}, pool.Config{Backend: open, DialBackoff: conn.DialBackoff{After: 2}})
 		var lent []*pool.Conn
 		for range 3 {
 			lent = append(lent, get(t, p))
@@ -100,10 +102,10 @@ func TestReplaceOwnDeadline(t *testing.T) {
 		slow = true
 		for _, c := range lent {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-			_, err := c.Replace(ctx)
+			err := c.Replace(ctx)
 			cancel()
 			require.ErrorIs(t, err, context.DeadlineExceeded)
-			var backoff *pool.BackoffError
+			var backoff *conn.BackoffError
 			require.NotErrorAs(t, err, &backoff)
 		}
 		slow = false
@@ -116,18 +118,18 @@ func TestCloseEndsReplace(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		slow := false
-		p := newPool(t, pool.Config{Backend: open, Dial: func(ctx context.Context) (net.Conn, error) {
+		p := newPool(t, conn.Target{Dial: func(ctx context.Context) (net.Conn, error) {
 			if slow {
 				<-ctx.Done()
 				return nil, ctx.Err()
 			}
 			return s.dial(ctx)
-		}})
+		}}, pool.Config{Backend: open})
 		c := get(t, p)
 		slow = true
 		replaced := make(chan error, 1)
 		go func() {
-			_, err := c.Replace(context.Background())
+			err := c.Replace(context.Background())
 			replaced <- err
 		}()
 		synctest.Wait()
@@ -143,26 +145,27 @@ func TestReplaceEvictEvents(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		log := &evictLog{}
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Hook: log, ProbeAfter: -1})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, Hooks: []any{log}, Probe: pool.Probe{Mode: pool.ProbeNever}})
 		require.NoError(t, get(t, p).Close())
-		c, err := get(t, p).Replace(t.Context())
-		require.NoError(t, err)
+		c := get(t, p)
+		require.NoError(t, c.Replace(t.Context()))
 		c.Evict()
 		synctest.Wait()
-		require.Equal(t, []pool.EvictEvent{{Reason: pool.Dead, Uses: 2}, {Reason: pool.Discarded, Uses: 1}}, log.events)
+		peer := memnet.Addr("mem")
+		require.Equal(t, []pool.EvictEvent{{ID: 1, Peer: peer, Reason: pool.Dead, Uses: 2}, {ID: 2, Peer: peer, Reason: pool.Discarded, Uses: 1}}, log.events)
 	})
 }
 
 // dialPanic panics in AfterDial.
 type dialPanic struct{}
 
-func (dialPanic) AfterDial(context.Context, pool.DialEvent) { panic("dial hook") }
+func (dialPanic) AfterDial(context.Context, conn.DialEvent) { panic("dial hook") }
 
 // The connection of a dial whose hook panics is closed.
 func TestDialHookPanic(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1, Hook: dialPanic{}})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 1, Hooks: []any{dialPanic{}}})
 		_, err := p.Get(t.Context())
 		require.ErrorContains(t, err, "dial hook")
 		synctest.Wait()
@@ -174,7 +177,7 @@ func TestDialHookPanic(t *testing.T) {
 func TestLongestLifetime(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxLifetime: math.MaxInt64, MaxIdleTime: math.MaxInt64})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxLifetime: math.MaxInt64, MaxIdleTime: math.MaxInt64})
 		for range 3 {
 			require.NoError(t, get(t, p).Close())
 			time.Sleep(time.Minute)
@@ -188,14 +191,14 @@ func TestMinIdleRoom(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		failing := false
-		p := newPool(t, pool.Config{Backend: open, MaxConns: 2, MinIdle: 1, ProbeAfter: -1, Dial: func(ctx context.Context) (net.Conn, error) {
+		p := newPool(t, conn.Target{Dial: func(ctx context.Context) (net.Conn, error) {
 			if failing {
 				time.Sleep(time.Second)
 				failing = false
 				return nil, net.ErrWriteToConnected
 			}
 			return s.dial(ctx)
-		}})
+		}}, pool.Config{Backend: open, MaxConns: 2, MinIdle: 1, Probe: pool.Probe{Mode: pool.ProbeNever}})
 		time.Sleep(time.Second)
 		a, b := get(t, p), get(t, p)
 		synctest.Wait() // the keeper has been awake and rests, so the room is for Get's dial
@@ -222,14 +225,14 @@ func TestReleaseAfterClose(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		log := &hookLog{}
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Hook: log})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, Hooks: []any{log}})
 		c := get(t, p)
 		closed := make(chan error, 1)
-		go func() { closed <- p.Close(context.Background()) }()
+		go func() { closed <- p.Shutdown(context.Background()) }()
 		synctest.Wait()
 		require.NoError(t, c.Close())
 		require.NoError(t, <-closed)
-		require.Equal(t, []pool.ReleaseEvent{{Reason: pool.PoolClosed}}, log.releases)
+		require.Equal(t, []pool.ReleaseEvent{{ID: 1, Reason: pool.PoolClosed}}, log.releases)
 	})
 }
 
@@ -239,19 +242,19 @@ func TestReleaseAfterClear(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		log := &hookLog{}
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, Hook: log})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, Hooks: []any{log}})
 		a, b := get(t, p), get(t, p)
 		p.Clear()
 		require.NoError(t, a.Close())
-		b, err := b.Replace(t.Context())
+		err := b.Replace(t.Context())
 		require.NoError(t, err)
 		require.NoError(t, b.Close())
 		synctest.Wait()
 		require.Equal(t, []pool.ReleaseEvent{
-			{Reason: pool.Cleared}, {Reason: pool.Dead}, {Reason: pool.Cleared},
+			{ID: 1, Reason: pool.Cleared}, {ID: 3, Reason: pool.Cleared},
 		}, log.releases)
-		require.Equal(t, uint64(2), p.Stat().Evictions.Cleared)
-		require.Zero(t, p.Stat().Evictions.Surplus)
+		require.Equal(t, uint64(2), p.Stat().Evictions[pool.Cleared])
+		require.Zero(t, p.Stat().Evictions[pool.Surplus])
 	})
 }
 
@@ -260,7 +263,7 @@ func TestGetsAfterManyDead(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		const n = 20
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: n})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: n})
 		var lent []*pool.Conn
 		for range n {
 			lent = append(lent, get(t, p))

@@ -5,25 +5,28 @@ import "time"
 // Reason says why a connection ended.
 type Reason uint8
 
-// The reasons. The zero Reason is none: the connection goes on.
+// The reasons. The zero Reason means that the connection goes on.
 const (
 	kept        Reason = iota
 	Expired            // MaxLifetime was over
 	IdleTooLong        // MaxIdleTime was over
 	Dead               // a probe found it closed or broken
-	Dirty              // bytes were on it that nobody had read
-	Broken             // an error of an operation ended it
+	Dirty              // it had bytes that nobody had read
+	PeerClosed         // the peer closed it while it was checked out
+	Broken             // an I/O error ended it while it was checked out
+	TimedOut           // its caller timed out, so that a reply may still come
 	Unfit              // an operation timed out or was in progress, a message was half done, or a deadline was set
-	Discarded          // its borrower called Evict
-	Cleared            // Pool.Clear
-	Surplus            // Pool.Resize made room for fewer
-	PoolClosed         // Pool.Close
+	Discarded          // its caller called Evict, and nothing was wrong with it
+	Suspect            // idle since before another connection of the pool timed out or was reset
+	Cleared            // Pool.Clear was called
+	Surplus            // Pool.Resize made MaxConns smaller
+	PoolClosed         // the pool was closed
 	reasons            // how many there are
 )
 
 var reasonNames = [reasons]string{
-	"kept", "expired", "idle too long", "dead", "dirty", "broken",
-	"unfit", "discarded", "cleared", "surplus", "pool closed",
+	"kept", "expired", "idle too long", "dead", "dirty", "peer closed", "broken", "timed out",
+	"unfit", "discarded", "suspect", "cleared", "surplus", "pool closed",
 }
 
 // String returns the reason in a word or three.
@@ -34,62 +37,88 @@ func (r Reason) String() string {
 	return "unknown"
 }
 
-// Stat is a snapshot of a pool. The figures map to OpenTelemetry's
-// conventions for connection pools as each field says.
+// Evictions counts the connections that have ended. Its index is the [Reason].
+type Evictions [reasons]uint64
+
+// Total is the number of connections that have ended.
+func (e Evictions) Total() (n uint64) {
+	for _, k := range e {
+		n += k
+	}
+	return n
+}
+
+// Stat is a snapshot of a pool. Where OpenTelemetry's conventions for
+// connection pools have a name for a figure, it stands in brackets.
 type Stat struct {
 	// MaxConns is the bound in force, 0 if there is none. (connection.max)
 	MaxConns int
 	// MinIdle is Config.MinIdle. (connection.idle.min)
 	MinIdle int
 
-	// Open counts the connections: Idle and Used. (connection.count)
+	// Open counts the connections, idle or in use. (connection.count)
 	Open int
-	// Idle counts those that wait to be lent. (connection.count, state idle)
+	// Idle counts the connections that nobody has. (connection.count, state
+	// idle)
 	Idle int
-	// Used counts those lent. (connection.count, state used)
+	// Used counts the connections that are checked out. (connection.count,
+	// state used)
 	Used int
-	// Dialing counts the connections being made, or in the queue for that.
+	// Dialing counts the connections that are being made, or wait for a turn
+	// to be made.
 	Dialing int
-	// Waiting counts the Get calls blocked now. (connection.pending_requests)
+	// Waiting counts the Get calls that are blocked now.
+	// (connection.pending_requests)
 	Waiting int
+	// OldestWait is how long the first of them has waited.
+	OldestWait time.Duration
 
-	// Gets counts the connections lent so far.
+	// Gets counts the checkouts so far.
 	Gets uint64
-	// Waits counts the Get calls that found no idle connection, and WaitTime
-	// is the total time they waited for one to be given back or dialed.
-	// (connection.wait_time)
-	Waits    uint64
+	// Waits counts the Get calls that found no idle connection.
+	Waits uint64
+	// WaitTime is the total time that Get calls have waited for a connection
+	// to be released or dialed. (connection.wait_time)
 	WaitTime time.Duration
-
-	// Timeouts counts the Get calls that failed because time was up,
+	// Timeouts counts the Get calls that failed because their time was over.
 	// (connection.timeouts)
 	Timeouts uint64
-	// Canceled those whose context was cancelled,
+	// Canceled counts the Get calls whose context was cancelled.
 	Canceled uint64
-	// Refused those that found MaxWaiters before them,
+	// Refused counts the Get calls that failed because MaxWaiters callers were
+	// waiting already.
 	Refused uint64
-	// and Failed those that failed for another reason, a dial's mostly.
+	// Overloaded counts the Get calls that failed because they would have
+	// waited longer than their deadline allows.
+	Overloaded uint64
+	// Failed counts the Get calls that failed for another reason, mostly a
+	// dial's.
 	Failed uint64
 
-	// Dials counts the dials so far, DialErrors those that failed, and
-	// DialTime is how long they took. (connection.create_time)
-	Dials, DialErrors uint64
-	DialTime          time.Duration
+	// Dials counts the dials so far.
+	Dials uint64
+	// DialErrors counts the dials that have failed.
+	DialErrors uint64
+	// DialTime is how long all dials took together. (connection.create_time)
+	DialTime time.Duration
+	// LastDialError is the last failure of a dial so far, or nil.
+	LastDialError error
+	// Suspended reports whether dialing is suspended, because dials have
+	// failed.
+	Suspended bool
+	// SuspendedUntil is when the next dial may be made, if Suspended.
+	SuspendedUntil time.Time
 
-	// Evictions counts the connections that have ended, by reason.
+	// BytesRead counts the bytes received on all connections so far.
+	BytesRead uint64
+	// BytesWritten counts the bytes sent on all connections so far.
+	BytesWritten uint64
+	// HoldTime is how long a checkout takes at the median lately, 0 while that
+	// is not known.
+	HoldTime time.Duration
+
+	// Evictions counts the connections that have ended, by Reason.
 	Evictions Evictions
-}
-
-// Evictions counts connections that have ended, by [Reason].
-type Evictions struct {
-	Expired, IdleTooLong, Dead, Dirty, Broken, Unfit,
-	Discarded, Cleared, Surplus, PoolClosed uint64
-}
-
-// Total is the number of connections that have ended.
-func (e Evictions) Total() uint64 {
-	return e.Expired + e.IdleTooLong + e.Dead + e.Dirty + e.Broken + e.Unfit +
-		e.Discarded + e.Cleared + e.Surplus + e.PoolClosed
 }
 
 // Stat returns a snapshot. It costs a look at each connection's counters: to
@@ -97,20 +126,22 @@ func (e Evictions) Total() uint64 {
 // in progress.
 func (p *Pool) Stat() Stat {
 	b := p.backend.Stat()
-	var n [reasons]uint64
-	for r := range n {
-		n[r] = p.evicted[r].Load()
-	}
-	return Stat{
+	s := Stat{
 		MaxConns: b.Max, MinIdle: p.cfg.MinIdle,
-		Open: b.Open(), Idle: b.Idle, Used: b.Used, Dialing: b.Dialing, Waiting: b.Waiting,
-		Gets: p.roster.loans() + uint64(b.Used), Waits: b.Waits, WaitTime: b.WaitTime,
-		Timeouts: p.timeouts.Load(), Canceled: p.cancelled.Load(), Refused: b.Refused, Failed: p.failed.Load(),
+		Open: b.Open(), Idle: b.Idle, Used: b.Used, Dialing: b.Dialing, Waiting: b.Waiting, OldestWait: b.OldestWait,
+		Waits: b.Waits, WaitTime: b.WaitTime, Refused: b.Refused,
+		Timeouts: p.timeouts.Load(), Canceled: p.cancelled.Load(), Overloaded: p.overloaded.Load(), Failed: p.failed.Load(),
 		Dials: p.dials.Load(), DialErrors: p.dialErrors.Load(), DialTime: time.Duration(p.dialTime.Load()),
-		Evictions: Evictions{
-			Expired: n[Expired], IdleTooLong: n[IdleTooLong], Dead: n[Dead], Dirty: n[Dirty],
-			Broken: n[Broken], Unfit: n[Unfit], Discarded: n[Discarded],
-			Cleared: n[Cleared], Surplus: n[Surplus], PoolClosed: n[PoolClosed],
-		},
+		LastDialError: p.gate.LastError(), HoldTime: p.admission.holdTime(),
 	}
+	s.Gets, s.BytesRead, s.BytesWritten = p.roster.totals()
+	s.Gets += uint64(b.Used)
+	s.SuspendedUntil, s.Suspended = p.gate.Suspended()
+	if !s.Suspended {
+		s.SuspendedUntil = time.Time{}
+	}
+	for r := range p.evicted {
+		s.Evictions[r] = p.evicted[r].Load()
+	}
+	return s
 }

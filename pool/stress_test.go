@@ -39,10 +39,9 @@ func TestStress(t *testing.T) {
 	}
 	overBackends(t, func(t *testing.T, open opener) {
 		s := newTCPServer(t, echo8)
-		st := &stress{p: newPool(t, pool.Config{
-			Address: s.addr, Backend: open, MaxConns: 6, MinIdle: 2,
+		st := &stress{p: newPool(t, conn.Target{Address: s.addr}, pool.Config{Backend: open, MaxConns: 6, MinIdle: 2,
 			MaxLifetime: 50 * time.Millisecond, LifetimeJitter: 30 * time.Millisecond, MaxIdleTime: 20 * time.Millisecond,
-			DialBackoff: pool.DialBackoff{After: -1},
+			DialBackoff: conn.DialBackoff{After: -1},
 		})}
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
@@ -86,7 +85,7 @@ func TestStress(t *testing.T) {
 		e := st.p.Stat().Evictions
 		t.Logf("%d loans, %+v", stat.Gets, e)
 		require.Greater(t, st.good.Load(), int64(100))
-		for _, n := range []uint64{e.Dead, e.Dirty, e.Unfit, e.Discarded} {
+		for _, n := range []uint64{e[pool.Dead], e[pool.Dirty], e[pool.Unfit], e[pool.Discarded]} {
 			require.NotZero(t, n, "%+v", e)
 		}
 	})
@@ -118,7 +117,7 @@ func (s *stress) loan(r *rand.Rand, stale *pool.Conn) *pool.Conn {
 	c, err := s.p.Get(ctx)
 	if err != nil {
 		var dial *conn.Error // reset by the server's closing, just when it was made
-		if ctx.Err() == nil && !(errors.As(err, &dial) && dial.Op == "dial") {
+		if ctx.Err() == nil && !errors.Is(err, pool.ErrOverloaded) && !(errors.As(err, &dial) && dial.Op == "dial") {
 			s.fault("Get: %v", err)
 		}
 		return stale
@@ -127,7 +126,7 @@ func (s *stress) loan(r *rand.Rand, stale *pool.Conn) *pool.Conn {
 		s.misuse(r, stale)
 	}
 	if r.IntN(16) == 0 {
-		if c, err = c.Replace(ctx); err != nil {
+		if err = c.Replace(ctx); err != nil {
 			return nil
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/pool"
 )
 
@@ -15,7 +16,7 @@ import (
 func TestMaxIdleTime(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxIdleTime: time.Minute, ProbeAfter: -1})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxIdleTime: time.Minute, Probe: pool.Probe{Mode: pool.ProbeNever}})
 		lent := []*pool.Conn{get(t, p), get(t, p), get(t, p)}
 		for _, c := range lent {
 			require.NoError(t, c.Close())
@@ -29,7 +30,7 @@ func TestMaxIdleTime(t *testing.T) {
 			until(t, step.to*time.Second)
 			require.Equal(t, step.open, s.open(), "at %v s", int(step.to))
 		}
-		require.Equal(t, uint64(3), p.Stat().Evictions.IdleTooLong)
+		require.Equal(t, uint64(3), p.Stat().Evictions[pool.IdleTooLong])
 
 		for range 12 { // in use now and then, for ten minutes less a little
 			require.NoError(t, get(t, p).Close())
@@ -39,7 +40,7 @@ func TestMaxIdleTime(t *testing.T) {
 		time.Sleep(11 * time.Second)
 		synctest.Wait()
 		require.Zero(t, s.open())
-		require.Equal(t, uint64(4), p.Stat().Evictions.IdleTooLong+p.Stat().Evictions.Expired)
+		require.Equal(t, uint64(4), p.Stat().Evictions[pool.IdleTooLong]+p.Stat().Evictions[pool.Expired])
 	})
 }
 
@@ -57,7 +58,7 @@ func until(t *testing.T, at time.Duration) {
 func TestMaxIdleTimeAfterALongLoan(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxIdleTime: time.Minute, MaxLifetime: -1, ProbeAfter: -1})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxIdleTime: time.Minute, MaxLifetime: -1, Probe: pool.Probe{Mode: pool.ProbeNever}})
 		c := get(t, p)
 		time.Sleep(time.Hour)
 		require.NoError(t, c.Close())
@@ -74,13 +75,13 @@ func TestMaxIdleTimeAfterALongLoan(t *testing.T) {
 func TestMaxIdleTimeUnseen(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxIdleTime: time.Minute, MaxLifetime: -1, MinIdle: 1})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxIdleTime: time.Minute, MaxLifetime: -1, MinIdle: 1})
 		time.Sleep(time.Second)
 		require.Equal(t, 1, s.open())
 		time.Sleep(59 * time.Second)
 		settle()
 		require.Equal(t, 2, s.dialed(), "it was closed on time, and replaced")
-		require.Equal(t, uint64(1), p.Stat().Evictions.IdleTooLong)
+		require.Equal(t, uint64(1), p.Stat().Evictions[pool.IdleTooLong])
 	})
 }
 
@@ -88,7 +89,7 @@ func TestMaxIdleTimeUnseen(t *testing.T) {
 func TestLifetimeOff(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxLifetime: -1, LifetimeJitter: time.Hour})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxLifetime: -1, LifetimeJitter: time.Hour})
 		require.NoError(t, get(t, p).Close())
 		time.Sleep(10000 * time.Hour)
 		require.NoError(t, get(t, p).Close())
@@ -103,7 +104,7 @@ func TestLifetimeJitter(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		log := &evictLog{}
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 100, ProbeAfter: -1, Hook: log,
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 100, Probe: pool.Probe{Mode: pool.ProbeNever}, Hooks: []any{log},
 			MaxLifetime: 100 * time.Second, LifetimeJitter: 50 * time.Second})
 		lent := make([]*pool.Conn, 100)
 		for i := range lent {
@@ -138,7 +139,7 @@ func TestLifetimeJitter(t *testing.T) {
 func TestShortLifetimes(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxLifetime: 10 * time.Millisecond, ProbeAfter: -1})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxLifetime: 10 * time.Millisecond, Probe: pool.Probe{Mode: pool.ProbeNever}})
 		require.NoError(t, get(t, p).Close())
 		time.Sleep(9 * time.Millisecond)
 		c := get(t, p)
@@ -154,12 +155,12 @@ func TestShortLifetimes(t *testing.T) {
 func TestDialLongerThanLifetime(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.slowly(time.Second), Backend: open, MaxLifetime: time.Millisecond})
+		p := newPool(t, conn.Target{Dial: s.slowly(time.Second)}, pool.Config{Backend: open, MaxLifetime: time.Millisecond})
 		c := get(t, p)
 		roundTrip(t, c)
 		require.NoError(t, c.Close())
 		synctest.Wait()
 		require.Zero(t, s.open())
-		require.Equal(t, uint64(1), p.Stat().Evictions.Expired)
+		require.Equal(t, uint64(1), p.Stat().Evictions[pool.Expired])
 	})
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/pool"
 )
 
@@ -43,7 +44,7 @@ type hookLog struct {
 	evictLog
 	gets     []pool.GetEvent
 	releases []pool.ReleaseEvent
-	dials    []pool.DialEvent
+	dials    []conn.DialEvent
 	values   []any
 }
 
@@ -53,8 +54,10 @@ func (l *hookLog) AfterGet(ctx context.Context, e pool.GetEvent) {
 	l.gets = append(l.gets, e)
 	l.values = append(l.values, ctx.Value(ctxKey{}))
 }
-func (l *hookLog) AfterRelease(e pool.ReleaseEvent) { l.releases = append(l.releases, e) }
-func (l *hookLog) AfterDial(ctx context.Context, e pool.DialEvent) {
+func (l *hookLog) AfterRelease(_ context.Context, e pool.ReleaseEvent) {
+	l.releases = append(l.releases, e)
+}
+func (l *hookLog) AfterDial(ctx context.Context, e conn.DialEvent) {
 	l.dials = append(l.dials, e)
 	l.values = append(l.values, ctx.Value(ctxKey{}))
 }
@@ -63,7 +66,8 @@ func TestHooks(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		log := &hookLog{}
-		p := newPool(t, pool.Config{Dial: s.slowly(time.Second), Address: "name", Backend: open, MaxConns: 1, Hook: log})
+		p := newPool(t, conn.Target{Dial: s.slowly(time.Second), Address: "name"}, pool.Config{Backend: open, MaxConns: 1, Hooks: []any{log},
+			Probe: pool.Probe{Mode: pool.ProbeNever}})
 		ctx := context.WithValue(t.Context(), ctxKey{}, "value")
 		start := time.Now()
 		c, err := p.Get(ctx)
@@ -80,15 +84,15 @@ func TestHooks(t *testing.T) {
 		synctest.Wait()
 
 		require.Equal(t, []any{"value", "value", "value", "value"}, log.values)
-		require.Equal(t, []pool.DialEvent{{Addr: "name", Start: start, Duration: time.Second}}, clean(log.dials))
+		require.Equal(t, []conn.DialEvent{{Addr: "name", ID: 1, Start: start, Duration: time.Second}}, clean(log.dials))
 		require.Len(t, log.gets, 3)
 		require.Equal(t, time.Second, log.gets[0].Duration)
 		require.False(t, log.gets[0].Reused)
 		require.True(t, log.gets[1].Reused)
 		require.Equal(t, lateErr, log.gets[2].Err)
 		require.Equal(t, []pool.ReleaseEvent{
-			{Addr: "name", Used: time.Minute, Kept: true},
-			{Addr: "name", Used: time.Second, Reason: pool.Discarded},
+			{Addr: "name", ID: 1, Used: time.Minute, Kept: true},
+			{Addr: "name", ID: 1, Used: time.Second, Reason: pool.Discarded},
 		}, log.releases)
 		require.Len(t, log.events, 1)
 		require.Equal(t, pool.Discarded, log.events[0].Reason)
@@ -97,9 +101,10 @@ func TestHooks(t *testing.T) {
 }
 
 // clean strips the monotonic reading, which equality would see.
-func clean(events []pool.DialEvent) []pool.DialEvent {
+func clean(events []conn.DialEvent) []conn.DialEvent {
 	for i := range events {
 		events[i].Start = events[i].Start.Round(0)
+		events[i].Peer = nil
 	}
 	return events
 }
@@ -116,20 +121,20 @@ func (h *panicHook) AfterGet(context.Context, pool.GetEvent) {
 // panicRelease panics in AfterRelease.
 type panicRelease struct{}
 
-func (panicRelease) AfterRelease(pool.ReleaseEvent) { panic("release") }
+func (panicRelease) AfterRelease(context.Context, pool.ReleaseEvent) { panic("release") }
 
 // TestHookPanic costs no connection's place.
 func TestHookPanic(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		h := &panicHook{on: true}
-		p := newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1, Hook: h})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 1, Hooks: []any{h}})
 		require.PanicsWithValue(t, "hook", func() { _, _ = p.Get(t.Context()) })
 		h.on = false
 		require.NoError(t, get(t, p).Close())
 		closePool(t, p)
 
-		p = newPool(t, pool.Config{Dial: s.dial, Backend: open, MaxConns: 1, Hook: panicRelease{}})
+		p = newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 1, Hooks: []any{panicRelease{}}})
 		for range 3 {
 			require.PanicsWithValue(t, "release", func() { _ = get(t, p).Close() })
 			require.PanicsWithValue(t, "release", func() { get(t, p).Evict() })
@@ -140,11 +145,11 @@ func TestHookPanic(t *testing.T) {
 func TestStat(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
-		p := newPool(t, pool.Config{Dial: s.slowly(time.Second), Backend: open, MaxConns: 2, MaxWaiters: 1})
+		p := newPool(t, conn.Target{Dial: s.slowly(time.Second)}, pool.Config{Backend: open, MaxConns: 2, MaxWaiters: 1})
 		require.Equal(t, pool.Stat{MaxConns: 2}, p.Stat())
 		a, b := get(t, p), get(t, p)
 		require.Equal(t, pool.Stat{MaxConns: 2, Open: 2, Used: 2, Gets: 2, Waits: 2, WaitTime: 2 * time.Second,
-			Dials: 2, DialTime: 2 * time.Second}, p.Stat())
+			Dials: 2, DialTime: 2 * time.Second}, figures(p))
 
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
@@ -174,11 +179,18 @@ func TestStat(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, pool.Stat{MaxConns: 2, Open: 1, Idle: 1, Gets: 2, Waits: 3, WaitTime: 2 * time.Second,
 			Canceled: 1, Refused: 1, Dials: 2, DialTime: 2 * time.Second,
-			Evictions: pool.Evictions{Discarded: 1}}, p.Stat())
+			Evictions: pool.Evictions{pool.Discarded: 1}}, figures(p))
 		closePool(t, p)
 		require.Equal(t, uint64(2), p.Stat().Gets)
 		require.Equal(t, uint64(2), p.Stat().Evictions.Total())
 	})
+}
+
+// figures is Stat without what it has learned.
+func figures(p *pool.Pool) pool.Stat {
+	s := p.Stat()
+	s.HoldTime = 0
+	return s
 }
 
 func TestReasonString(t *testing.T) {
@@ -198,7 +210,7 @@ func TestLeakReport(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		var leaks []pool.Leak
-		p := newPool(t, pool.Config{Dial: s.dial, Address: "name", Backend: open, ProbeAfter: -1,
+		p := newPool(t, conn.Target{Dial: s.dial, Address: "name"}, pool.Config{Backend: open, Probe: pool.Probe{Mode: pool.ProbeNever},
 			LeakAfter: time.Second, LeakReport: func(l pool.Leak) { leaks = append(leaks, l) }})
 		c := get(t, p)
 		time.Sleep(999 * time.Millisecond)
@@ -223,7 +235,7 @@ func TestLeakReport(t *testing.T) {
 		c = borrow(t, p)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		require.Error(t, p.Close(ctx))
+		require.Error(t, p.Shutdown(ctx))
 		time.Sleep(time.Minute)
 		require.Len(t, leaks, 1)
 		require.NoError(t, c.Close())

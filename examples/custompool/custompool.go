@@ -18,7 +18,7 @@ import (
 	"github.com/seed-99d6a01a/gtcp/pool/engine"
 )
 
-// Open is a [backend.Open].
+// Open is a [backend.OpenFunc].
 func Open[T any](f backend.Factory[T], l backend.Limits) (backend.Backend[T], error) {
 	return engine.Open(f, l, &queue[T]{})
 }

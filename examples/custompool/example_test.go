@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/examples/custompool"
 	"github.com/seed-99d6a01a/gtcp/pool"
 )
@@ -29,15 +30,14 @@ func Example() {
 	}()
 
 	ctx := context.Background()
-	p, err := pool.New(pool.Config{
-		Address: l.Addr().String(),
+	p, err := pool.New(conn.Target{Address: l.Addr().String()}, pool.Config{
 		Backend: custompool.Open[*pool.Member],
 	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer p.Close(ctx)
+	defer p.Close()
 
 	number := make(map[string]int) // of a connection, by its address
 	var held []*pool.Conn

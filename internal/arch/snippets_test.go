@@ -30,6 +30,7 @@ var unused = regexp.MustCompile(`^\S*(\.md|snippet\d+\.go):.*(declared|imported)
 var packages = map[string]string{
 	"context": "context", "fmt": "fmt", "log": "log", "net": "net", "testing": "testing", "time": "time",
 	"gtcp":       "github.com/seed-99d6a01a/gtcp",
+	"conn":       "github.com/seed-99d6a01a/gtcp/conn",
 	"framing":    "github.com/seed-99d6a01a/gtcp/framing",
 	"server":     "github.com/seed-99d6a01a/gtcp/server",
 	"pool":       "github.com/seed-99d6a01a/gtcp/pool",
@@ -58,8 +59,8 @@ func TestSnippetsCompile(t *testing.T) {
 
 func TestBrokenSnippetsAreSeen(t *testing.T) {
 	for code, want := range map[string]string{
-		"client := gtcp.NewClient(addr)":           "not enough arguments",
-		"p, err := pool.New(pool.Config{Maxi: 1})": "unknown field Maxi",
+		"client := gtcp.NewClient(addr)":                          "not enough arguments",
+		"p, err := pool.New(conn.Target{}, pool.Config{Maxi: 1})": "unknown field Maxi",
 		"for {":                    "syntax error",
 		"func f() { undefined() }": "undefined: undefined",
 		"import \"github.com/seed-99d6a01a/gtcp/no\"": "no",

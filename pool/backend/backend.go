@@ -5,17 +5,19 @@ import (
 	"time"
 )
 
-// Backend lends resources made by a [Factory], within [Limits]. All methods
-// are safe for concurrent use. No method holds a lock while it calls New,
-// Close or a callback, save that sweeps may wait for one another.
+// Backend keeps resources made by a [Factory], within [Limits], and gives each
+// to one caller at a time. All methods are safe for concurrent use. No method
+// holds a lock while it calls New, Close or a callback, but sweeps may wait for
+// one another.
 type Backend[T any] interface {
-	// Acquire lends a resource: an idle one if there is one and nobody
-	// waits before this caller, else one made for it if there is room, else
-	// the next to come free, in turn.
+	// Acquire returns a lease of a resource: an idle one if there is one and
+	// no caller waits before this one, else one made for it if there is room,
+	// else the next to come free, in turn. A caller takes over a dial that no
+	// caller waits for any more, before a new one is begun for it.
 	//
-	// It fails with [Ended](ctx), or an error that is ctx.Err(), once ctx
-	// has ended, even if a resource is idle; with [ErrClosed] after or
-	// during Close; with [ErrTooManyWaiters] at once; and with the error of
+	// It fails with an error that is ctx.Err() once ctx has ended, even if a
+	// resource is idle; with [ErrClosed] after or during Close; with
+	// [ErrTooManyWaiters] or [ErrOverloaded] at once; and with the error of
 	// New, unchanged or wrapped, if that was called for it.
 	//
 	// The fast path, an idle resource and nobody waiting, allocates nothing.
@@ -31,38 +33,40 @@ type Backend[T any] interface {
 	// before or is not of this backend.
 	Return(lease Lease[T], v Verdict) error
 
-	// Warm makes resources until n are idle or on their way to be, or Max
-	// is reached, and waits for those it began. A waiter that comes
-	// meanwhile is served first. Concurrent calls do not add up. It returns
-	// nil if Max allows no more, the first error of New, ErrClosed, or what
-	// Acquire returns when ctx ends; dials begun go on in every case.
+	// Warm makes resources until n are idle or on their way to be, or Max is
+	// reached, and waits for those it began. New sees the values of ctx. A
+	// waiter that comes meanwhile is served first. Concurrent calls do not add
+	// up. It returns nil if Max allows no more, the first error of New,
+	// ErrClosed, or an error that is ctx.Err() when ctx ends; dials begun go
+	// on in every case. A dial that Clear gives up is begun anew, and Warm
+	// waits for it.
 	Warm(ctx context.Context, n int) error
 
 	// Sweep shows keep every resource that was idle when it was called, is
 	// still when its turn comes, each at most once, and closes those for
-	// which keep says false. It borrows at most one resource at a time, so
+	// which keep says false. It holds at most one resource at a time, so
 	// that sweeping starves nobody, and holds no lock others need while
 	// keep runs. If keep panics its resource is closed and the panic goes on
 	// to the caller. keep must not call Sweep or Close of the same backend.
 	Sweep(keep func(T) bool)
 
-	// Clear begins a new generation: idle resources are closed now, lent
-	// ones when they come back. Dials in progress are given up: their
-	// contexts are cancelled, and what New returns is closed, an error told
-	// to nobody. A caller or a Warm that waits for such a dial gets another
+	// Clear begins a new generation: idle resources are closed now, others
+	// when they are returned. Dials in progress are given up: their contexts
+	// are cancelled, resources returned by New are closed, and its errors are
+	// discarded. A caller or a Warm that waits for such a dial gets another
 	// one, at the latest when New has returned.
 	Clear()
 
-	// Close stops lending. Every waiter gets ErrClosed at once, idle
-	// resources are closed, the contexts of dials are cancelled. Then it
-	// waits for lent resources to come back; if ctx ends first, it closes
-	// those too and their leases are stale. It returns once every call of
-	// New and Factory.Close has: New must heed its context.
+	// Close ends the backend. Every waiter gets ErrClosed at once, idle
+	// resources are closed, the contexts of dials are cancelled. Then it waits
+	// for the resources in use to be returned; if ctx ends first, it closes
+	// those too, and their leases are stale. It returns once every call of New
+	// and Factory.Close has: New must heed its context.
 	//
-	// It returns nil if all came back, an error that is ctx.Err() if ctx
+	// It returns nil if all were returned, an error that is ctx.Err() if ctx
 	// ended first, and joins to either the first *[PanicError] of
 	// Factory.Close. More than one Close is allowed: each waits, and any of
-	// their contexts ends the wait for lent resources.
+	// their contexts ends the wait for resources in use.
 	Close(ctx context.Context) error
 
 	// Stat is a snapshot. It is cheap, never blocks on I/O, and its gauges
@@ -70,18 +74,18 @@ type Backend[T any] interface {
 	Stat() Stat
 }
 
-// Open makes a backend: the form in which a backend is plugged into a pool.
+// OpenFunc makes a backend: the form in which a backend is plugged into a pool.
 // It fails if f or l is invalid, and with an error that is
 // [errors.ErrUnsupported] if the backend cannot work within l (for example
 // without a maximum). It dials nothing.
-type Open[T any] func(f Factory[T], l Limits) (Backend[T], error)
+type OpenFunc[T any] func(f Factory[T], l Limits) (Backend[T], error)
 
 // Resizer is implemented by backends whose maximum can change.
 type Resizer interface {
 	// Resize sets the maximum, with the meaning of Limits.Max. Growing
 	// serves waiters at once. Shrinking keeps what is open up to max and
-	// closes the rest, idle resources at once and lent ones as they come
-	// back. Dials beyond what is left of max are given up as Clear does, the
+	// closes the rest, idle resources at once and others as they are
+	// returned. Dials beyond what is left of max are given up as Clear does, the
 	// newest first; their callers wait on in their turn, for what comes free
 	// or another dial, and a Warm that began one is done with it. No new one
 	// is made until fewer than max are left. It returns ErrClosed after Close.
@@ -115,9 +119,9 @@ type Lease[T any] struct {
 type Verdict uint8
 
 const (
-	// Keep lends the resource again.
+	// Keep keeps the resource for other callers.
 	Keep Verdict = iota
-	// Discard closes it.
+	// Discard closes the resource.
 	Discard
 )
 
@@ -135,7 +139,7 @@ type Stat struct {
 	Max int
 	// Idle counts the resources nobody has.
 	Idle int
-	// Used counts the resources lent, those a sweep looks at included.
+	// Used counts the resources in use, those a sweep looks at included.
 	Used int
 	// Dialing counts the calls of New in progress.
 	Dialing int
@@ -147,6 +151,8 @@ type Stat struct {
 	Waits uint64
 	// WaitTime is the total time these have waited, as far as they are over.
 	WaitTime time.Duration
+	// OldestWait is how long the caller that waits longest has waited.
+	OldestWait time.Duration
 	// Refused counts the Acquire calls that failed with ErrTooManyWaiters.
 	Refused uint64
 }

@@ -1,11 +1,11 @@
 // Package backend is the contract between a connection pool's policies and
 // the machinery that keeps its connections.
 //
-// The frontend (package pool) decides: how old a connection may grow, whether
-// it is healthy, when to dial again. A [Backend] keeps: it lends each resource
-// to one owner at a time, makes callers wait in turn, holds the maximum, and
-// loses nothing. Package puddlepool is the default backend, package slotpool
-// the fast one.
+// It is for writing a backend of your own. The frontend (package pool) decides
+// how old a connection may grow, whether it is healthy, and when to dial again.
+// A [Backend] keeps the connections: it gives each to one owner at a time, makes
+// callers wait in turn, holds the maximum, and loses nothing. Package puddlepool
+// is the default backend, package slotpool the fast one.
 //
 // A backend knows nothing of networks. It works on any T, which carries its
 // own times, counters and state: a backend reads no clock on behalf of its
@@ -25,7 +25,7 @@
 //  5. Nothing is handed to a caller whose context has ended.
 //  6. Returning a lease that has ended is [ErrStale] and touches nothing.
 //  7. Errors and panics of New, Close and callbacks cost no capacity.
-//  8. After Clear nothing made, or begun to be made, before is lent, and
+//  8. After Clear nothing made, or begun to be made, before is acquired, and
 //     nobody waits for it: its dials are cancelled.
 //  9. Close wakes every waiter at once, closes each resource exactly once and
 //     leaves no goroutine behind.
@@ -34,13 +34,15 @@
 //     takes the resource that comes free meanwhile, and the dial's result
 //     becomes idle.
 //  12. The dial of a caller that gave up goes on, and its result serves the
-//     next waiter or becomes idle.
+//     next waiter or becomes idle. The next waiter takes the dial over: no new
+//     one is begun while there is a dial that nobody waits for.
 //  13. A dial's failure reaches the caller it was made for at once, with its
 //     cause.
 //
 // # Who limits what
 //
-// The backend holds Limits.Max and Limits.MaxWaiters, and gives Factory.New a
+// The backend holds Limits.Max and Limits.MaxWaiters, heeds Limits.Queue if it
+// can, and gives Factory.New a
 // context that always has a deadline, Limits.DialTimeout from the dial's
 // start, and that does not end with the caller's: a dial outlives the caller
 // that asked for it, so a caller's short deadline never starves the pool of
@@ -51,10 +53,8 @@
 // # Writing a backend
 //
 // Most need not implement [Backend] at all: package engine makes one out of a
-// store, which says where idle resources are kept and which is lent first.
+// store, which says where idle resources are kept and which is acquired first.
 // examples/custompool is such a store, of about a hundred lines.
 //
-// For one from the ground up, [Factory.Make], [Factory.Dispose],
-// [Limits.DialContext] and [Ended] are the parts it will need. In both cases
-// pooltest.Run says whether it is right.
+// In both cases pooltest.Run says whether it is right.
 package backend

@@ -19,7 +19,7 @@ func workers() backend.Factory[int64] {
 	}
 }
 
-// What is kept is lent again, what is discarded is closed. A lease ends once: to
+// What is kept goes to the next caller, what is discarded is closed. A lease ends once: to
 // return it again touches nothing.
 func ExampleBackend() {
 	ctx := context.Background()
@@ -52,36 +52,4 @@ func ExampleBackend() {
 	// discard 1
 	// stale
 	// closed 1
-}
-
-// Make turns a panic of New into an error, so that a backend loses no capacity
-// to it.
-func ExampleFactory_Make() {
-	f := backend.Factory[int]{
-		New:   func(context.Context) (int, error) { panic("no such host") },
-		Close: func(int) {},
-	}
-	if err := f.Validate(); err != nil {
-		fmt.Println(err)
-		return
-	}
-	f.Make(context.Background(), func(_ int, err error) {
-		var p *backend.PanicError
-		if errors.As(err, &p) {
-			fmt.Println(p.Op, p.Value)
-		}
-	})
-	// Output: New no such host
-}
-
-// A dial keeps the values of the caller's context but not its end: it goes on
-// for the next caller. Its own bound is DialTimeout.
-func ExampleLimits_DialContext() {
-	caller, giveUp := context.WithCancel(context.Background())
-	ctx, cancel := backend.Limits{}.DialContext(caller, context.Background())
-	defer cancel()
-	giveUp()
-	_, bounded := ctx.Deadline()
-	fmt.Println(ctx.Err(), bounded)
-	// Output: <nil> true
 }

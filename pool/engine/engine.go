@@ -25,6 +25,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -81,16 +82,6 @@ func (e *Entry[T]) lease() backend.Lease[T] {
 	return backend.Lease[T]{Value: e.value, Handle: e, Epoch: e.epoch.Load()}
 }
 
-// dial is a call of Factory.New in progress. Its fields are guarded by engine.mu.
-type dial[T any] struct {
-	caller context.Context // whose values New sees
-	cancel context.CancelFunc
-	void   bool         // given up: what comes of it counts for nothing
-	owner  *waiter[T]   // who gets its error; nil if nobody waits for it
-	report chan<- error // of Warm: gets one value; has room for it
-	wanted int          // by that Warm
-}
-
 // engine is a backend over a [Store]. Open returns one as a backend.Backend.
 type engine[T any] struct {
 	factory backend.Factory[T]
@@ -110,15 +101,19 @@ type engine[T any] struct {
 	waitTime atomic.Int64
 	refused  atomic.Uint64
 
-	mu      sync.Mutex // guards what follows; never held during a callback
-	max     int        // 0: none
-	entries map[*Entry[T]]struct{}
-	dials   []*dial[T] // those not given up, the oldest first
-	ending  int        // those given up: calls of New that have not returned
-	queue   queue[T]
-	closed  bool
-	drained chan struct{} // closed once closed is true and no entry is left
-	broken  error         // the first panic of Factory.Close
+	mu       sync.Mutex // guards what follows; never held during a callback
+	max      int        // 0: none
+	entries  map[*Entry[T]]struct{}
+	dials    []*dial[T] // those not given up, the oldest first
+	orphans  []*dial[T] // those of them that nobody waits for, the oldest first
+	canceled int        // those given up: calls of New that have not returned
+	queue    queue[T]
+	standing time.Duration // since when the queue has not been empty
+	turn     uint64        // counts those served while the newest are first
+	sweeping int           // sweeps in progress
+	closed   bool
+	drained  chan struct{} // closed once closed is true and no entry is left
+	broken   error         // the first panic of Factory.Close
 
 	// work counts the goroutines that dial or close. Once drained is closed
 	// it grows no more from zero, so Close may wait for it.
@@ -152,4 +147,27 @@ func Open[T any](f backend.Factory[T], l backend.Limits, store Store[T]) (backen
 	}
 	p.waiters.New = func() any { return &waiter[T]{ready: make(chan struct{}, 1)} }
 	return p, nil
+}
+
+// ended is the error of a call whose context has ended.
+func ended(ctx context.Context) error {
+	return &endedError{err: ctx.Err(), cause: context.Cause(ctx)}
+}
+
+type endedError struct {
+	err   error // ctx.Err()
+	cause error // context.Cause(ctx)
+}
+
+func (e *endedError) Error() string     { return "backend: gave up waiting: " + e.cause.Error() }
+func (e *endedError) Temporary() bool   { return e.Timeout() }
+func (e *endedError) SafeToRetry() bool { return true }
+func (e *endedError) Timeout() bool     { return errors.Is(e.err, context.DeadlineExceeded) }
+func (e *endedError) Unwrap() []error   { return []error{e.err, e.cause} }
+
+func (e *endedError) Kind() string {
+	if e.Timeout() {
+		return "timeout"
+	}
+	return "canceled"
 }

@@ -1,12 +1,19 @@
 package engine
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // A waiter is an Acquire call that is blocked. Its fields are guarded by
 // engine.mu until ready has been received from; entry and err are then the
 // caller's alone.
 type waiter[T any] struct {
-	ctx   context.Context
+	ctx      context.Context // for its values; nothing else of it is called
+	done     <-chan struct{} // closed when the context ends
+	since    time.Duration   // on the engine's clock
+	deadline time.Duration   // the same; the largest if there is none, or no policy asks
+
 	ready chan struct{} // capacity 1; a token once entry or err is set
 	entry *Entry[T]     // what it was given
 	err   error         // or why it was not
@@ -14,6 +21,16 @@ type waiter[T any] struct {
 
 	queued bool
 	links  [2]link[T] // of the lists it may be in
+}
+
+// ended reports whether its context has.
+func (w *waiter[T]) ended() bool {
+	select {
+	case <-w.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // finish unblocks a waiter that has left the queue.
@@ -24,24 +41,21 @@ func (w *waiter[T]) finish(e *Entry[T], err error) {
 
 // queue holds the waiters.
 type queue[T any] struct {
-	all    list[T] // in the order in which they came
-	hungry list[T] // those without a dial
+	all      list[T] // in the order in which they came
+	needDial list[T] // those without a dial
 }
 
-func newQueue[T any]() queue[T] { return queue[T]{hungry: list[T]{link: 1}} }
+func newQueue[T any]() queue[T] { return queue[T]{needDial: list[T]{link: 1}} }
 
 func (q *queue[T]) push(w *waiter[T]) {
 	w.queued = true
 	q.all.insert(w, q.all.tail)
-	q.hungry.insert(w, q.hungry.tail)
+	q.needDial.insert(w, q.needDial.tail)
 }
 
-// unlink takes w out of the queue and away from its dial.
+// unlink takes w out of the queue. It must have no dial.
 func (q *queue[T]) unlink(w *waiter[T]) {
-	if w.dial != nil {
-		q.disown(w.dial)
-	}
-	q.hungry.remove(w)
+	q.needDial.remove(w)
 	q.all.remove(w)
 	w.queued = false
 }
@@ -49,7 +63,7 @@ func (q *queue[T]) unlink(w *waiter[T]) {
 // own makes d the dial of w, so that its failure is w's.
 func (q *queue[T]) own(d *dial[T], w *waiter[T]) {
 	d.owner, w.dial = w, d
-	q.hungry.remove(w)
+	q.needDial.remove(w)
 }
 
 // disown parts d from the waiter it was made for, which comes first when
@@ -60,7 +74,7 @@ func (q *queue[T]) disown(d *dial[T]) {
 		return
 	}
 	d.owner, w.dial = nil, nil
-	q.hungry.insert(w, nil)
+	q.needDial.insert(w, nil)
 }
 
 // list is a list of waiters, linked in both directions.

@@ -252,7 +252,7 @@ func (p *queuePool) Acquire(ctx context.Context) (lease, error) {
 		select {
 		case <-turn:
 		case <-ctx.Done():
-			return lease{}, backend.Ended(ctx)
+			return lease{}, ended(ctx)
 		}
 		if p.lifo {
 			break // it is passed already

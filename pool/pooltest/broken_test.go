@@ -29,7 +29,7 @@ type (
 	factory  = backend.Factory[*resource]
 	lease    = backend.Lease[*resource]
 	pool     = backend.Backend[*resource]
-	open     = backend.Open[*resource]
+	open     = backend.OpenFunc[*resource]
 )
 
 // wrong is a backend that breaks a promise, and the subtests that must tell.
@@ -133,7 +133,7 @@ var wrongs = []wrong{
 	around("newcomers overtake", overtaking, "04 no overtaking"),
 	around("one lock for all", oneLock, "locks", "scenario failover"),
 	around("a maximum where none is set", func(_ *factory, l *backend.Limits) func(pool) pool {
-		if l.Unbounded() {
+		if l.Max <= 0 {
 			l.Max = 50
 		}
 		return nil

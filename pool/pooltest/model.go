@@ -38,7 +38,7 @@ const (
 )
 
 // testModel runs random operations against the model.
-func testModel(t *testing.T, open backend.Open[*Resource]) {
+func testModel(t *testing.T, open backend.OpenFunc[*Resource]) {
 	stop := watch(t)
 	defer stop()
 	seed := seedOf(t)

@@ -20,7 +20,7 @@ type testCase struct {
 
 // Run proves that the backends open makes keep the promises of package
 // backend. It takes about a second, and is to be run with -race.
-func Run(t *testing.T, open backend.Open[*Resource]) {
+func Run(t *testing.T, open backend.OpenFunc[*Resource]) {
 	t.Helper()
 	t.Run("arguments", func(t *testing.T) { testArguments(t, open) })
 	if !t.Run("locks", func(t *testing.T) { testLocks(t, open) }) {
@@ -41,7 +41,7 @@ func Run(t *testing.T, open backend.Open[*Resource]) {
 }
 
 // bubble runs the case where time is fake.
-func (c testCase) bubble(t *testing.T, open backend.Open[*Resource]) {
+func (c testCase) bubble(t *testing.T, open backend.OpenFunc[*Resource]) {
 	stop := watch(t)
 	defer stop()
 	synctest.Test(t, func(t *testing.T) {
@@ -81,7 +81,7 @@ func durationOf(t *testing.T, name string, otherwise time.Duration) time.Duratio
 }
 
 // testArguments sees that Open refuses what it cannot work with.
-func testArguments(t *testing.T, open backend.Open[*Resource]) {
+func testArguments(t *testing.T, open backend.OpenFunc[*Resource]) {
 	ok := backend.Factory[*Resource]{
 		New:   func(context.Context) (*Resource, error) { return &Resource{}, nil },
 		Close: func(*Resource) {},
@@ -106,7 +106,7 @@ func testArguments(t *testing.T, open backend.Open[*Resource]) {
 // testLocks sees that the backend can be used while New, Close and keep are
 // blocked. It runs in real time: a goroutine that waits for a mutex would stop
 // a bubble for ever.
-func testLocks(t *testing.T, open backend.Open[*Resource]) {
+func testLocks(t *testing.T, open backend.OpenFunc[*Resource]) {
 	w := newWorld(t, open, backend.Limits{Max: 4})
 	free := make(chan struct{})
 	release := func() {

@@ -60,9 +60,9 @@ func (p *chanPool[T]) begin(b *birth[T]) {
 		era = p.life
 	}
 	p.work.Go(func() {
-		ctx, cancel := p.limits.DialContext(b.caller, era)
+		ctx, cancel := dialContext(p.limits, b.caller, era)
 		defer cancel()
-		p.factory.Make(ctx, func(v T, err error) { p.born(b, v, err) })
+		makeOne(ctx, p.factory, func(v T, err error) { p.born(b, v, err) })
 	})
 }
 
@@ -146,7 +146,7 @@ func (p *chanPool[T]) end(it *item[T]) bool {
 // dispose has v closed, beside. mu is held.
 func (p *chanPool[T]) dispose(v T) {
 	p.work.Go(func() {
-		p.factory.Dispose(v, func(err error) {
+		closeOne(p.factory, v, func(err error) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.broken = errors.Join(p.broken, err)
@@ -191,7 +191,7 @@ func (p *chanPool[T]) Close(ctx context.Context) (err error) {
 		select {
 		case <-p.drained:
 		case <-ctx.Done():
-			err = backend.Ended(ctx)
+			err = ended(ctx)
 			p.mu.Lock()
 			for it := range p.open {
 				it.epoch++

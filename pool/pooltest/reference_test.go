@@ -46,7 +46,7 @@ type chanPool[T any] struct {
 	broken  error            // the first panic of Factory.Close
 }
 
-// openChan is a backend.Open. It needs a maximum, for a channel has a size.
+// openChan is a backend.OpenFunc. It needs a maximum, for a channel has a size.
 func openChan[T any](f backend.Factory[T], l backend.Limits) (backend.Backend[T], error) {
 	return openFlawed("", f, l)
 }
@@ -55,7 +55,7 @@ func openFlawed[T any](flaw string, f backend.Factory[T], l backend.Limits) (bac
 	if err := errors.Join(f.Validate(), l.Validate()); err != nil {
 		return nil, err
 	}
-	if l.Unbounded() {
+	if l.Max <= 0 {
 		return nil, fmt.Errorf("chanpool: no maximum: %w", errors.ErrUnsupported)
 	}
 	p := &chanPool[T]{
@@ -80,7 +80,7 @@ func openFlawed[T any](flaw string, f backend.Factory[T], l backend.Limits) (bac
 
 func (p *chanPool[T]) Acquire(ctx context.Context) (l backend.Lease[T], err error) {
 	if ctx.Err() != nil {
-		return l, backend.Ended(ctx)
+		return l, ended(ctx)
 	}
 	var it *item[T]
 	select {
@@ -99,7 +99,7 @@ func (p *chanPool[T]) Acquire(ctx context.Context) (l backend.Lease[T], err erro
 		if p.flaw != "served and cancelled" {
 			p.put(it)
 		}
-		return l, backend.Ended(ctx)
+		return l, ended(ctx)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -171,7 +171,7 @@ func (p *chanPool[T]) receive(ctx context.Context) (it *item[T], err error) {
 // over says why a caller need not go on.
 func (p *chanPool[T]) over(ctx context.Context) error {
 	if ctx.Err() != nil {
-		return backend.Ended(ctx)
+		return ended(ctx)
 	}
 	if p.life.Err() != nil {
 		return backend.ErrClosed

@@ -19,7 +19,7 @@ const stressTime = 250 * time.Millisecond
 var errStress = errors.New("a dial fails now and then")
 
 // testStress does everything at once, in real time.
-func testStress(t *testing.T, open backend.Open[*Resource]) {
+func testStress(t *testing.T, open backend.OpenFunc[*Resource]) {
 	length := durationOf(t, "POOLTEST_STRESS", stressTime)
 	for _, shape := range []struct {
 		name         string
@@ -191,7 +191,7 @@ func (s *stress) disturb() {
 
 // testForce closes without patience, again and again, while callers come and
 // go: each resource must be closed once, and nothing may hang or panic.
-func testForce(t *testing.T, open backend.Open[*Resource]) {
+func testForce(t *testing.T, open backend.OpenFunc[*Resource]) {
 	end := time.Now().Add(durationOf(t, "POOLTEST_STRESS", stressTime) / 4)
 	stuck := time.AfterFunc(time.Until(end)+patience(t), func() {
 		panic("pooltest: stuck at a Close whose context had ended")

@@ -64,7 +64,7 @@ type world struct {
 	calls   []*call
 }
 
-func newWorld(t testing.TB, open backend.Open[*Resource], l backend.Limits) *world {
+func newWorld(t testing.TB, open backend.OpenFunc[*Resource], l backend.Limits) *world {
 	t.Helper()
 	w := &world{t: t, limits: l, count: make(map[int]int)}
 	w.ctx, w.cancel = context.WithCancel(context.Background())

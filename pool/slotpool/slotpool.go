@@ -29,7 +29,7 @@ import (
 	"github.com/seed-99d6a01a/gtcp/pool/engine"
 )
 
-// Open is a [backend.Open]. The backend it returns is also a
+// Open is a [backend.OpenFunc]. The backend it returns is also a
 // [backend.Resizer] and a [backend.LateBinder].
 func Open[T any](f backend.Factory[T], l backend.Limits) (backend.Backend[T], error) {
 	return engine.Open(f, l, newStore[T]())

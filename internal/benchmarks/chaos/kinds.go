@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/seed-99d6a01a/gtcp"
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/pool"
 )
@@ -164,7 +165,7 @@ func openGRPC() (caller, closer, error) {
 }
 
 func newPool() (*pool.Pool, error) {
-	return pool.New(pool.Config{Address: target + ":" + framesPort})
+	return pool.New(conn.Target{Address: target + ":" + framesPort}, pool.Config{})
 }
 
 // closeTimeout is how long the calls in progress get when a client ends.
@@ -174,6 +175,6 @@ func closePool(p *pool.Pool) closer {
 	return func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
-		return p.Close(ctx)
+		return p.Shutdown(ctx)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"time"
 
+	gtcpconn "github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/compare"
 	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/loopback"
 	"github.com/seed-99d6a01a/gtcp/pool"
@@ -55,9 +56,9 @@ type frontend struct {
 }
 
 // openFrontend opens a pool in which all connections are there and idle.
-func openFrontend(open backend.Open[*pool.Member]) func(context.Context, int) (lender, error) {
+func openFrontend(open backend.OpenFunc[*pool.Member]) func(context.Context, int) (lender, error) {
 	return func(ctx context.Context, conns int) (lender, error) {
-		p, err := pool.New(pool.Config{Dial: dialPipe, Backend: open, MaxConns: conns, ProbeAfter: -1})
+		p, err := pool.New(gtcpconn.Target{Dial: dialPipe}, pool.Config{Backend: open, MaxConns: conns, Probe: pool.Probe{Mode: pool.ProbeNever}})
 		if err != nil {
 			return nil, err
 		}
@@ -98,17 +99,17 @@ func settings(ctx context.Context, p *compare.Program) error {
 		set  func(*pool.Config) // nil: one loan for all
 	}{
 		{"one loan for all", nil},
-		{"ProbeAfter: -1", func(c *pool.Config) { c.ProbeAfter = -1 }},
-		{"ProbeAfter: time.Second", func(c *pool.Config) { c.ProbeAfter = time.Second }},
-		{"ProbeAfter: 0, the default", func(*pool.Config) {}},
+		{"ProbeNever", func(c *pool.Config) { c.Probe.Mode = pool.ProbeNever }},
+		{"Probe.After: time.Second", func(c *pool.Config) { c.Probe.After = time.Second }},
+		{"ProbeOnGet, the default", func(*pool.Config) {}},
 		{"default, MaxIdleTime: time.Minute", func(c *pool.Config) { c.MaxIdleTime = time.Minute }},
 		{"default, LeakReport", func(c *pool.Config) { c.LeakReport = func(pool.Leak) {} }},
 	} {
-		cfg := pool.Config{Address: addr, Backend: slotpool.Open[*pool.Member]}
+		cfg := pool.Config{Backend: slotpool.Open[*pool.Member]}
 		if row.set != nil {
 			row.set(&cfg)
 		}
-		pool, err := pool.New(cfg)
+		pool, err := pool.New(gtcpconn.Target{Address: addr}, cfg)
 		if err != nil {
 			return err
 		}

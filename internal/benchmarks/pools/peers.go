@@ -63,7 +63,7 @@ type bare struct {
 	b   backend.Backend[*conn]
 }
 
-func ours(open backend.Open[*conn]) func(context.Context, int) (lender, error) {
+func ours(open backend.OpenFunc[*conn]) func(context.Context, int) (lender, error) {
 	return func(ctx context.Context, conns int) (lender, error) {
 		b, err := open(backend.Factory[*conn]{
 			New:   func(context.Context) (*conn, error) { return &conn{}, nil },

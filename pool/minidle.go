@@ -4,28 +4,33 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
 )
 
-// keeper is the goroutine that keeps Config.MinIdle connections ready. The
-// zero keeper, of a pool without MinIdle, does nothing.
-type keeper struct {
+// minIdle is the goroutine that keeps Config.MinIdle connections ready. The
+// zero minIdle, of a pool without, does nothing.
+type minIdle struct {
 	wake   chan struct{} // capacity 1; nil in the zero keeper
 	cancel context.CancelFunc
 	done   chan struct{}
 }
 
-// keeperRest is the least time between two rounds, so that a busy pool does
-// not keep the keeper busy.
-const keeperRest = 10 * time.Millisecond
+// minIdleRest is the least time between two rounds, so that a busy pool does
+// not keep this one busy.
+const minIdleRest = 10 * time.Millisecond
 
-func (k *keeper) start(p *Pool) {
+// failedRest is that time after a failure, unless the failure says more.
+const failedRest = 100 * time.Millisecond
+
+func (k *minIdle) start(p *Pool) {
 	ctx, cancel := context.WithCancel(context.Background())
-	*k = keeper{wake: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{})}
+	*k = minIdle{wake: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{})}
 	go k.run(ctx, p)
 }
 
-// poke tells the keeper that an idle connection may be missing.
-func (k *keeper) poke() {
+// poke tells it that an idle connection may be missing.
+func (k *minIdle) poke() {
 	if k.wake == nil {
 		return
 	}
@@ -36,22 +41,22 @@ func (k *keeper) poke() {
 }
 
 // stop ends the goroutine and waits for it. It may be called again.
-func (k *keeper) stop() {
+func (k *minIdle) stop() {
 	if k.wake != nil {
 		k.cancel()
 		<-k.done
 	}
 }
 
-func (k *keeper) run(ctx context.Context, p *Pool) {
+func (k *minIdle) run(ctx context.Context, p *Pool) {
 	defer close(k.done)
 	for {
-		rest := keeperRest
+		rest := minIdleRest
 		if err := p.backend.Warm(ctx, p.cfg.MinIdle); err != nil {
-			rest = p.cfg.DialBackoff.Min
-			var backoff *BackoffError
+			rest = failedRest
+			var backoff *conn.BackoffError
 			if errors.As(err, &backoff) {
-				rest = max(backoff.RetryAfter, keeperRest)
+				rest = max(backoff.Wait, minIdleRest)
 			}
 			k.poke() // it is still missing
 		}

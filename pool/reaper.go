@@ -1,45 +1,41 @@
 package pool
 
 import (
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// never is a time that does not come, on the pool's clock.
-const never = math.MaxInt64
-
-// maxLead is the most by which a connection is retired before its time.
+// maxLead is the most by which a connection is closed before its time.
 const maxLead = 250 * time.Millisecond
 
-// sweeper retires connections on time. It has one timer, set for the first to
-// become due, lent ones included: nothing ticks while nothing is due.
+// reaper closes idle connections when they are due. It has one timer, set for
+// the first connection to become due, those in use included: nothing ticks
+// while nothing is due.
 //
-// What it tells the rest of the pool is the horizon: whatever is due by then
-// is retired. So Get and Close read no clock, they compare with the horizon.
-// The horizon is a little ahead of time, the lead; and sweeps are at least
-// that far apart, so that what becomes due together is swept together and yet
-// nothing is late.
+// The horizon is the time up to which all that is due has been closed, or is
+// being closed. It is a little ahead of the clock, by lead; sweeps are at least
+// that far apart, so that connections due together are closed together and yet
+// none is late.
 //
 // Whoever makes a connection idle looks at the horizon, and arms the timer,
 // afterwards. A firing timer is disarmed and the horizon moved before the
 // sweep, so a connection that becomes idle meanwhile is either seen by the
-// sweep or has it repeated.
-type sweeper struct {
+// sweep or causes another.
+type reaper struct {
 	pool *Pool
 	lead int64
 
 	horizon atomic.Int64
 	armed   atomic.Int64 // when the timer fires, 0 if it does not; written with mu held
 
-	mu      sync.Mutex
+	mu      sync.Mutex  // guards what follows
 	timer   *time.Timer // nil until first armed
 	last    int64       // when the last sweep began
 	stopped bool        // or never begun: nothing is ever due
 }
 
-func (s *sweeper) init(p *Pool) {
+func (s *reaper) init(p *Pool) {
 	s.pool = p
 	lead := maxLead
 	for _, d := range []time.Duration{p.cfg.MaxLifetime, p.cfg.MaxIdleTime} {
@@ -51,8 +47,8 @@ func (s *sweeper) init(p *Pool) {
 	s.stopped = p.cfg.MaxLifetime == 0 && p.cfg.MaxIdleTime == 0
 }
 
-// arm sees to it that what is due at the given time is retired by then.
-func (s *sweeper) arm(due int64) {
+// arm sees to it that what is due at the given time is closed by then.
+func (s *reaper) arm(due int64) {
 	at := due - s.lead
 	if armed := s.armed.Load(); due == never || armed != 0 && armed <= at {
 		return
@@ -64,7 +60,7 @@ func (s *sweeper) arm(due int64) {
 		return
 	}
 	s.armed.Store(at)
-	wait := time.Duration(at - s.pool.now())
+	wait := time.Duration(at - s.pool.clock.now())
 	if s.timer == nil {
 		s.timer = time.AfterFunc(wait, s.fire)
 	} else {
@@ -73,17 +69,17 @@ func (s *sweeper) arm(due int64) {
 }
 
 // look arms a sweep soon, because something may have become idle unseen.
-func (s *sweeper) look() { s.arm(s.pool.now() + 2*s.lead) }
+func (s *reaper) look() { s.arm(s.pool.clock.now() + 2*s.lead) }
 
 // fire is what the timer calls.
-func (s *sweeper) fire() {
+func (s *reaper) fire() {
 	p := s.pool
 	if !p.tasks.begin() {
 		return
 	}
 	defer p.tasks.end()
 	s.mu.Lock()
-	s.last = p.now()
+	s.last = p.clock.now()
 	horizon := s.last + s.lead
 	s.horizon.Store(horizon)
 	s.armed.Store(0)
@@ -92,7 +88,11 @@ func (s *sweeper) fire() {
 	next := p.roster.next(horizon)
 	p.backend.Sweep(func(m *Member) bool {
 		if why := m.overdue(horizon); why != kept {
-			m.evictAs(why)
+			m.evictAs(why, nil)
+			return false
+		}
+		if m.trusted() <= p.distrusted.Load() && p.cfg.Probe.Func == nil {
+			m.evictAs(Suspect, errDistrusted)
 			return false
 		}
 		next = min(next, m.deadline)
@@ -102,38 +102,11 @@ func (s *sweeper) fire() {
 }
 
 // stop disarms for good. A sweep in progress is waited for by tasks.
-func (s *sweeper) stop() {
+func (s *reaper) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stopped = true
 	if s.timer != nil {
 		s.timer.Stop()
 	}
-}
-
-// tasks counts the functions that timers run, so that Close waits for them.
-type tasks struct {
-	mu      sync.Mutex
-	wg      sync.WaitGroup // Add only with mu held and stopped false
-	stopped bool
-}
-
-// begin reports whether a task may run; if so end must follow.
-func (t *tasks) begin() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.stopped {
-		t.wg.Add(1)
-	}
-	return !t.stopped
-}
-
-func (t *tasks) end() { t.wg.Done() }
-
-// stop lets no further task begin and waits for those in progress.
-func (t *tasks) stop() {
-	t.mu.Lock()
-	t.stopped = true
-	t.mu.Unlock()
-	t.wg.Wait()
 }

@@ -1,0 +1,31 @@
+package pool
+
+import "sync"
+
+// tasks counts what goes on in the background or must end before Close does:
+// the functions of timers, and Replace.
+type tasks struct {
+	mu      sync.Mutex // guards stopped, and adding to wg
+	wg      sync.WaitGroup
+	stopped bool
+}
+
+// begin reports whether a task may run; if so end must follow.
+func (t *tasks) begin() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.stopped {
+		t.wg.Add(1)
+	}
+	return !t.stopped
+}
+
+func (t *tasks) end() { t.wg.Done() }
+
+// stop lets no further task begin, and waits for those in progress.
+func (t *tasks) stop() {
+	t.mu.Lock()
+	t.stopped = true
+	t.mu.Unlock()
+	t.wg.Wait()
+}
