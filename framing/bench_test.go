@@ -122,3 +122,40 @@ func BenchmarkFloor(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkHeaders compares plain headers, which have a short way, with others.
+func BenchmarkHeaders(b *testing.B) {
+	for name, f := range map[string]framing.Format{
+		"2": {}, "4": {HeaderSize: 4}, "varint": {HeaderSize: framing.Varint},
+	} {
+		frame, _ := f.Append(nil, make([]byte, 64))
+		l := &loop{}
+		for range 1000 {
+			l.data = append(l.data, frame...)
+		}
+		b.Run("Next/"+name, func(b *testing.B) {
+			r := framing.NewReader(l, f)
+			for b.Loop() {
+				if _, err := r.Next(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		p := make([]byte, 64)
+		b.Run("WriteFrame/"+name, func(b *testing.B) {
+			w := framing.NewWriter(io.Discard, f)
+			for b.Loop() {
+				if err := w.WriteFrame(p); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("Append/"+name, func(b *testing.B) {
+			e, _ := framing.NewEncoder(f)
+			dst := make([]byte, 0, 128)
+			for b.Loop() {
+				dst, _ = e.Append(dst[:0], p)
+			}
+		})
+	}
+}

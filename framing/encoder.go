@@ -1,6 +1,9 @@
 package framing
 
-import "fmt"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 // An Encoder makes frames in memory: a [Format] that has been checked once, for
 // who makes many. It is a plain value and does not change, so it can be copied
@@ -38,7 +41,18 @@ func (e *Encoder) layout() *layout {
 // the right value is written there, in dst. A varint has no fixed width to
 // leave room for, so it must already be right.
 func (e *Encoder) Append(dst, payload []byte) ([]byte, error) {
-	head, rest, err := e.layout().begin(dst, payload)
+	l := e.layout()
+	if uint64(len(payload)) <= l.limit {
+		switch l.plain {
+		case 2:
+			dst = append(dst, byte(len(payload)>>8), byte(len(payload)))
+			return append(dst, payload...), nil
+		case 4:
+			dst = binary.BigEndian.AppendUint32(dst, uint32(len(payload)))
+			return append(dst, payload...), nil
+		}
+	}
+	head, rest, err := l.begin(dst, payload)
 	return append(head, rest...), err
 }
 

@@ -155,6 +155,10 @@ func (l *layout) compile(f *Format) error {
 		return err
 	}
 
+	if l.body && !l.little && l.offset == 0 && l.adjust == 0 && (l.size == 2 || l.size == 4) {
+		l.plain = l.size
+	}
+
 	capacity += l.adjust + int64(l.end-l.strip)
 	if capacity < 0 {
 		return &FormatError{"LengthAdjust", fmt.Sprintf("%d with Strip %d leaves no frame that can be said", f.LengthAdjust, f.Strip)}

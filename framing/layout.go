@@ -18,6 +18,23 @@ type layout struct {
 	keep   bool // nothing is dropped: the length field is part of the payload
 	body   bool // the header and only the header is dropped
 	skip   bool // go on after an oversize frame
+	plain  int  // 2 or 4: nothing but a big-endian length of so many bytes before the payload; else 0
+}
+
+// plainSize returns the size of the frame at the front of b, header included,
+// if the header is plain and all of the frame is there, and 0 otherwise. It is
+// the short way of measure.
+func (l *layout) plainSize(b []byte) (end int) {
+	switch {
+	case l.plain == 2 && len(b) >= 2:
+		end = 2 + int(b[0])<<8 + int(b[1])
+	case l.plain == 4 && len(b) >= 4:
+		end = 4 + int(binary.BigEndian.Uint32(b))
+	}
+	if end > len(b) || uint64(end) > l.limit+uint64(l.plain) {
+		return 0
+	}
+	return end
 }
 
 // measure reads the header at the front of b: the frame returned to the
@@ -172,11 +189,14 @@ func (l *layout) appendLength(dst []byte, value uint64) []byte {
 
 // putFixed fills b with a length field of fixed width.
 func (l *layout) putFixed(b []byte, value uint64) {
-	if len(b) == 2 && !l.little {
+	switch {
+	case len(b) == 2 && !l.little:
 		b[0], b[1] = byte(value>>8), byte(value)
-		return
+	case len(b) == 4 && !l.little:
+		binary.BigEndian.PutUint32(b, uint32(value))
+	default:
+		l.putAny(b, value)
 	}
-	l.putAny(b, value)
 }
 
 func (l *layout) putAny(b []byte, value uint64) {

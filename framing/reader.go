@@ -153,6 +153,14 @@ func (r *Reader) attach(src io.Reader) {
 // and the next read from the underlying reader: where the frame fits that
 // reader's buffer it is a part of it.
 func (r *Reader) Next() ([]byte, error) {
+	if plain := r.lay.plain; plain != 0 {
+		if end := r.lay.plainSize(r.win); end > 0 {
+			frame := r.win[plain:end:end]
+			r.win = r.win[end:]
+			r.taken += end
+			return frame, nil
+		}
+	}
 	start, end, err := r.lay.measure(r.win)
 	if end == 0 || end > len(r.win) || err != nil {
 		return r.next()
