@@ -88,7 +88,7 @@ func TestFlushAllocatesNothing(t *testing.T) {
 	}
 	for _, dst := range []io.Writer{io.Discard, vectorDiscard{}} {
 		w := framing.NewWriter(dst, framing.Format{})
-		small, large := fill(64), fill(20_000)
+		small, large := fill(64), fill(50_000)
 		zero(t, "small", func() error {
 			if err := w.WriteFrame(small); err != nil {
 				return err

@@ -4,7 +4,6 @@ import (
 	"io"
 	"math"
 	"slices"
-	"sync"
 )
 
 const (
@@ -13,40 +12,14 @@ const (
 	// one that is not all there straight into the caller's memory.
 	directSize = 4 << 10
 
-	// Memory for a frame is taken at once up to trustedSize, and from then on
-	// only in proportion to what has arrived, starting with firstChunk.
+	// New memory for a frame is taken at once up to trustedSize, and from then
+	// on only in proportion to what has arrived, starting with firstChunk.
 	trustedSize = 64 << 10
 	firstChunk  = 16 << 10
 
 	// maxIdleReads is how many reads in a row may bring nothing.
 	maxIdleReads = 100
-
-	// keptPart is the largest assembly buffer worth keeping for others.
-	keptPart = 1 << 20
 )
-
-// parts holds assembly buffers that no frame is in, so that a Reader waiting
-// for a frame has none.
-var parts sync.Pool
-
-func borrowPart() []byte {
-	if b, ok := parts.Get().(*[]byte); ok {
-		return (*b)[:0]
-	}
-	return []byte{}
-}
-
-// dropPart gives back the assembly buffer.
-func (r *Reader) dropPart() {
-	if r.part == nil {
-		return
-	}
-	if cap(r.part) > 0 && cap(r.part) <= keptPart {
-		b := r.part
-		parts.Put(&b)
-	}
-	r.part = nil
-}
 
 // openFrame starts to take the next frame out of src.
 func (r *Reader) openFrame(skip int64, want int) error {
@@ -85,15 +58,19 @@ func (r *Reader) drop() error {
 	return nil
 }
 
-// pull appends the rest of the open frame to dst.
-func (r *Reader) pull(dst []byte) ([]byte, error) {
+// pull appends the rest of the open frame to dst, which is part or the caller's.
+func (r *Reader) pull(dst []byte, part bool) ([]byte, error) {
 	if err := r.drop(); err != nil {
 		return dst, err
 	}
 	got := 0
 	for idle := 0; r.want > 0; idle++ {
 		if len(dst) == cap(dst) {
-			dst = slices.Grow(dst, r.chunk(got))
+			if part {
+				dst = growPart(dst, r.want, r.src.Buffered())
+			} else {
+				dst = slices.Grow(dst, r.chunk(got))
+			}
 		}
 		room := dst[len(dst) : len(dst)+min(cap(dst)-len(dst), r.want)]
 		n, err := r.src.Read(room)
@@ -123,7 +100,7 @@ func (r *Reader) chunk(got int) int {
 
 // collect assembles the open frame in part.
 func (r *Reader) collect() (err error) {
-	r.part, err = r.pull(r.part)
+	r.part, err = r.pull(r.part, true)
 	return err
 }
 
@@ -148,15 +125,15 @@ func (r *Reader) resume(dst []byte) ([]byte, error) {
 // polls does not pay for it again each time.
 func (r *Reader) readInto(dst []byte) ([]byte, error) {
 	n := len(dst)
-	dst, err := r.pull(dst)
+	dst, err := r.pull(dst, false)
 	switch {
 	case err == nil:
 		r.closeFrame()
 	case r.err == nil:
 		if r.part == nil {
-			r.part = borrowPart()
+			r.part = []byte{}
 		}
-		r.part = append(r.part, dst[n:]...)
+		r.part = append(growPart(r.part, len(dst)-n, len(dst)-n), dst[n:]...)
 		dst = dst[:n]
 	}
 	return dst, err

@@ -1,8 +1,11 @@
 package framing_test
 
 import (
+	"bufio"
 	"bytes"
 	"io"
+	"runtime"
+	"runtime/debug"
 	"testing"
 
 	"github.com/seed-99d6a01a/gtcp/framing"
@@ -221,4 +224,60 @@ func TestSetMidMessageWhileSkipping(t *testing.T) {
 	_, err = r.Next()
 	require.NoError(t, err)
 	require.Equal(t, []bool{true, false}, p.mid)
+}
+
+// A frame of a megabyte is assembled in memory that the next one uses again.
+func TestLargeFramesShareTheirMemory(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector empties pools")
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection takes what is kept
+	for _, size := range []int{65_000, 200_000, 1 << 20, 3_000_000, 16 << 20} {
+		f := framing.Format{HeaderSize: 4, MaxSize: 32 << 20}
+		r := framing.NewReader(bufio.NewReader(&loop{data: encode(t, f, fill(size))}), f)
+		next := func() {
+			frame, err := r.Next()
+			require.NoError(t, err)
+			require.Len(t, frame, size)
+		}
+		next()
+		next()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range 10 {
+			next()
+		}
+		runtime.ReadMemStats(&after)
+		// A goroutine that changes its processor may miss what is kept, so not none.
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(5*size), "ten frames of %d bytes", size)
+	}
+}
+
+// What is kept does not go to a peer on its word: until it has sent 64 KiB it
+// has no more than that.
+func TestAPromiseTakesNoKeptMemory(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector empties pools")
+	}
+	f := framing.Format{HeaderSize: 4, MaxSize: 32 << 20}
+	wire := encode(t, f, fill(4<<20))
+	for range 100 { // a goroutine that changes its processor may miss what is kept
+		good := framing.NewReader(bufio.NewReader(&loop{data: wire}), f)
+		frame, err := good.Next()
+		require.NoError(t, err)
+		kept := &frame[0]
+		require.NoError(t, good.Release())
+
+		hostile := framing.NewReader(steps([]byte("\x01\xff\xff\xff0123456789abcdef"), nil), f)
+		_, err = hostile.Next()
+		require.True(t, isTimeout(err))
+
+		good = framing.NewReader(bufio.NewReader(&loop{data: wire}), f)
+		frame, err = good.Next()
+		require.NoError(t, err)
+		if kept == &frame[0] {
+			return
+		}
+	}
+	t.Fatal("the hostile peer has got it")
 }

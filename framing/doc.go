@@ -53,7 +53,7 @@
 //
 // Nothing a header says is believed: lengths are checked against MaxSize
 // before anything is allocated, and above 64 KiB memory grows only as bytes
-// arrive, so a peer that promises 2 GiB and sends 16 bytes costs 16 KiB. Over
+// arrive, so a peer that promises 2 GiB and sends 16 bytes costs 16 KiB of new memory. Over
 // the limit a Reader reports a *[SizeError] and by default reads no more.
 // With SkipOversize it drops that frame and goes on with the next.
 //

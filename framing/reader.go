@@ -190,7 +190,7 @@ func (r *Reader) next() ([]byte, error) {
 		}
 	}
 	if r.part == nil {
-		r.part = borrowPart()
+		r.part = []byte{} // grown as bytes come
 	}
 	if err := r.collect(); err != nil {
 		return nil, err

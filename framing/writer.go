@@ -10,15 +10,16 @@ const (
 	writeBufferSize = 64 << 10
 
 	// vectorSize is the payload from which a copy costs more than handing the
-	// payload to the kernel where it lies.
-	vectorSize = 16 << 10
+	// payload to the kernel where it lies. Measured over TCP on loopback, the
+	// CPU time of a copy is 0.87 of that at 16 KiB, 0.95 at 32, 1.06 at 48.
+	vectorSize = 40 << 10
 )
 
 // writeBuffers holds the buffers of Writers that have nothing to flush.
 var writeBuffers = sync.Pool{New: func() any { return new([writeBufferSize]byte) }}
 
 // A Writer writes frames to a stream. Small frames are collected and written
-// together, when 64 KiB are full or on [Writer.Flush]; a frame of 16 KiB or
+// together, when 64 KiB are full or on [Writer.Flush]; a frame of 40 KiB or
 // more goes out at once, behind what was collected, without a copy of its
 // payload: in one call where the stream has a method
 // WriteBuffers([][]byte) (int64, error), as *conn.Conn has, else in two.

@@ -95,7 +95,7 @@ func TestWriterLargeFrames(t *testing.T) {
 		{HeaderSize: 4, LengthOffset: 3, Strip: -1},
 		{HeaderSize: 8, LengthAdjust: 70_000 - 1<<20},
 	} {
-		payloads := [][]byte{fill(10), fill(16<<10 - 1), fill(16 << 10), fill(200_000), fill(9)}
+		payloads := [][]byte{fill(10), fill(40<<10 - 1), fill(40 << 10), fill(200_000), fill(9)}
 		want := encode(t, f, payloads...)
 
 		vec := &vectorSink{}
@@ -154,7 +154,7 @@ func TestWriterRefusesAndGoesOn(t *testing.T) {
 
 // After any failed write nothing is written again.
 func TestWriterErrorIsFinal(t *testing.T) {
-	large := fill(20_000)
+	large := fill(50_000)
 	for _, tt := range []struct {
 		name string
 		s    sink
@@ -216,7 +216,7 @@ func (e safeError) Unwrap() error   { return e.error }
 func TestSecondWriteIsNotSafeToRetry(t *testing.T) {
 	for fail, safe := range map[int]bool{1: true, 2: false} {
 		w := framing.NewWriter(&sink{fail: fail, err: safeError{errBroken}}, framing.Format{})
-		err := w.WriteFrame(fill(20_000))
+		err := w.WriteFrame(fill(50_000))
 		require.ErrorIs(t, err, errBroken)
 		require.EqualError(t, err, errBroken.Error())
 		var s interface{ SafeToRetry() bool }
@@ -236,7 +236,7 @@ func TestWriterFormatErrors(t *testing.T) {
 		s := &sink{}
 		w := framing.NewWriter(s, tt.format)
 		require.ErrorContains(t, w.WriteFrame(nil), tt.want)
-		require.ErrorContains(t, w.WriteFrame(fill(20_000)), tt.want)
+		require.ErrorContains(t, w.WriteFrame(fill(50_000)), tt.want)
 		require.ErrorContains(t, w.Flush(), tt.want)
 		w.Reset(s)
 		require.ErrorContains(t, w.WriteFrame(nil), tt.want)

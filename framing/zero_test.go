@@ -59,7 +59,7 @@ func TestWriterWithoutStream(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			const want = "framing: Writer without a stream"
 			require.ErrorContains(t, w.Flush(), want)
-			for _, payload := range [][]byte{nil, {}, []byte("hi"), make([]byte, 20_000)} {
+			for _, payload := range [][]byte{nil, {}, []byte("hi"), make([]byte, 50_000)} {
 				require.ErrorContains(t, w.WriteFrame(payload), want)
 				require.ErrorContains(t, w.Flush(), want)
 				require.Zero(t, w.Buffered())
