@@ -439,7 +439,7 @@ func TestConnOfConnSharesTheBuffer(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "rest", string(rest))
 	})
-	pooled := borrow(t, rawServer(t, echo))
+	pooled := checkOut(t, rawServer(t, echo))
 	again := gtcp.NewConnByNetConn(pooled)
 	require.NoError(t, pooled.Close())
 	require.ErrorIs(t, again.Send([]byte("stale")), net.ErrClosed)

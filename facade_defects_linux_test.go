@@ -31,14 +31,14 @@ func sockets(t *testing.T) (n int) {
 func TestDefect04ReconnectClosesTheOldConnection(t *testing.T) {
 	now, gone := make(chan struct{}), make(chan struct{})
 	addr := answerThenReset(t, now, gone, "again")
-	c := borrow(t, addr)
+	c := checkOut(t, addr)
 	_, err := c.SendRecv([]byte("hello"), 2)
 	require.NoError(t, err)
 	require.NoError(t, c.Close())
 	close(now)
 	<-gone
 
-	c = borrow(t, addr)
+	c = checkOut(t, addr)
 	before := sockets(t)
 	_, err = c.SendRecv([]byte("hello"), 5)
 	require.NoError(t, err)
@@ -129,7 +129,7 @@ func TestDefect11EachDialTimeoutCounts(t *testing.T) {
 	require.NoError(t, err)
 	addr := "127.0.0.1:" + strconv.Itoa(name.(*syscall.SockaddrInet4).Port)
 
-	c := borrow(t, addr, time.Hour)
+	c := checkOut(t, addr, time.Hour)
 	defer c.Conn.Close()
 	within(t, func() {
 		c, err := gtcp.NewPoolConn(addr, 50*time.Millisecond)

@@ -31,7 +31,7 @@ func TestDefect02UnreadBytesReachNobody(t *testing.T) {
 		}
 	})
 	for _, request := range []string{"first", "second", "third"} {
-		c := borrow(t, addr)
+		c := checkOut(t, addr)
 		answer, err := c.SendRecvPkg([]byte(request))
 		require.NoError(t, err)
 		require.Equal(t, request, string(answer))
@@ -47,10 +47,10 @@ func TestDefect02AnswerUnderWayReachesNobody(t *testing.T) {
 		}
 		echo(c, n)
 	})
-	c := borrow(t, addr)
+	c := checkOut(t, addr)
 	require.NoError(t, c.SendPkg([]byte("first")))
 	require.NoError(t, c.Close())
-	c = borrow(t, addr)
+	c = checkOut(t, addr)
 	proceed <- struct{}{} // only now is the first one answered
 	answer, err := c.SendRecvPkg([]byte("other"))
 	require.NoError(t, err)
@@ -68,12 +68,12 @@ func TestDefect02LastAnswerUnderWayReachesNobody(t *testing.T) {
 		}
 		echo(c, n)
 	})
-	c := borrow(t, addr)
+	c := checkOut(t, addr)
 	_, err := c.SendRecvPkg([]byte("first"))
 	require.NoError(t, err)
 	require.NoError(t, c.SendPkg([]byte("second")))
 	require.NoError(t, c.Close())
-	c = borrow(t, addr)
+	c = checkOut(t, addr)
 	proceed <- struct{}{} // only now is the second one answered
 	answer, err := c.SendRecvPkg([]byte("other"))
 	require.NoError(t, err)
@@ -95,7 +95,7 @@ func TestDefect02LateBytesReachNobody(t *testing.T) {
 		echo(c, n)
 	})
 	for _, request := range []string{"first", "other"} {
-		c := borrow(t, addr)
+		c := checkOut(t, addr)
 		answer, err := c.SendRecv([]byte(request), 5)
 		require.NoError(t, err)
 		require.Equal(t, request, string(answer))
@@ -136,14 +136,14 @@ func answerThenReset(t *testing.T, now <-chan struct{}, gone chan<- struct{}, ot
 func TestDefect04ReconnectCarriesTheDeadlineOver(t *testing.T) {
 	now, gone := make(chan struct{}), make(chan struct{})
 	addr := answerThenReset(t, now, gone, "")
-	c := borrow(t, addr)
+	c := checkOut(t, addr)
 	_, err := c.SendRecv([]byte("hello"), 2)
 	require.NoError(t, err)
 	require.NoError(t, c.Close())
 	close(now)
 	<-gone
 
-	c = borrow(t, addr)
+	c = checkOut(t, addr)
 	port := c.LocalAddr().String()
 	require.NoError(t, c.SetDeadlineRecv(time.Now().Add(100*time.Millisecond)))
 	require.NoError(t, c.Send([]byte("hello")))
@@ -157,31 +157,31 @@ func TestDefect04ReconnectCarriesTheDeadlineOver(t *testing.T) {
 	require.NoError(t, c.Close())
 }
 
-func TestDefect10DeadlineEndsWithTheLoan(t *testing.T) {
+func TestDefect10DeadlineEndsWithTheCheckout(t *testing.T) {
 	addr := rawServer(t, echo)
-	c := borrow(t, addr)
+	c := checkOut(t, addr)
 	_, err := c.SendRecv([]byte("hello"), 5)
 	require.NoError(t, err)
 	port := c.LocalAddr().String()
 	require.NoError(t, c.SetDeadlineRecv(time.Unix(1, 0)))
 	require.NoError(t, c.Close())
 
-	c = borrow(t, addr)
+	c = checkOut(t, addr)
 	require.Equal(t, port, c.LocalAddr().String(), "a deadline is no reason to part with a connection")
 	_, err = c.SendRecv([]byte("hello"), 5)
 	require.NoError(t, err)
 	require.NoError(t, c.Close())
 }
 
-func TestDefect10BufferWaitEndsWithTheLoan(t *testing.T) {
+func TestDefect10BufferWaitEndsWithTheCheckout(t *testing.T) {
 	addr := rawServer(t, echo)
-	c := borrow(t, addr)
+	c := checkOut(t, addr)
 	_, err := c.SendRecv([]byte("hello"), 5)
 	require.NoError(t, err)
 	c.SetBufferWaitRecv(time.Hour)
 	require.NoError(t, c.Close())
 
-	c = borrow(t, addr)
+	c = checkOut(t, addr)
 	within(t, func() {
 		_, err = c.SendRecv(bytes.Repeat([]byte("x"), 200), -1)
 		require.NoError(t, err)
@@ -214,13 +214,13 @@ func TestDefect10TimeoutKeepsTheCallersDeadline(t *testing.T) {
 
 func TestDefect12LastInFirstOut(t *testing.T) {
 	addr := rawServer(t, echo)
-	conns := []*gtcp.PoolConn{borrow(t, addr), borrow(t, addr), borrow(t, addr)}
+	conns := []*gtcp.PoolConn{checkOut(t, addr), checkOut(t, addr), checkOut(t, addr)}
 	last := conns[2].LocalAddr().String()
 	for _, c := range conns {
 		require.NoError(t, c.Close())
 	}
 	for range 4 {
-		c := borrow(t, addr)
+		c := checkOut(t, addr)
 		require.Equal(t, last, c.LocalAddr().String(), "the others rest and age")
 		_, err := c.SendRecv([]byte("hello"), 5)
 		require.NoError(t, err)
@@ -244,7 +244,7 @@ func TestDefect14TwoReceiversGetWholePackages(t *testing.T) {
 		}
 		_, _ = io.Copy(io.Discard, c)
 	})
-	c := borrow(t, addr)
+	c := checkOut(t, addr)
 	defer c.Close()
 	var mu sync.Mutex
 	seen := map[string]bool{}
@@ -282,7 +282,7 @@ func TestDefect14SenderWithReceiver(t *testing.T) {
 		_, _ = io.Copy(io.Discard, c)
 	})
 	for range 10 {
-		c := borrow(t, addr)
+		c := checkOut(t, addr)
 		defer c.Close()
 		within(t, func() {
 			var wg sync.WaitGroup
@@ -306,14 +306,14 @@ func TestDefect14SenderWithReceiver(t *testing.T) {
 func TestDefect14ReconnectWithReceiver(t *testing.T) {
 	now, gone := make(chan struct{}), make(chan struct{})
 	addr := answerThenReset(t, now, gone, "again")
-	c := borrow(t, addr)
+	c := checkOut(t, addr)
 	_, err := c.SendRecv([]byte("hello"), 2)
 	require.NoError(t, err)
 	require.NoError(t, c.Close())
 	close(now)
 	<-gone
 
-	c = borrow(t, addr)
+	c = checkOut(t, addr)
 	defer c.Close()
 	within(t, func() {
 		var wg sync.WaitGroup
@@ -338,13 +338,13 @@ func TestDefect14ReconnectWithReceiver(t *testing.T) {
 
 func TestDefect15SecondCloseTouchesNobody(t *testing.T) {
 	addr := rawServer(t, echo)
-	stale := borrow(t, addr)
+	stale := checkOut(t, addr)
 	require.NoError(t, stale.Close())
-	b := borrow(t, addr)
+	b := checkOut(t, addr)
 	_, err := b.SendRecv([]byte("hello"), 5)
 	require.NoError(t, err)
 	_ = stale.Close()
-	c := borrow(t, addr)
+	c := checkOut(t, addr)
 	require.NotEqual(t, b.LocalAddr().String(), c.LocalAddr().String(), "two owners of one connection")
 	_ = stale.Send([]byte("stale"))
 	for _, owner := range []*gtcp.PoolConn{b, c} {
@@ -362,7 +362,7 @@ func TestDefect22ReadErrorEvicts(t *testing.T) {
 		_, _ = c.Write(buf[:n])
 	})
 	for range 3 {
-		c := borrow(t, addr)
+		c := checkOut(t, addr)
 		_, err := c.SendRecv([]byte("hello"), 5)
 		require.NoError(t, err)
 		_, err = c.Read(make([]byte, 1))
@@ -373,11 +373,11 @@ func TestDefect22ReadErrorEvicts(t *testing.T) {
 
 func TestDefect23LocalErrorKeepsTheConnection(t *testing.T) {
 	addr := rawServer(t, echo)
-	c := borrow(t, addr)
+	c := checkOut(t, addr)
 	port := c.LocalAddr().String()
 	for range 3 {
 		require.NoError(t, c.Close())
-		c = borrow(t, addr)
+		c = checkOut(t, addr)
 		require.EqualError(t, c.SendPkg(make([]byte, 1<<16)),
 			"data too long, data size 65536 exceeds allowed max data size 65535")
 		require.Equal(t, port, c.LocalAddr().String())

@@ -113,7 +113,7 @@ func ExampleConn_RecvLine() {
 }
 
 func ExampleConfigurePools() {
-	// For all addresses: look at a connection before it is lent.
+	// For all addresses: look at a connection before it is inUse.
 	if err := gtcp.ConfigurePools(gtcp.PoolOptions{Probe: true}); err != nil {
 		fmt.Println(err)
 	}

@@ -30,7 +30,7 @@ func TestHabitDeferredClose(t *testing.T) {
 
 func TestHabitBufio(t *testing.T) {
 	addr := rawServer(t, echo)
-	conn := borrow(t, addr)
+	conn := checkOut(t, addr)
 	defer conn.Close()
 	w, r := bufio.NewWriter(conn), bufio.NewReader(conn)
 	_, err := w.WriteString("one\ntwo\n")
@@ -84,7 +84,7 @@ func TestHabitPollingServer(t *testing.T) {
 
 func TestHabitNetConn(t *testing.T) {
 	addr := rawServer(t, echo)
-	conn := borrow(t, addr)
+	conn := checkOut(t, addr)
 	defer conn.Close()
 	var nc net.Conn = conn
 	require.NoError(t, nc.SetReadDeadline(time.Now().Add(hang())))

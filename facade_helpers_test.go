@@ -109,8 +109,8 @@ func reset(c *net.TCPConn) {
 	_ = c.Close()
 }
 
-// borrow takes a pooled connection or fails the test.
-func borrow(t *testing.T, addr string, timeout ...time.Duration) *gtcp.PoolConn {
+// checkOut takes a pooled connection or fails the test.
+func checkOut(t *testing.T, addr string, timeout ...time.Duration) *gtcp.PoolConn {
 	t.Helper()
 	c, err := gtcp.NewPoolConn(addr, timeout...)
 	require.NoError(t, err)

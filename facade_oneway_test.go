@@ -14,7 +14,7 @@ import (
 func sendOnly(t *testing.T, addr string, n int) {
 	t.Helper()
 	for range n {
-		c := borrow(t, addr)
+		c := checkOut(t, addr)
 		require.NoError(t, c.SendPkg([]byte("one way")))
 		require.NoError(t, c.Close())
 	}
@@ -91,7 +91,7 @@ func TestSendOnlyThenARequest(t *testing.T) {
 			sendOnly(t, addr, 30)
 			require.EqualValues(t, 17, gtcp.PoolStat(addr).Dials-before)
 			close(reply)
-			c := borrow(t, addr)
+			c := checkOut(t, addr)
 			got, err := do(c)
 			if err == nil {
 				require.Equal(t, "other", string(got))
@@ -105,7 +105,7 @@ func TestSendOnlyThenARequest(t *testing.T) {
 			// From now on every connection that was only sent to is closed.
 			before = gtcp.PoolStat(addr).Dials
 			for range 5 {
-				c = borrow(t, addr)
+				c = checkOut(t, addr)
 				got, err = do(c)
 				require.NoError(t, err)
 				require.Equal(t, "other", string(got))
@@ -129,7 +129,7 @@ func TestSendOnlyThenAReceive(t *testing.T) {
 		_, _ = c.Read(make([]byte, 1<<10))
 	})
 	sendOnly(t, addr, 18)
-	c := borrow(t, addr)
+	c := checkOut(t, addr)
 	got, err := c.RecvWithTimeout(8, hang())
 	require.NoError(t, err)
 	require.Equal(t, "greeting", string(got))

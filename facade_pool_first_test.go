@@ -15,7 +15,7 @@ import (
 	"github.com/seed-99d6a01a/gtcp"
 )
 
-// first are the ways to begin a loan with a request of one package, "other",
+// first are the ways to begin a checkout with a request of one package, "other",
 // and to receive its answer.
 var first = map[string]func(c *gtcp.PoolConn) ([]byte, error){
 	"SendRecvPkg": func(c *gtcp.PoolConn) ([]byte, error) { return c.SendRecvPkg([]byte("other")) },
@@ -78,19 +78,19 @@ func lateServer(t *testing.T) (addr string, late func()) {
 	}
 }
 
-// However the next borrower begins, he does not get what came late.
+// However the next caller begins, it does not get what came late.
 func TestDefect02LateBytesReachNoBeginner(t *testing.T) {
 	for name, do := range first {
 		t.Run(name, func(t *testing.T) {
 			addr, late := lateServer(t)
 			before := gtcp.PoolStat(addr).Dials // of a test that had the same port
-			c := borrow(t, addr)
+			c := checkOut(t, addr)
 			_, err := c.SendRecvPkg([]byte("first"))
 			require.NoError(t, err)
 			port := c.LocalAddr().String()
 			require.NoError(t, c.Close())
 			late()
-			c = borrow(t, addr)
+			c = checkOut(t, addr)
 			answer, err := do(c)
 			require.NoError(t, err)
 			require.Equal(t, "other", string(answer))
@@ -111,7 +111,7 @@ func TestEveryBeginningKeepsTheConnection(t *testing.T) {
 			addr := rawServer(t, echo)
 			before := gtcp.PoolStat(addr).Dials
 			for range 3 {
-				c := borrow(t, addr)
+				c := checkOut(t, addr)
 				for range 2 {
 					answer, err := do(c)
 					require.NoError(t, err)
@@ -127,12 +127,12 @@ func TestEveryBeginningKeepsTheConnection(t *testing.T) {
 
 func TestDefect02LateBytesReachNoReader(t *testing.T) {
 	addr, late := lateServer(t)
-	c := borrow(t, addr)
+	c := checkOut(t, addr)
 	_, err := c.SendRecvPkg([]byte("first"))
 	require.NoError(t, err)
 	require.NoError(t, c.Close())
 	late()
-	c = borrow(t, addr)
+	c = checkOut(t, addr)
 	data, err := c.RecvWithTimeout(4, 20*time.Millisecond)
 	require.Empty(t, data)
 	var timeout net.Error
@@ -144,7 +144,7 @@ func TestDefect02LateBytesReachNoReader(t *testing.T) {
 	require.NoError(t, c.Close())
 }
 
-// With a peer that has gone, the error is the dial's, and the loan is over.
+// With a peer that has gone, the error is the dial's, and the checkout is over.
 func TestLateBytesAndNobodyListens(t *testing.T) {
 	for name, do := range first {
 		t.Run(name, func(t *testing.T) {
@@ -164,14 +164,14 @@ func TestLateBytesAndNobodyListens(t *testing.T) {
 			}()
 			defer close(sent)
 			addr := l.Addr().String()
-			c := borrow(t, addr)
+			c := checkOut(t, addr)
 			_, err = c.SendRecvPkg([]byte("first"))
 			require.NoError(t, err)
 			<-sent
 			if c.Close(); gtcp.PoolStat(addr).Open == 0 {
-				t.Skip("it was not late: the first borrower has seen it")
+				t.Skip("it was not late: the first caller has seen it")
 			}
-			c = borrow(t, addr)
+			c = checkOut(t, addr)
 			_, err = do(c)
 			require.ErrorContains(t, err, "refused")
 			require.ErrorContains(t, err, addr)
@@ -192,7 +192,7 @@ func TestFirstRequestCutShort(t *testing.T) {
 		served.Add(1)
 	})
 	use(t, addr)
-	c := borrow(t, addr)
+	c := checkOut(t, addr)
 	_, err := c.SendRecv(make([]byte, 64<<20), 1)
 	require.ErrorContains(t, err, "Write data failed")
 	require.ErrorContains(t, c.Send([]byte("x")), "half sent")
@@ -200,12 +200,12 @@ func TestFirstRequestCutShort(t *testing.T) {
 	require.Zero(t, gtcp.PoolStat(addr).Open)
 }
 
-// Two goroutines begin the same loan.
-func TestTwoBeginALoan(t *testing.T) {
+// Two goroutines begin the same checkout.
+func TestTwoBeginACheckout(t *testing.T) {
 	addr := rawServer(t, echo)
 	before := gtcp.PoolStat(addr).Dials
 	for range 200 {
-		c := borrow(t, addr)
+		c := checkOut(t, addr)
 		var both sync.WaitGroup
 		both.Go(func() {
 			if err := c.SendPkg([]byte("hello")); err != nil {
@@ -219,7 +219,7 @@ func TestTwoBeginALoan(t *testing.T) {
 		})
 		both.Wait()
 		require.NoError(t, c.Close())
-		c = borrow(t, addr)
+		c = checkOut(t, addr)
 		for range 2 {
 			both.Go(func() {
 				if got, err := c.SendRecvPkg([]byte("hello")); err != nil || string(got) != "hello" {
@@ -233,7 +233,7 @@ func TestTwoBeginALoan(t *testing.T) {
 	require.EqualValues(t, 1, gtcp.PoolStat(addr).Dials-before)
 }
 
-// A server that answers the first request of a loan only after the second must
+// A server that answers the first request of a checkout only after the second must
 // get it.
 func TestASecondRequestDoesNotWaitForTheFirstAnswer(t *testing.T) {
 	addr := rawServer(t, func(c *net.TCPConn, _ int) {
@@ -244,7 +244,7 @@ func TestASecondRequestDoesNotWaitForTheFirstAnswer(t *testing.T) {
 		echo(c, 0)
 	})
 	use(t, addr)
-	c := borrow(t, addr)
+	c := checkOut(t, addr)
 	answered := make(chan error, 1)
 	go func() {
 		_, err := c.SendRecvPkg([]byte("first"))

@@ -29,7 +29,7 @@ func configure(t *testing.T, options gtcp.PoolOptions, addrs ...string) {
 // use makes one exchange on a pooled connection and returns its local address.
 func use(t *testing.T, addr string) string {
 	t.Helper()
-	c := borrow(t, addr)
+	c := checkOut(t, addr)
 	answer, err := c.SendRecv([]byte("hello"), 5)
 	require.NoError(t, err)
 	require.Equal(t, "hello", string(answer))
@@ -50,9 +50,9 @@ func TestConnectionsAreReused(t *testing.T) {
 	require.Zero(t, gtcp.PoolStat("unknown:1"))
 }
 
-// loans are what a borrower may do before Close, and whether the connection is
+// checkouts are what a caller may do before Close, and whether the connection is
 // kept after it.
-var loans = map[string]struct {
+var checkouts = map[string]struct {
 	do   func(c *gtcp.PoolConn) error
 	kept bool
 }{
@@ -124,12 +124,12 @@ func waitsInRead() bool {
 	return false
 }
 
-func TestEveryWayToEndALoan(t *testing.T) {
-	for name, test := range loans {
+func TestEveryWayToEndACheckout(t *testing.T) {
+	for name, test := range checkouts {
 		t.Run(name, func(t *testing.T) {
 			addr := rawServer(t, echo)
 			port := use(t, addr)
-			c := borrow(t, addr)
+			c := checkOut(t, addr)
 			require.NoError(t, test.do(c))
 			require.NoError(t, c.Close())
 			require.NoError(t, c.Close(), "defer Close after an explicit one is harmless")
@@ -157,7 +157,7 @@ func TestStaleConnectionReadsEOF(t *testing.T) {
 	})
 	port := use(t, addr)
 	<-closed
-	c := borrow(t, addr)
+	c := checkOut(t, addr)
 	require.Equal(t, port, c.LocalAddr().String(), "handed out, as upstream documents")
 	_, err := c.SendRecv([]byte("hello"), 5)
 	require.Equal(t, io.EOF, err)
@@ -192,7 +192,7 @@ func TestReconnectReportsTheDial(t *testing.T) {
 	use(t, addr)
 	close(now)
 	<-gone
-	c := borrow(t, addr)
+	c := checkOut(t, addr)
 	err = c.Send([]byte("hello"))
 	require.ErrorContains(t, err, "refused")
 	require.ErrorContains(t, err, addr)
@@ -215,7 +215,7 @@ func TestNoReconnectInTheMiddle(t *testing.T) {
 		greeted <- struct{}{}
 	})
 	use(t, addr)
-	c := borrow(t, addr)
+	c := checkOut(t, addr)
 	port := c.LocalAddr().String()
 	read := make(chan error, 1)
 	go func() {
@@ -250,7 +250,7 @@ func TestKeepUnansweredKeepsNothingElse(t *testing.T) {
 		echo(c, n)
 	})
 	configure(t, gtcp.PoolOptions{KeepUnanswered: true}, addr)
-	c := borrow(t, addr)
+	c := checkOut(t, addr)
 	port := c.LocalAddr().String()
 	require.NoError(t, c.Send([]byte("hello")))
 	require.NoError(t, c.Close())
@@ -258,7 +258,7 @@ func TestKeepUnansweredKeepsNothingElse(t *testing.T) {
 	<-answered
 	require.NotEqual(t, port, use(t, addr), "an answer that has come is nobody's")
 
-	c = borrow(t, addr)
+	c = checkOut(t, addr)
 	port = c.LocalAddr().String()
 	require.NoError(t, c.Send([]byte("hello")))
 	_, err := c.RecvWithTimeout(6, time.Millisecond)
@@ -276,7 +276,7 @@ func TestBoundedPool(t *testing.T) {
 			addr := rawServer(t, echo)
 			use(t, addr) // configuring comes after the first use
 			configure(t, options, addr)
-			a, b := borrow(t, addr), borrow(t, addr)
+			a, b := checkOut(t, addr), checkOut(t, addr)
 			_, err := gtcp.NewPoolConn(addr, 10*time.Millisecond)
 			var timeout net.Error
 			require.ErrorAs(t, err, &timeout)
@@ -308,7 +308,7 @@ func TestBoundedPool(t *testing.T) {
 func TestMaxWaiters(t *testing.T) {
 	addr := rawServer(t, echo)
 	configure(t, gtcp.PoolOptions{MaxConns: 1, MaxWaiters: -1}, addr)
-	c := borrow(t, addr)
+	c := checkOut(t, addr)
 	_, err := gtcp.NewPoolConn(addr)
 	require.ErrorIs(t, err, pool.ErrTooManyWaiters)
 	require.NoError(t, c.Close())
@@ -330,13 +330,13 @@ func TestConfigureForAllAddresses(t *testing.T) {
 	configure(t, gtcp.PoolOptions{MaxConns: 7}, own)
 	use(t, own)
 	use(t, other)
-	lent := borrow(t, other)
+	inUse := checkOut(t, other)
 	configure(t, gtcp.PoolOptions{MaxConns: 3})
 	require.Equal(t, 7, gtcp.PoolStat(own).MaxConns, "an address's own options go before")
-	_, err := lent.SendRecv([]byte("hello"), 5)
-	require.NoError(t, err, "what is lent is not disturbed")
-	port := lent.LocalAddr().String()
-	require.NoError(t, lent.Close())
+	_, err := inUse.SendRecv([]byte("hello"), 5)
+	require.NoError(t, err, "what is checked out is not disturbed")
+	port := inUse.LocalAddr().String()
+	require.NoError(t, inUse.Close())
 	require.NotEqual(t, port, use(t, other), "it belonged to the old pool")
 	require.Equal(t, 3, gtcp.PoolStat(other).MaxConns)
 }
@@ -363,7 +363,7 @@ func TestNewPoolConnErrors(t *testing.T) {
 	}
 }
 
-func TestManyBorrowers(t *testing.T) {
+func TestManyCallers(t *testing.T) {
 	addr := rawServer(t, echo)
 	var wg sync.WaitGroup
 	for i := range 32 {

@@ -53,7 +53,7 @@ func TestDefect21AddressInUseIsKept(t *testing.T) {
 	}
 	for range 3 {
 		look()
-		require.Equal(t, 1, addresses(r), "a connection is lent")
+		require.Equal(t, 1, addresses(r), "a connection is checked out")
 	}
 	require.NoError(t, c.Close())
 	for range 3 {
@@ -73,8 +73,8 @@ func TestDefect21AddressInUseIsKept(t *testing.T) {
 	require.Nil(t, r.timer)
 }
 
-// Retired while a connection is lent, a pool ends when that comes back.
-func TestRetiredPoolWaitsForItsLoans(t *testing.T) {
+// Retired while a connection is checked out, a pool ends when that comes back.
+func TestRetiredPoolWaitsForItsCheckouts(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()

@@ -81,14 +81,14 @@ func TestTimeoutBoundsTheDialInACall(t *testing.T) {
 				defer close(served)
 				hello()
 			}()
-			c := borrow(t, addr)
+			c := checkOut(t, addr)
 			_, err := c.SendRecvPkg([]byte("hello"))
 			require.NoError(t, err)
 			require.NoError(t, c.Close())
 			<-served
 			deaf()
 
-			c = borrow(t, addr)
+			c = checkOut(t, addr)
 			began := time.Now()
 			within(t, func() { err = call(c) })
 			require.Error(t, err)

@@ -167,7 +167,7 @@ func TestWrappedPoolConnDoesNotGoBack(t *testing.T) {
 	addr := rawServer(t, echo)
 	for range 3 {
 		before := gtcp.PoolStat(addr).Dials
-		c := borrow(t, addr)
+		c := checkOut(t, addr)
 		w := &counting{Conn: c.Conn.Conn}
 		c.Conn.Conn = w
 		got, err := c.SendRecv([]byte("hello"), 5)
@@ -179,7 +179,7 @@ func TestWrappedPoolConnDoesNotGoBack(t *testing.T) {
 		require.EqualValues(t, 1, s.Dials-before)
 		require.Zero(t, s.Open)
 	}
-	c := borrow(t, addr)
+	c := checkOut(t, addr)
 	c.Conn.Conn = unclosable{c.Conn.Conn}
 	require.NoError(t, c.Close())
 	require.Zero(t, gtcp.PoolStat(addr).Open, "although its Close does nothing")
