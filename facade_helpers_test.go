@@ -50,6 +50,7 @@ func rawServer(t *testing.T, handle func(c *net.TCPConn, n int)) string {
 	require.NoError(t, err)
 	var mu sync.Mutex
 	var open []net.Conn
+	ended := false
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for n := 0; ; n++ {
@@ -59,6 +60,9 @@ func rawServer(t *testing.T, handle func(c *net.TCPConn, n int)) string {
 			}
 			mu.Lock()
 			open = append(open, c)
+			if ended {
+				c.Close()
+			}
 			mu.Unlock()
 			wg.Go(func() {
 				defer c.Close()
@@ -69,6 +73,7 @@ func rawServer(t *testing.T, handle func(c *net.TCPConn, n int)) string {
 	t.Cleanup(func() {
 		l.Close()
 		mu.Lock()
+		ended = true
 		for _, c := range open {
 			c.Close()
 		}
