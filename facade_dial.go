@@ -31,9 +31,10 @@ func dialContext(timeout []time.Duration) (context.Context, context.CancelFunc, 
 	return ctx, cancel, limit
 }
 
-// dial makes a connection; the context is its only bound.
+// dial makes a connection; the context is its only bound. A peer may pause for as
+// long as it likes, as upstream.
 func dial(ctx context.Context, address string, config *tls.Config) (*conn.Conn, error) {
-	dialer := conn.Dialer{Timeout: -1, TLS: config}
+	dialer := conn.Dialer{Timeout: -1, TLS: config, UserTimeout: -1}
 	return dialer.Dial(ctx, "tcp", address)
 }
 

@@ -216,8 +216,9 @@ func (s *Server) abandon(serving *server.Server) {
 // newServing makes the server below; mu is held.
 func (s *Server) newServing() *server.Server {
 	return &server.Server{
-		KeepOpen:  true,
-		TLSConfig: s.tlsConfig,
+		KeepOpen:    true,
+		TLSConfig:   s.tlsConfig,
+		UserTimeout: -1, // a peer may pause for as long as it likes, as upstream
 		Handler: server.HandlerFunc(func(_ context.Context, c *conn.Conn) {
 			s.mu.Lock()
 			handler := s.handler

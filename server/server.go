@@ -59,9 +59,11 @@ type Server struct {
 
 	// TLSConfig, if not nil, puts TLS on every connection of every listener. It
 	// needs a certificate. The handshake runs on the connection's goroutine,
-	// never on the accept loop; one that fails is counted, and logged at debug
-	// level. To serve TLS on one listener and plain text on another, leave this
-	// nil and wrap the one with tls.NewListener.
+	// never on the accept loop. One that fails is counted and logged as a
+	// warning, at most once a second, with the number of the others after it; a
+	// peer that only connects and leaves is logged at debug level. To serve TLS
+	// on one listener and plain text on another, leave this nil and wrap the one
+	// with tls.NewListener.
 	TLSConfig *tls.Config
 
 	// HandshakeTimeout bounds a TLS handshake. Zero means 10 seconds, negative

@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"runtime/debug"
@@ -100,7 +102,12 @@ func (s *session) handshake() bool {
 		return true
 	}
 	s.srv.stats.handshakeFailures.Add(1)
-	s.srv.summary.log(s.srv.logger(), slog.LevelDebug, "server: TLS handshake failed", "remote", remote(s.conn), "err", err)
+	level, message := slog.LevelWarn, "server: TLS handshake failed"
+	if errors.Is(err, io.EOF) || s.srv.draining.Load() {
+		// A port check, a client that gave up, or the end of the server.
+		level, message = slog.LevelDebug, "server: connection ended in its TLS handshake"
+	}
+	s.srv.summary.log(s.srv.logger(), level, message, "remote", remote(s.conn), "err", err)
 	return false
 }
 

@@ -70,6 +70,32 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// A handshake that fails is no secret: the first of a second is a warning, the
+// others are counted. A port check is none.
+func TestFailedHandshakesAreLogged(t *testing.T) {
+	srv, _ := certificates(t)
+	var log logbook
+	s := &server.Server{Handler: echo(), TLSConfig: srv, Logger: log.logger()}
+	addr := start(t, s)
+	require.NoError(t, dial(t, addr).Close())
+	require.Eventually(t, func() bool { return s.Stat().HandshakeFailures == 1 }, patience, time.Millisecond)
+	log.requireOne(t, "connection ended in its TLS handshake", "level=DEBUG", "EOF")
+	require.Empty(t, log.with("level=WARN"))
+
+	for range 20 {
+		plain := dial(t, addr)
+		plain.send("this is not TLS")
+		_, err := plain.Read(make([]byte, 1<<10))
+		_ = err // an alert, or the end
+	}
+	require.Eventually(t, func() bool { return s.Stat().HandshakeFailures == 21 }, patience, time.Millisecond)
+	failed := log.with("TLS handshake failed")
+	require.NotEmpty(t, failed)
+	require.Less(t, len(failed), 20)
+	require.Contains(t, failed[0], "level=WARN")
+	require.Contains(t, failed[0], "does not look like a TLS handshake")
+}
+
 // A raw handler over TLS is told of Shutdown as one over TCP is: its stream ends.
 func TestShutdownEndsTheStreamOfARawTLSHandler(t *testing.T) {
 	srv, cli := certificates(t)
