@@ -67,7 +67,7 @@ func (s *Server) emptyBacklog(l net.Listener) {
 	if !ok {
 		return
 	}
-	raw := listenerSocket(l)
+	raw := rawOf(l)
 	for n := 0; n < backlogMost && !s.isClosed(); {
 		if yes, known := isWaiting(raw); known && !yes {
 			return
@@ -100,19 +100,6 @@ func (s *Server) isClosed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.closed
-}
-
-// listenerSocket is the socket of a listener, nil if it has none.
-func listenerSocket(l net.Listener) syscall.RawConn {
-	sc, ok := l.(syscall.Conn)
-	if !ok {
-		return nil
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return nil
-	}
-	return raw
 }
 
 // isWaiting is waiting for a socket that may be nil.

@@ -28,18 +28,19 @@
 //
 // # Stopping
 //
-// [Server.Shutdown] loses no request that has reached the server: what was
-// received is answered, then the connection is closed. A [FrameHandler] does that in
-// a way that does not destroy answers still on their way: it ends its own side and
-// gives the peer half a second to end the other. [Server.Close] cuts.
+// [Server.Shutdown] loses no request that has reached the server: what had arrived
+// when it was called is answered, then the connection is closed. A [FrameHandler]
+// does that in a way that does not destroy replies still on their way: it ends its
+// own side and gives the peer half a second to end the other. A peer that never
+// pauses does not hold it up. [Server.Close] ends everything at once.
 //
 //	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 //	defer cancel()
 //	err := srv.Shutdown(ctx)
 //
-// A request that a client sends while its connection is being closed is not
-// received: the client reads io.EOF with no answer, and the handler has not seen
-// the request.
+// A request that a client sends after Shutdown was called is not begun: the client
+// reads io.EOF with no reply. With [FrameHandler.Goodbye] it reads an agreed last
+// frame before, which tells it that every request without a reply can be repeated.
 //
 // # Surviving
 //

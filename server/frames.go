@@ -90,6 +90,13 @@ type FrameHandler struct {
 	// no bound.
 	MaxReplyBytes int
 
+	// Goodbye, if not nil, is the payload of a last frame that a draining server
+	// sends on each connection before it ends its side. It tells the client that
+	// every request without a reply by then has not been handled, so it is safe to
+	// repeat. Client and server must agree on it (gtcp.ClientConfig has the same
+	// field); no reply may equal it.
+	Goodbye []byte
+
 	// ReadTimeout bounds the time from the first byte of a request, or from
 	// when the server starts to read it, until all of it has arrived. Zero means
 	// 30 seconds, negative no bound.
@@ -131,9 +138,18 @@ func (h *FrameHandler) Validate() error {
 	}
 	err := h.Format.Validate()
 	if err == nil {
-		if _, err = h.Format.Append(nil, nil); !errors.Is(err, framing.ErrReadOnly) {
-			return nil
+		_, err = h.Format.Append(nil, nil)
+		if !errors.Is(err, framing.ErrReadOnly) {
+			err = nil
 		}
+	}
+	if err == nil && h.Goodbye != nil {
+		if _, err := h.Format.Append(nil, h.Goodbye); err != nil {
+			return fmt.Errorf("server: FrameHandler.Goodbye: %w", err)
+		}
+	}
+	if err == nil {
+		return nil
 	}
 	return fmt.Errorf("server: FrameHandler.Format: %w", err)
 }
@@ -225,6 +241,8 @@ type frameConn struct {
 	x      *exchange // while requests are in progress
 	linger bool      // the peer may still be sending: close after it has seen the answers
 	stuck  bool      // the peer does not read: close without a courtesy
+
+	drained bool // the server drains, and every request begun has been answered
 
 	many *concurrent // once there was a request, if they are handled concurrently
 }

@@ -83,6 +83,9 @@ func (f *frameConn) exchange(ctx context.Context) bool {
 	f.sess.srv.wakeForRequest()
 	x := f.begin(ctx)
 	for n := 1; ; n++ {
+		if f.draining() && !x.partial && f.pastPoint() {
+			return false
+		}
 		req, err := x.r.Next()
 		switch {
 		case err == nil:
@@ -106,6 +109,9 @@ func (f *frameConn) exchange(ctx context.Context) bool {
 		case timedOut(err) && f.woken():
 			if f.many != nil && f.many.over() {
 				return false
+			}
+			if f.draining() {
+				f.sess.drainPoint(0)
 			}
 			continue // where the request was cut
 		case f.badRequest(ctx, err):

@@ -9,15 +9,22 @@ import (
 // It consumes nothing, so it may look while a request is read, or handled from the
 // read buffer.
 func (s *session) lookAtPeer() {
-	sc, ok := s.socket().(syscall.Conn)
+	if raw := rawOf(s.socket()); raw != nil {
+		s.peerGone(peerOf(raw))
+	}
+}
+
+// rawOf is the socket of a connection or a listener, nil if it has none.
+func rawOf(of any) syscall.RawConn {
+	sc, ok := of.(syscall.Conn)
 	if !ok {
-		return
+		return nil
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
-		return
+		return nil
 	}
-	s.peerGone(peerOf(raw))
+	return raw
 }
 
 // peerGone acts on what is known of the peer. After a reset nobody will read a

@@ -29,6 +29,17 @@ func poll(raw syscall.RawConn, want int16) (events int16, ok bool) {
 	return events, ok && err == nil
 }
 
+// unread is how many bytes lie in a socket; false where that cannot be told.
+func unread(raw syscall.RawConn) (n int64, ok bool) {
+	const fionread = 0x541b
+	err := raw.Control(func(fd uintptr) {
+		var bytes int32
+		_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, fd, fionread, uintptr(unsafe.Pointer(&bytes)))
+		n, ok = int64(bytes), errno == 0
+	})
+	return n, ok && err == nil
+}
+
 // peerOf looks whether the peer of a socket has ended its stream, or the
 // connection has been reset, whatever is still to be read.
 func peerOf(raw syscall.RawConn) (ended, reset bool) {

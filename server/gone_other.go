@@ -4,6 +4,9 @@ package server
 
 import "syscall"
 
+// unread is how many bytes lie in a socket; false where that cannot be told.
+func unread(syscall.RawConn) (int64, bool) { return 0, false }
+
 // peerOf looks whether the peer of a socket has ended its stream. Here only a read
 // tells.
 func peerOf(syscall.RawConn) (ended, reset bool) { return false, false }

@@ -1,23 +1,12 @@
 package server
 
-import (
-	"errors"
-	"net"
-	"syscall"
-	"time"
-
-	"github.com/seed-99d6a01a/gtcp/conn"
-)
+import "time"
 
 // lingerTime is how long a connection that the server ends waits for its peer to
 // stop sending. Closing a socket with unread bytes, or that gets more, resets it,
 // and a reset destroys answers on their way (RFC 9112, section 9.6); net/http
 // waits as long.
 const lingerTime = 500 * time.Millisecond
-
-// wrapperWait is how long a draining server listens to an idle connection whose
-// socket cannot tell whether a request has arrived, as under TLS.
-const wrapperWait = 20 * time.Millisecond
 
 // idledOut ends a connection on which no request came in time, unless one has
 // come since.
@@ -28,34 +17,6 @@ func (f *frameConn) idledOut() bool {
 	f.sess.srv.stats.idleOut.Add(1)
 	f.log().Debug("server: no request in time, connection closed", "remote", remote(f.conn))
 	return false
-}
-
-// lastRequests decides about an idle connection of a draining server: true if a
-// request has arrived that must still be answered.
-func (f *frameConn) lastRequests() bool {
-	if f.arrived() {
-		return true
-	}
-	// A peer that was answered just now may be sending its next request.
-	f.linger = true
-	return false
-}
-
-// arrived reports whether a byte of a request has arrived on a connection that is
-// about to be closed, and leaves it without a deadline if so.
-func (f *frameConn) arrived() bool {
-	f.sess.readDue.Store(notDue)
-	if f.conn.SetReadDeadline(time.Time{}) != nil { // Check may have to read
-		return false
-	}
-	wait := wrapperWait
-	switch err := f.conn.Check(); {
-	case errors.Is(err, conn.ErrUnread):
-		wait = lingerTime // it is there
-	case err != nil || !f.wrapped():
-		return false
-	}
-	return f.sess.byteBefore(time.Now().Add(wait)) && f.conn.SetReadDeadline(time.Time{}) == nil
 }
 
 // byteBefore waits until then for a byte. It is not cut short by another deadline,
@@ -73,18 +34,6 @@ func (s *session) byteBefore(then time.Time) bool {
 	return false
 }
 
-// wrapped reports whether the connection is around a socket, as that of TLS is, and
-// may hold bytes that the socket does not tell of.
-func (f *frameConn) wrapped() bool {
-	switch nc := f.conn.NetConn().(type) {
-	case *net.TCPConn, *net.UnixConn:
-		return false
-	case interface{ NetConn() net.Conn }, syscall.Conn:
-		return nc != nil
-	}
-	return false
-}
-
 // close ends the connection, however its serving ended: by a return or a panic.
 func (f *frameConn) close() {
 	if v := recover(); v != nil {
@@ -98,6 +47,9 @@ func (f *frameConn) close() {
 		if x.w.Flush() != nil {
 			f.linger = false
 		}
+	}
+	if f.drained && !f.stuck {
+		f.goodbye()
 	}
 	switch {
 	case f.stuck:

@@ -26,8 +26,9 @@ type session struct {
 	changes changes
 	kept    bool // the handler has returned and KeepOpen is set; its goroutine's
 
-	drainMu sync.Mutex // guards phase, and keeps what drain does to one phase out of the next
+	drainMu sync.Mutex // guards the fields below, and keeps what drain does to one phase out of the next
 	phase   phase
+	point   int64 // where in the peer's stream a drain ends, plus 1; 0 if not noted
 
 	requests atomic.Uint64 // frames handled; the server's figures get them at the end
 
@@ -202,6 +203,7 @@ func (s *session) askLocked() {
 	case beginning:
 		_ = s.conn.SetReadDeadline(time.Now().Add(beginTime))
 	case inFrames:
+		s.notePointLocked(false)
 		_ = s.conn.SetReadDeadline(aLongTimeAgo)
 	case inHandler:
 		if half, ok := s.socket().(interface{ CloseRead() error }); ok {

@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// Shutdown stops the server without losing a request it has received: it stops
-// accepting, lets requests in progress end, and closes each connection as soon
-// as it is idle. It returns nil once every connection is closed and every
+// Shutdown stops the server without losing a request it has received. It stops
+// accepting. Requests that had arrived when it was called are answered; what a peer
+// sends later is not begun. So Shutdown takes as long as those requests take,
+// whatever the peers do. It returns nil once every connection is closed and every
 // handler has returned. If ctx ends first, it closes what is left as Close does,
 // without waiting for the handlers, and returns ctx.Err(). If Close is called
 // meanwhile, it returns ErrServerClosed once the handlers have returned.
@@ -19,11 +20,16 @@ import (
 // it first where another process shares it and will accept them). One that is
 // still in its handshake gets half a second for it.
 //
-// What is idle is known exactly for a FrameHandler: nothing buffered, nothing in
-// the socket. Any other handler meets io.EOF once it has read all that has
-// arrived, as though its peer had sent its last byte, and is
-// expected to finish its answers and return; where the transport has no
-// CloseRead it is waited for until ctx ends.
+// A FrameHandler knows exactly what has arrived over TCP and unix sockets on Linux.
+// Over TLS and other wrappers it reads ahead until the peer is silent for 20 ms, 60
+// ms at most. After the last reply it sends FrameHandler.Goodbye, ends its side of
+// the connection, and gives the peer half a second to end the other. A request that
+// has arrived in part is waited for within ReadTimeout.
+//
+// Any other handler meets io.EOF once it has read all that has arrived, as though
+// its peer had sent its last byte, and is expected to finish its replies and
+// return; where the transport has no CloseRead it is waited for until ctx ends. A
+// handler that does not read can wait for Draining.
 //
 // Shutdown may be called more than once, and after Close to wait for handlers.
 // Called from a handler it cannot return before its ctx ends.

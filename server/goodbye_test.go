@@ -1,0 +1,199 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/server"
+)
+
+// What had arrived when Shutdown began is answered, what came later is not begun,
+// and the goodbye says so.
+func TestDrainEndsAtAPointOfTheStream(t *testing.T) {
+	eachMode(t, func(t *testing.T, n int) {
+		h, entered, let := gated()
+		h.Concurrency, h.Goodbye = n, []byte("goodbye")
+		s := &server.Server{Handler: h}
+		addr := start(t, s)
+		c, idle := dial(t, addr), dial(t, addr)
+		c.send("a", "b", "c")
+		<-entered
+		require.Eventually(t, func() bool { return s.Stat().Open == 2 }, patience, time.Millisecond)
+		result := begin(t, s, context.Background())
+		idle.expect("goodbye")
+		idle.expectEnd() // so the point of c has been noted, which is older
+		c.send("d")
+		close(let)
+		c.expect("a", "b", "c", "goodbye")
+		c.expectEnd()
+		require.NoError(t, c.Close())
+		require.NoError(t, idle.Close())
+		require.NoError(t, <-result)
+		require.EqualValues(t, 3, s.Stat().Requests)
+	})
+}
+
+func TestGoodbyeThatTheFormatCannotSay(t *testing.T) {
+	h := echo()
+	h.Format.MaxSize, h.Goodbye = 10, make([]byte, 11)
+	require.ErrorContains(t, (&server.Server{Handler: h}).Validate(), "Goodbye")
+}
+
+// A peer that never pauses does not hold up Shutdown.
+func TestFirehoseDoesNotHoldUpShutdown(t *testing.T) {
+	srv, cli := certificates(t)
+	for name, secure := range map[string]bool{"TCP": false, "TLS": true} {
+		t.Run(name, func(t *testing.T) {
+			eachMode(t, func(t *testing.T, n int) {
+				h := echo()
+				h.Concurrency = n
+				s := &server.Server{Handler: h}
+				var nc net.Conn
+				if secure {
+					s.TLSConfig = srv
+					nc = dialTLS(t, start(t, s), cli).Conn
+				} else {
+					nc = dial(t, start(t, s)).Conn
+				}
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					b := bytes.Repeat([]byte("\x00\x01x"), 5000)
+					for err := error(nil); err == nil; {
+						_, err = nc.Write(b)
+					}
+				})
+				wg.Go(func() { _, _ = io.Copy(io.Discard, nc) })
+				require.Eventually(t, func() bool { return s.Stat().Requests > 10000 }, patience, time.Millisecond)
+				shutdown(t, s)
+				wg.Wait()
+			})
+		})
+	}
+}
+
+// TestDrainUnderLoadAnswersAllThatIsHandled shuts down a server under callers who
+// share two connections and never pause. Every request that was handled is
+// answered; every other one is told of by the goodbye.
+func TestDrainUnderLoadAnswersAllThatIsHandled(t *testing.T) {
+	runs := 1
+	if long() {
+		runs = 30
+	}
+	srv, cli := certificates(t)
+	for _, callers := range []int{20, 256} {
+		for _, concurrency := range []int{0, 4, 16} {
+			for _, mode := range []string{"TCP", "TLS", "unordered"} {
+				t.Run(fmt.Sprintf("%d callers/concurrency %d/%s", callers, concurrency, mode), func(t *testing.T) {
+					if mode == "unordered" && concurrency == 0 {
+						t.Skip("needs Concurrency")
+					}
+					for range runs {
+						l := &drainLoad{concurrency: concurrency, callers: callers, unordered: mode == "unordered"}
+						if mode == "TLS" {
+							l.srv, l.cli = srv, cli
+						}
+						l.run(t)
+					}
+				})
+			}
+		}
+	}
+}
+
+type drainLoad struct {
+	concurrency, callers int
+	unordered            bool
+	srv, cli             *tls.Config
+	handled, answered    atomic.Int64
+}
+
+const loadGoodbye = "that is all"
+
+func (l *drainLoad) run(t *testing.T) {
+	h := server.Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) {
+		l.handled.Add(1)
+		time.Sleep(time.Millisecond)
+		return req, nil
+	})
+	h.Concurrency, h.Unordered, h.Goodbye = l.concurrency, l.unordered, []byte(loadGoodbye)
+	s := &server.Server{Handler: h, TLSConfig: l.srv}
+	addr := start(t, s)
+	failures := make(chan error, 2)
+	for range 2 {
+		go func() { failures <- l.connection(addr) }()
+	}
+	require.Eventually(t, func() bool { return l.answered.Load() > 20 }, patience, time.Millisecond)
+	began := time.Now()
+	shutdown(t, s)
+	took := time.Since(began)
+	require.NoError(t, <-failures)
+	require.NoError(t, <-failures)
+	require.Equal(t, l.handled.Load(), l.answered.Load())
+	require.Less(t, took, patience/2)
+	t.Logf("Shutdown took %v", took.Round(time.Millisecond))
+}
+
+// connection keeps as many requests as half the callers on one connection, until
+// the goodbye and the end of the stream.
+func (l *drainLoad) connection(addr string) error {
+	var nc net.Conn
+	var err error
+	if l.cli != nil {
+		nc, err = tls.Dial("tcp", addr, l.cli)
+	} else {
+		nc, err = net.Dial("tcp", addr)
+	}
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	_ = nc.SetDeadline(time.Now().Add(patience))
+	turns := make(chan struct{}, l.callers/2)
+	stop := make(chan struct{})
+	defer close(stop)
+	for range cap(turns) {
+		turns <- struct{}{}
+	}
+	go func() {
+		for {
+			select {
+			case <-turns:
+			case <-stop:
+				return
+			}
+			if _, err := nc.Write([]byte("\x00\x04ping")); err != nil {
+				return
+			}
+		}
+	}()
+	r := framing.NewReader(nc, framing.Format{})
+	bye := false
+	for {
+		got, err := r.Next()
+		switch {
+		case err == io.EOF && bye:
+			return nil
+		case err != nil:
+			return fmt.Errorf("goodbye %v: %w", bye, err)
+		case bye:
+			return errors.New("a frame behind the goodbye")
+		}
+		bye = string(got) == loadGoodbye
+		if !bye {
+			l.answered.Add(1)
+			turns <- struct{}{}
+		}
+	}
+}
