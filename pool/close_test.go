@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
@@ -29,16 +30,16 @@ func TestClose(t *testing.T) {
 			wg.Go(func() {
 				start := time.Now()
 				_, err := p.Get(t.Context())
-				require.ErrorIs(t, err, pool.ErrClosed)
-				require.Equal(t, time.Second, time.Since(start))
+				assert.ErrorIs(t, err, pool.ErrClosed)
+				assert.Equal(t, time.Second, time.Since(start))
 			})
 		}
 		time.Sleep(time.Second)
 		for range 2 { // a second Close waits as well
 			wg.Go(func() {
 				start := time.Now()
-				require.NoError(t, p.Shutdown(t.Context()))
-				require.Equal(t, time.Minute, time.Since(start))
+				assert.NoError(t, p.Shutdown(t.Context()))
+				assert.Equal(t, time.Minute, time.Since(start))
 			})
 		}
 		synctest.Wait()
@@ -149,8 +150,8 @@ func TestClear(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			c := get(t, p)
-			require.False(t, c.Reused())
-			require.NoError(t, c.Close())
+			assert.False(t, c.Reused())
+			assert.NoError(t, c.Close())
 		})
 		synctest.Wait()
 		require.NoError(t, lent.Close())

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
@@ -36,7 +37,7 @@ func TestDefectPuddleCloseDuringDial(t *testing.T) {
 			var wg sync.WaitGroup
 			wg.Go(func() {
 				_, err := p.Get(t.Context())
-				require.ErrorIs(t, err, pool.ErrClosed)
+				assert.ErrorIs(t, err, pool.ErrClosed)
 			})
 			synctest.Wait()
 			closePool(t, p)
@@ -153,7 +154,7 @@ func TestDefectPuddleDialStorm(t *testing.T) {
 			wg.Go(func() {
 				c := get(t, p)
 				time.Sleep(time.Second)
-				require.NoError(t, c.Close())
+				assert.NoError(t, c.Close())
 			})
 		}
 		wg.Wait()
@@ -268,7 +269,7 @@ func TestDefectSQLRandomWaiters(t *testing.T) {
 			wg.Go(func() {
 				c := get(t, p)
 				order = append(order, i) // whoever has the connection
-				require.NoError(t, c.Close())
+				assert.NoError(t, c.Close())
 			})
 			synctest.Wait()
 		}

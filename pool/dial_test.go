@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
@@ -251,9 +252,9 @@ func TestMaxDialing(t *testing.T) {
 			for range 50 {
 				wg.Go(func() {
 					c, err := p.Get(t.Context())
-					require.NoError(t, err)
+					assert.NoError(t, err)
 					time.Sleep(time.Hour)
-					require.NoError(t, c.Close())
+					assert.NoError(t, c.Close())
 				})
 			}
 			wg.Wait()
@@ -280,7 +281,7 @@ func TestMaxDialingTimeout(t *testing.T) {
 		for range 3 {
 			wg.Go(func() {
 				_, err := p.Get(t.Context())
-				require.Error(t, err)
+				assert.Error(t, err)
 				if errors.Is(err, context.DeadlineExceeded) {
 					noTurn.Add(1)
 				}

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
@@ -115,7 +116,7 @@ func TestBackoffFailsQueue(t *testing.T) {
 		for range 20 {
 			wg.Go(func() {
 				_, err := p.Get(t.Context())
-				require.ErrorContains(t, err, "down")
+				assert.ErrorContains(t, err, "down")
 			})
 		}
 		wg.Wait()
@@ -160,11 +161,11 @@ func TestBackoffGivenUp(t *testing.T) {
 			wg.Go(func() {
 				_, err := p.Get(t.Context())
 				var perr *pool.Error
-				require.ErrorAs(t, err, &perr)
-				require.ErrorIs(t, err, pool.ErrClosed)
-				require.ErrorIs(t, err, net.ErrClosed)
-				require.NoError(t, perr.LastDialError)
-				require.False(t, perr.SafeToRetry())
+				assert.ErrorAs(t, err, &perr)
+				assert.ErrorIs(t, err, pool.ErrClosed)
+				assert.ErrorIs(t, err, net.ErrClosed)
+				assert.NoError(t, perr.LastDialError)
+				assert.False(t, perr.SafeToRetry())
 			})
 		}
 		synctest.Wait()

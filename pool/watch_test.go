@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
@@ -155,10 +156,10 @@ func TestStat(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			_, err := p.Get(ctx)
-			require.ErrorIs(t, err, context.Canceled)
+			assert.ErrorIs(t, err, context.Canceled)
 			var nerr net.Error
-			require.ErrorAs(t, err, &nerr)
-			require.False(t, nerr.Timeout())
+			assert.ErrorAs(t, err, &nerr)
+			assert.False(t, nerr.Timeout())
 		})
 		synctest.Wait()
 		require.Equal(t, 1, p.Stat().Waiting)
