@@ -13,7 +13,7 @@ import (
 // The balancer's goroutine owns the set and the health of its nodes. Everybody
 // else tells it what happened, and reads the view that it makes.
 
-// update is what the resolver reported.
+// update is what the resolver reported, with the set in its normal form.
 type update struct {
 	set []resolve.Endpoint
 	err error
@@ -78,7 +78,7 @@ func (b *Balancer[T]) watch(ctx context.Context) {
 		reported := false
 		err := b.config.Resolver.Watch(ctx, func(set []resolve.Endpoint, err error) {
 			reported = reported || err == nil
-			send(update{set, err})
+			send(update{resolve.Normalize(set), err}) // a copy: the resolver may go on with its own
 		})
 		switch {
 		case ctx.Err() != nil, err == nil && reported:
@@ -121,7 +121,7 @@ func (b *Balancer[T]) takeSet(u update) {
 		return
 	}
 	l.resolved, l.failure = time.Now(), nil
-	set := resolve.Normalize(u.set)
+	set := u.set
 	if len(set) == 0 && len(l.members) > 0 && !b.config.AllowEmpty {
 		l.failure = errEmptySet
 		return

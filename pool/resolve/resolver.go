@@ -11,7 +11,8 @@ type Resolver interface {
 	// it is known, then whenever it changes. An error given to update says
 	// that the set could not be read; the receiver keeps the set it has.
 	// Watch calls update from one goroutine at a time, and never after it has
-	// returned. The receiver must not change the set, nor block.
+	// returned. Neither side changes a set that has been reported. The receiver
+	// must not block.
 	//
 	// Watch returns the error of ctx when ctx ends, and nil when the set it
 	// has reported can never change. Any other error means that it gave up;
