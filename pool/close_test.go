@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,21 +94,70 @@ func TestCloseLosesPatience(t *testing.T) {
 // times: whoever is first, every connection is closed.
 func TestCloseLosesPatienceRaces(t *testing.T) {
 	overBackends(t, func(t *testing.T, open opener) {
-		s := newTCPServer(t, echo)
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		for range 200 {
-			p := newPool(t, conn.Target{Address: s.addr}, pool.Config{Backend: open, Probe: pool.Probe{Mode: pool.ProbeNever}})
+		s := newMemServer(t, nil)
+		var live atomic.Int32 // on our side
+		dial := func(ctx context.Context) (net.Conn, error) { return counted(ctx, s, &live) }
+		for range 500 {
+			p := newPool(t, conn.Target{Dial: dial}, pool.Config{Backend: open, Probe: pool.Probe{Mode: pool.ProbeNever}})
 			lent := []*pool.Conn{get(t, p), get(t, p), get(t, p)}
 			var wg sync.WaitGroup
 			for _, c := range lent {
 				wg.Go(func() { _ = c.Close() })
 			}
-			_ = p.Shutdown(ctx)
+			require.NoError(t, p.Close())
+			require.Zero(t, live.Load(), "when Close returns, nothing is open")
 			wg.Wait()
 			require.Zero(t, p.Stat().Open)
 		}
-		require.Eventually(t, func() bool { open, _ := s.count(); return open == 0 }, 10*time.Second, time.Millisecond)
+	})
+}
+
+// counted dials s and counts the connections that are open.
+func counted(ctx context.Context, s *memServer, open *atomic.Int32) (net.Conn, error) {
+	c, err := s.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	open.Add(1)
+	return &countedConn{Conn: c, open: open}, nil
+}
+
+type countedConn struct {
+	net.Conn
+	open *atomic.Int32
+	once sync.Once
+}
+
+func (c *countedConn) Close() error {
+	c.once.Do(func() { c.open.Add(-1) })
+	return c.Conn.Close()
+}
+
+// TestCloseWaitsForReplace closes while an AfterConnect, called by Replace, says
+// goodbye to its peer: nothing is open when Close returns.
+func TestCloseWaitsForReplace(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, nil)
+		var n atomic.Int32
+		dials := 0
+		p := newPool(t, conn.Target{Dial: func(ctx context.Context) (net.Conn, error) { return counted(ctx, s, &n) }},
+			pool.Config{Backend: open, AfterConnect: func(ctx context.Context, _ *conn.Conn) (any, error) {
+				if dials++; dials == 2 {
+					<-ctx.Done()
+					time.Sleep(time.Second)
+					return nil, ctx.Err()
+				}
+				return nil, nil
+			}})
+		c := get(t, p)
+		replaced := make(chan error)
+		go func() { replaced <- c.Replace(context.Background()) }()
+		synctest.Wait()
+		start := time.Now()
+		require.NoError(t, p.Close())
+		require.Zero(t, n.Load())
+		require.Equal(t, time.Second, time.Since(start))
+		require.ErrorIs(t, <-replaced, net.ErrClosed)
 	})
 }
 

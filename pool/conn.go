@@ -126,13 +126,12 @@ func (c *Conn) Replace(ctx context.Context) error {
 		m.watch.read, m.watch.written = 0, 0
 	}
 	if m.doing != nil {
-		m.doing.bound(c.Conn)
+		m.doing.bound(p, c.Conn)
 	}
 	if !c.endReplace() { // closed meanwhile
 		told := p.release(m, releaseInfo{now: p.clock.now(), why: Discarded, conn: &c.Conn})
 		m.evictAs(Discarded, nil)
-		_ = p.backend.Return(lease, backend.Discard)
-		_ = c.Conn.Close()
+		p.discard(lease, &c.Conn)
 		told.tell()
 		return p.fail("replace", errHandleClosed)
 	}

@@ -132,9 +132,9 @@ type doing struct {
 }
 
 // bound closes c when the Do's context ends.
-func (d *doing) bound(c conn.Conn) {
+func (d *doing) bound(p *Pool, c conn.Conn) {
 	if d.stop != nil {
 		d.stop()
 	}
-	d.stop = context.AfterFunc(d.ctx, func() { _ = c.Close() })
+	d.stop = context.AfterFunc(d.ctx, func() { p.closeConn(&c) })
 }

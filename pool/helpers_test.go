@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -178,12 +180,53 @@ func newMemServer(t *testing.T, serve func(net.Conn)) *memServer {
 	return s
 }
 
-// dial is a pool.Config.Dial.
+// dial is a conn.Target.Dial.
 func (s *memServer) dial(ctx context.Context) (net.Conn, error) {
 	s.mu.Lock()
 	s.dials++
 	s.mu.Unlock()
-	return s.l.Dial(ctx)
+	c, err := s.l.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &breakable{Conn: c}, nil
+}
+
+// breakable is a connection whose writes fail as the kernel has it after a
+// reset, once reset is set.
+type breakable struct {
+	net.Conn
+	reset atomic.Bool
+}
+
+func (b *breakable) Write(p []byte) (int, error) {
+	if b.reset.Load() {
+		return 0, syscall.ECONNRESET
+	}
+	return b.Conn.Write(p)
+}
+
+func (b *breakable) CloseWrite() error {
+	return b.Conn.(interface{ CloseWrite() error }).CloseWrite()
+}
+
+// echoUnless is echo that keeps silent about what begins with the byte.
+func echoUnless(silent byte) func(net.Conn) {
+	return func(c net.Conn) {
+		b := make([]byte, 512)
+		for {
+			n, err := c.Read(b)
+			if err != nil {
+				return
+			}
+			if b[0] == silent {
+				continue
+			}
+			if _, err := c.Write(b[:n]); err != nil {
+				return
+			}
+		}
+	}
 }
 
 // slowly returns a dial that takes d.

@@ -100,6 +100,10 @@ func (p *Pool) check(ctx context.Context, m *Member, lease backend.Lease[*Member
 // probe calls the user's probe. The connection is closed when ctx ends, or the
 // pool does, whatever the probe is doing.
 func (p *Pool) probe(ctx context.Context, m *Member) (Reason, error) {
+	if !p.tasks.begin() { // Close waits for what begins
+		return Dead, ErrClosed
+	}
+	defer p.tasks.end()
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.Probe.Timeout)
 	defer cancel()
 	defer context.AfterFunc(p.ending, cancel)()

@@ -44,8 +44,7 @@ func (c *Conn) settle(why Reason, cause error) {
 			c.state.Or(connSettled)
 		}
 		m.evictAs(why, cause)
-		_ = p.backend.Return(lease, backend.Discard) // stale if a Close does not wait
-		_ = last.Conn.Close()                        // beside the backend's own, so that c is of no more use at once
+		p.discard(lease, &last.Conn)
 	}
 	event.tell()
 }
@@ -55,7 +54,7 @@ func (p *Pool) keep(m *Member, next *Conn, lease backend.Lease[*Member], now int
 	m.rest(now)
 	deadline := m.deadline
 	if p.backend.Return(lease, backend.Keep) != nil {
-		_ = next.Conn.Close() // a Close did not wait
+		p.closeConn(&next.Conn) // a Close did not wait
 		return
 	}
 	// Only now: a sweep between judge and Return has not seen it.
@@ -63,6 +62,23 @@ func (p *Pool) keep(m *Member, next *Conn, lease backend.Lease[*Member], now int
 		p.reaper.look()
 	} else if p.cfg.MaxIdleTime > 0 {
 		p.reaper.arm(deadline)
+	}
+}
+
+// discard ends a lease and its connection. The backend closes that too, on a
+// goroutine; here it is closed at once, so that its handle is of no more use.
+func (p *Pool) discard(lease backend.Lease[*Member], c *conn.Conn) {
+	_ = p.backend.Return(lease, backend.Discard) // stale if a Close does not wait
+	p.closeConn(c)                               // after: to close may take long, and the place is free
+}
+
+// closeConn closes a connection, and lets a Close of the pool wait for that: to
+// whoever comes second it would look closed before it is. If that Close is past
+// waiting, it has closed the connection itself.
+func (p *Pool) closeConn(c *conn.Conn) {
+	if p.tasks.begin() {
+		defer p.tasks.end()
+		_ = c.Close()
 	}
 }
 

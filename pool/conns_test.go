@@ -1,0 +1,179 @@
+package pool_test
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/internal/memnet"
+	"github.com/seed-99d6a01a/gtcp/pool"
+)
+
+func TestConns(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, Probe: pool.Probe{Mode: pool.ProbeNever}})
+		require.Empty(t, slices.Collect(p.Conns()))
+		created := time.Now()
+		a, b := get(t, p), get(t, p)
+		roundTrip(t, a)
+		require.NoError(t, a.Replace(t.Context()))
+		roundTrip(t, a)
+		roundTrip(t, a)
+		time.Sleep(time.Minute)
+		require.NoError(t, b.Close())
+		idle := time.Now()
+		time.Sleep(time.Minute)
+
+		all := slices.Collect(p.Conns())
+		require.Len(t, all, 2)
+		require.EqualValues(t, []uint64{2, 3}, []uint64{all[0].ID, all[1].ID}, "in order; the first was replaced")
+		require.Equal(t, memnet.Addr("mem"), all[0].RemoteAddr)
+		require.NotNil(t, all[0].LocalAddr)
+		require.False(t, all[0].InUse)
+		require.True(t, idle.Equal(all[0].Since))
+		require.True(t, created.Equal(all[0].CreatedAt))
+		require.True(t, created.Add(600*time.Second).Equal(all[0].ExpiresAt))
+		require.EqualValues(t, 1, all[0].Uses)
+		require.True(t, all[1].InUse)
+		require.True(t, created.Equal(all[1].Since))
+		require.EqualValues(t, 1, all[1].Uses)
+		require.EqualValues(t, 2, all[1].BytesRead)
+		require.EqualValues(t, 2, all[1].BytesWritten)
+		require.EqualValues(t, 3, p.Stat().BytesRead, "ended ones included")
+
+		for c := range p.Conns() {
+			require.EqualValues(t, 2, c.ID)
+			break
+		}
+		require.NoError(t, a.Close())
+	})
+}
+
+// spans is a hook that begins and ends.
+type spans struct {
+	begun  atomic.Int32
+	ended  atomic.Int32
+	values atomic.Int32
+}
+
+type spanKey struct{}
+
+func (s *spans) BeforeGet(ctx context.Context, _ string) context.Context {
+	s.begun.Add(1)
+	return context.WithValue(ctx, spanKey{}, s)
+}
+
+func (s *spans) see(ctx context.Context) {
+	if ctx.Value(spanKey{}) == s {
+		s.values.Add(1)
+	}
+}
+
+func (s *spans) AfterGet(ctx context.Context, e pool.GetEvent)         { s.ended.Add(1); s.see(ctx) }
+func (s *spans) AfterDial(ctx context.Context, e conn.DialEvent)       { s.see(ctx) }
+func (s *spans) AfterRelease(ctx context.Context, _ pool.ReleaseEvent) { s.see(ctx) }
+func (s *spans) BeforeDial(ctx context.Context, addr string) context.Context {
+	s.begun.Add(1)
+	return ctx
+}
+
+// Several hooks at once; the context of one that begins is seen by all that
+// follow.
+func TestHooksThatBegin(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
+		first, second := &spans{}, &spans{}
+		log := &hookLog{}
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, Hooks: []any{first, second, log}})
+		c := get(t, p)
+		roundTrip(t, c)
+		require.NoError(t, c.Close())
+		time.Sleep(time.Second)
+		require.NoError(t, get(t, p).Close())
+		for _, s := range []*spans{first, second} {
+			require.EqualValues(t, 3, s.begun.Load(), "two gets and a dial")
+			require.EqualValues(t, 2, s.ended.Load())
+		}
+		require.EqualValues(t, 5, second.values.Load(), "two gets, two releases, a dial")
+		require.EqualValues(t, 1, log.gets[1].ID)
+		require.Equal(t, time.Second, log.gets[1].IdleFor)
+		require.EqualValues(t, 1, log.releases[0].BytesRead)
+		require.EqualValues(t, 1, log.releases[0].BytesWritten)
+	})
+}
+
+// KeepAlive probes what is idle, on a timer with jitter, never what is in use,
+// and closes what does not reply.
+func TestKeepAlive(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
+		var mute atomic.Bool
+		seen := map[string]int{}
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, KeepAlive: 10 * time.Second, MaxLifetime: -1,
+			Probe: pool.Probe{Mode: pool.ProbeNever, Timeout: time.Second, Func: func(_ context.Context, c *conn.Conn) error {
+				seen[c.LocalAddr().String()]++
+				if mute.Load() {
+					return readByte(c)
+				}
+				roundTrip(t, c)
+				return nil
+			}}})
+		idle := getMany(t, p, 3)
+		used := get(t, p)
+		release(t, idle...)
+		time.Sleep(time.Minute + time.Second/2) // between two rounds
+		require.Len(t, seen, 3)
+		require.NotContains(t, seen, used.LocalAddr().String(), "it is in use")
+		for _, n := range seen {
+			require.GreaterOrEqual(t, n, 5)
+			require.LessOrEqual(t, n, 7)
+		}
+		require.Equal(t, 3, p.Stat().Idle)
+		require.Equal(t, 4, s.dialed())
+
+		mute.Store(true)
+		time.Sleep(time.Minute)
+		require.Zero(t, p.Stat().Idle)
+		require.Equal(t, 1, s.open(), "the one in use was not touched")
+		require.EqualValues(t, 3, p.Stat().Evictions[pool.Dead])
+		roundTrip(t, used)
+		require.NoError(t, used.Close())
+	})
+}
+
+// KeepAlive does not make an idle connection less idle.
+func TestKeepAliveAndMaxIdleTime(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, KeepAlive: time.Second, MaxIdleTime: time.Minute,
+			Probe: pool.Probe{Func: func(_ context.Context, c *conn.Conn) error { return nil }}})
+		require.NoError(t, get(t, p).Close())
+		time.Sleep(50 * time.Second)
+		require.Equal(t, 1, p.Stat().Idle)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		require.Zero(t, p.Stat().Idle)
+	})
+}
+
+// Close ends a KeepAlive probe that is in progress.
+func TestCloseEndsKeepAlive(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, nil)
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, KeepAlive: 100 * time.Second,
+			Probe: pool.Probe{Timeout: time.Hour, Func: func(_ context.Context, c *conn.Conn) error { return readByte(c) }}})
+		require.NoError(t, get(t, p).Close())
+		time.Sleep(150 * time.Second)
+		start := time.Now()
+		require.NoError(t, p.Close())
+		require.Zero(t, time.Since(start))
+		require.Zero(t, p.Stat().Evictions[pool.Dead])
+	})
+}
