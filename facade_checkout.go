@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/balance"
 )
 
 // A checkout is the time a PoolConn is out of its pool. What it does with a
@@ -30,11 +31,13 @@ type checkout struct {
 	stage atomic.Uint32
 	// inspecting is held, across I/O too, while the first operation inspects
 	// the connection, for any other must know what came of it.
-	inspecting sync.Mutex
-	sentBefore uint64        // bytes that had been written to the connection before the checkout
-	lastSend   atomic.Uint64 // bytes that had come over it before the last write, plus one; 0: none
-	oneWay     atomic.Bool   // earlier callers have sent over the connection, and nothing has ever come
-	failed     atomic.Bool   // a call has failed in a way that the connection does not know of
+	inspecting  sync.Mutex
+	sentBefore  uint64        // bytes that had been written to the connection before the checkout
+	lastSend    atomic.Uint64 // bytes that had come over it before the last write, plus one; 0: none
+	oneWay      atomic.Bool   // earlier callers have sent over the connection, and nothing has ever come
+	failed      atomic.Bool   // a call has failed in a way that the connection does not know of
+	unreachable atomic.Bool   // a new connection could not be dialed
+	reused      bool          // the connection was idle before
 
 	// The fields below are guarded by innerConn.mu.
 	conn     *pool.Conn
@@ -46,7 +49,8 @@ type checkout struct {
 // terms are what a checkout was made on.
 type terms struct {
 	pool        *addressPool
-	dialTimeout time.Duration // for a connection in the place of the first
+	dialTimeout time.Duration                   // for a connection in the place of the first
+	pick        *balance.Checkout[*addressPool] // nil where the address is no service
 }
 
 // The stages of a checkout.
@@ -61,8 +65,9 @@ const (
 func (k *checkout) begin(c *pool.Conn, t terms) {
 	k.conn, k.terms, k.first = c, t, c.Conn
 	k.received, k.sentBefore = c.BytesRead(), c.BytesWritten()
+	k.reused = c.Reused()
 	switch {
-	case !c.Reused():
+	case !k.reused:
 		k.stage.Store(stageUsed)
 		return
 	case t.pool.probes:
@@ -85,6 +90,9 @@ func (k *checkout) end(s *innerConn, keep bool) error {
 		_ = s.applyDeadlinesLocked() // it fails on a closed connection, which is not kept
 	}
 	s.mu.Unlock()
+	if k.pick != nil && !ended {
+		k.pick.Done(k.outcome(s.current()))
+	}
 	switch {
 	case ended:
 	case keep && !k.failed.Load() && k.mayKeep(s.current()):
@@ -154,6 +162,7 @@ func (s *innerConn) replace(d direction) (*conn.Conn, error) {
 		defer cancel()
 	}
 	if err := held.Replace(ctx); err != nil {
+		s.checkout.unreachable.Store(true)
 		return nil, err
 	}
 	return s.adopt(held.Conn)

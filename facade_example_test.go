@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-99d6a01a/gtcp"
 	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/resolve"
 	"github.com/seed-99d6a01a/gtcp/pool/slotpool"
 )
 
@@ -126,6 +127,53 @@ func ExampleConfigurePools() {
 	fmt.Println(err)
 	_ = gtcp.ConfigurePools(gtcp.PoolOptions{}) // as it was
 	// Output: <nil>
+}
+
+// One address for a service of three servers. NewPoolConn chooses the one with
+// the fewest connections in use.
+func ExampleConfigureResolver() {
+	var addrs []string
+	for range 3 {
+		server, addr := serve(func(c *gtcp.Conn) {
+			defer c.Close()
+			for {
+				data, err := c.RecvPkg()
+				if err != nil || c.SendPkg(data) != nil {
+					return
+				}
+			}
+		})
+		defer server.Close()
+		addrs = append(addrs, addr)
+	}
+	if err := gtcp.ConfigureResolver("orders", resolve.Addrs(addrs...), nil); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer gtcp.ConfigureResolver("orders", nil, nil) // before the servers end
+
+	used := map[string]bool{}
+	for range 3 {
+		c, err := gtcp.NewPoolConn("orders")
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer c.Close()
+		reply, err := c.SendRecvPkg([]byte("hello"))
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		used[c.RemoteAddr().String()] = true
+		fmt.Printf("%s\n", reply)
+	}
+	fmt.Println(len(used), "servers")
+	// Output:
+	// hello
+	// hello
+	// hello
+	// 3 servers
 }
 
 func ExampleServer_Run() {

@@ -20,8 +20,8 @@ func sendOnly(t *testing.T, addr string, n int) {
 	}
 }
 
-// silentFacadeServer counts the packages it gets, and replies to none.
-func silentFacadeServer(t *testing.T) (addr string, got chan string) {
+// oneWayServer counts the packages it gets, and replies to none.
+func oneWayServer(t *testing.T) (addr string, got chan string) {
 	got = make(chan string, 1000)
 	return rawServer(t, func(c *net.TCPConn, _ int) {
 		in := gtcp.NewConnByNetConn(c)
@@ -47,7 +47,7 @@ func TestSendOnlyUsesItsConnectionAgain(t *testing.T) {
 		"KeepUnanswered": {gtcp.PoolOptions{KeepUnanswered: true}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			addr, got := silentFacadeServer(t)
+			addr, got := oneWayServer(t)
 			configure(t, test.options, addr)
 			sendOnly(t, addr, messages)
 			require.EqualValues(t, test.dials, gtcp.PoolStat(addr).Dials)

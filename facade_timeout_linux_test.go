@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp"
+	"github.com/seed-99d6a01a/gtcp/pool/balance"
+	"github.com/seed-99d6a01a/gtcp/pool/resolve"
 )
 
 // deafServer listens with room for one connection in its queue. hello serves
@@ -132,5 +134,21 @@ func TestTimeoutBoundsTheDialOfOneShotCalls(t *testing.T) {
 				require.Less(t, time.Since(began), 10*time.Second, "a dial's own timeout is 30 s")
 			}
 		})
+	}
+}
+
+// A server whose host does not answer costs a caller a third of its time, not
+// all of it.
+func TestServiceWithAServerThatIsDeaf(t *testing.T) {
+	addr, _, _ := deafServer(t)
+	fills, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	defer fills.Close()
+	good := rawServer(t, echo)
+	name := resolves(t, resolve.Addrs(addr, good), balance.RoundRobin)
+	for range 4 {
+		c := checkOut(t, name, 3*time.Second)
+		require.Equal(t, good, c.RemoteAddr().String())
+		require.NoError(t, c.Close())
 	}
 }
