@@ -148,7 +148,7 @@ func (f *frameConn) goodbye() {
 	}
 	f.sess.writeDue.Store(f.sess.srv.clock.after(orDefault(f.h.WriteTimeout, defaultWriteTimeout)))
 	_, err = f.conn.Write(wire)
-	if err = f.sess.written(err); err != nil {
+	if err = wrote(&f.sess.writeDue, err); err != nil {
 		f.writeFailed(err)
 		f.linger = false
 	}

@@ -1,9 +1,5 @@
 package server
 
-import (
-	"os"
-)
-
 // errPause is what input answers instead of waiting for the peer. It calls itself
 // a timeout, since to a framing.Reader it is one: nothing is lost.
 var errPause error = pauseError{}
@@ -65,7 +61,7 @@ func (o output) Write(b []byte) (int, error) {
 	s := o.x.sess
 	s.writeDue.Store(s.srv.clock.after(o.x.writeTimeout))
 	n, err := s.conn.Write(b)
-	return n, s.written(err)
+	return n, wrote(&s.writeDue, err)
 }
 
 // WriteBuffers is what framing.Writer sends a large frame with.
@@ -73,14 +69,5 @@ func (o output) WriteBuffers(b [][]byte) (int64, error) {
 	s := o.x.sess
 	s.writeDue.Store(s.srv.clock.after(o.x.writeTimeout))
 	n, err := s.conn.WriteBuffers(b)
-	return n, s.written(err)
-}
-
-// written ends a write. On one that took too long the watch has closed the
-// connection.
-func (s *session) written(err error) error {
-	if s.writeDue.Swap(notDue) == overdue {
-		return os.ErrDeadlineExceeded
-	}
-	return err
+	return n, wrote(&s.writeDue, err)
 }

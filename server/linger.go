@@ -48,6 +48,9 @@ func (f *frameConn) close() {
 			f.linger = false
 		}
 	}
+	if f.sess.sender.Load() != nil || f.drained {
+		f.sess.endSends()
+	}
 	if f.drained && !f.stuck {
 		f.goodbye()
 	}

@@ -36,7 +36,9 @@ type session struct {
 	dropRequests atomic.Bool                  // nobody will read a reply: begin no more requests
 
 	// Until when a read or a write must have moved on; see watch.
-	readDue, writeDue atomic.Int64
+	readDue, writeDue, sendDue atomic.Int64
+
+	sender atomic.Pointer[sender] // made by the first Send
 
 	// Guarded by srv.mu.
 	parts      int8 // what is left of it: the connection and the goroutine

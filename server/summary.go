@@ -28,7 +28,7 @@ type summed struct {
 // log logs an event, or counts it.
 func (s *summary) log(log *slog.Logger, level slog.Level, message string, args ...any) {
 	now := time.Now()
-	s.flush(log, now)
+	_ = s.flush(log, now)
 	if !s.first(now, level, message) {
 		return
 	}
@@ -56,11 +56,13 @@ func (s *summary) first(now time.Time, level slog.Level, message string) bool {
 }
 
 // flush logs the numbers of the seconds that are over at now; all of them if now is
-// the zero Time.
-func (s *summary) flush(log *slog.Logger, now time.Time) {
-	for _, l := range s.over(now) {
+// the zero Time. It reports whether some are not over.
+func (s *summary) flush(log *slog.Logger, now time.Time) (left bool) {
+	lines, left := s.over(now)
+	for _, l := range lines {
 		log.Log(context.Background(), l.level, l.message+"; more of the same", "count", l.more)
 	}
+	return left
 }
 
 // flushLater is flush on a goroutine of its own, for the watch, which a slow Logger
@@ -73,7 +75,7 @@ func (s *summary) flushLater(log *slog.Logger, now time.Time) {
 	}
 	s.flushing = true
 	s.wg.Go(func() {
-		s.flush(log, now)
+		_ = s.flush(log, now)
 		s.mu.Lock()
 		s.flushing = false
 		s.mu.Unlock()
@@ -87,13 +89,15 @@ type line struct {
 	more    int
 }
 
-// over takes the numbers of the seconds that are over at now.
-func (s *summary) over(now time.Time) (lines []line) {
+// over takes the numbers of the seconds that are over at now. It reports whether
+// some are not.
+func (s *summary) over(now time.Time) (lines []line, left bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for message, k := range s.kinds {
 		switch {
 		case !now.IsZero() && now.Before(k.until):
+			left = true
 		case k.more > 0:
 			lines = append(lines, line{k.level, message, k.more})
 			k.more = 0
@@ -101,5 +105,5 @@ func (s *summary) over(now time.Time) (lines []line) {
 			delete(s.kinds, message)
 		}
 	}
-	return lines
+	return lines, left
 }

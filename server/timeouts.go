@@ -112,11 +112,10 @@ func (s *Server) watch() {
 		s.mu.Lock()
 		if s.live == 0 {
 			s.mu.Unlock()
-			s.summary.wg.Wait()
-			s.summary.flush(s.logger(), time.Time{})
-			if s.watchEnds() {
+			if s.watchEnds(look) {
 				return
 			}
+			timer.Reset(s.untilLook(true, every))
 			continue
 		}
 		all = all[:0]
@@ -136,8 +135,16 @@ func (s *Server) watch() {
 	}
 }
 
-// watchEnds ends the watch, unless there is a session again.
-func (s *Server) watchEnds() bool {
+// watchEnds ends the watch, unless there is a session again or something left to
+// log in its time.
+func (s *Server) watchEnds(now time.Time) bool {
+	s.summary.wg.Wait()
+	if s.draining.Load() {
+		now = time.Time{}
+	}
+	if s.summary.flush(s.logger(), now) {
+		return false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.live > 0 {
@@ -210,7 +217,7 @@ func (s *session) expire(now, late int64) {
 	if isOverdue(&s.readDue, now, late) {
 		_ = s.conn.SetReadDeadline(aLongTimeAgo)
 	}
-	if isOverdue(&s.writeDue, now, late) {
+	if isOverdue(&s.writeDue, now, late) || isOverdue(&s.sendDue, now, late) {
 		if nc := s.socket(); nc != nil {
 			_ = nc.SetWriteDeadline(aLongTimeAgo)
 		}

@@ -1,0 +1,173 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+)
+
+// ErrNoFrames is the cause of a SendError where ctx does not belong to a connection
+// that a FrameHandler serves.
+var ErrNoFrames = errors.New("the context belongs to no connection of frames")
+
+// SendError is the error of Send.
+type SendError struct {
+	Addr net.Addr // of the peer, nil if there is no connection
+	Err  error    // the cause
+}
+
+// Error names the peer and the cause.
+func (e *SendError) Error() string {
+	if e.Addr == nil {
+		return fmt.Sprintf("server: send: %v", e.Err)
+	}
+	return fmt.Sprintf("server: send to %v: %v", e.Addr, e.Err)
+}
+
+// Unwrap returns the cause: net.ErrClosed once the connection is over, the error of
+// ctx if it ended first, a *framing.SizeError for a frame that is too large.
+func (e *SendError) Unwrap() error { return e.Err }
+
+// Timeout reports whether the cause is a timeout.
+func (e *SendError) Timeout() bool { return timedOut(e.Err) }
+
+// SafeToRetry reports whether nothing of the frame was written. It can be sent to
+// the peer again, on another connection.
+func (e *SendError) SafeToRetry() bool {
+	var s interface{ SafeToRetry() bool }
+	return !errors.As(e.Err, &s) || s.SafeToRetry()
+}
+
+// Kind names the kind of the cause: see package conn.
+func (e *SendError) Kind() string { return conn.KindOf(e.Err) }
+
+// sender is what Send needs of a session, made by the first Send.
+type sender struct {
+	turn chan struct{} // holds one token: whoever takes it may write, and must put it back
+	over bool          // the last frame has been written; guarded by the token
+}
+
+// sendBuffers holds the buffers that Send builds frames in.
+var sendBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// Send sends a frame of the server's own, one that answers no request, on the
+// connection that ctx belongs to: the context of a handler, or one derived from it,
+// also after that handler has returned. It may be called from any goroutine, also
+// while replies are written; frames are never mixed. The payload is not kept.
+//
+// Send waits for its turn, then until the system has taken the frame: where the peer
+// does not read, it blocks, and after WriteTimeout the connection is closed. ctx ends
+// the wait for the turn, not a write that has begun. The error is a *SendError.
+func Send(ctx context.Context, payload []byte) error {
+	s := sessionOf(ctx)
+	var h *FrameHandler
+	if s != nil {
+		h = s.frames.Load()
+	}
+	if h == nil {
+		return &SendError{Err: ErrNoFrames}
+	}
+	buf := sendBuffers.Get().(*[]byte)
+	wire, err := h.Format.Append((*buf)[:0], payload)
+	if err == nil {
+		err = s.send(ctx, wire)
+	}
+	if cap(wire) <= keepReply {
+		*buf = wire[:0]
+	}
+	sendBuffers.Put(buf)
+	if err != nil {
+		return &SendError{Addr: s.conn.RemoteAddr(), Err: err}
+	}
+	return nil
+}
+
+// send writes whole frames in their turn.
+func (s *session) send(ctx context.Context, wire []byte) error {
+	sd := s.makeSender()
+	if err := ctx.Err(); err != nil {
+		return s.sendCause(err)
+	}
+	select {
+	case <-sd.turn:
+	case <-ctx.Done():
+		return s.sendCause(ctx.Err())
+	case <-s.Done():
+		return s.sendCause(net.ErrClosed)
+	}
+	defer func() { sd.turn <- struct{}{} }()
+	if sd.over {
+		return net.ErrClosed
+	}
+	h := s.frames.Load()
+	s.sendDue.Store(s.srv.clock.after(orDefault(h.WriteTimeout, defaultWriteTimeout)))
+	_, err := s.conn.Write(wire)
+	if err = wrote(&s.sendDue, err); err != nil && !errors.Is(err, net.ErrClosed) {
+		if timedOut(err) {
+			s.srv.stats.writeTimeouts.Add(1)
+		}
+		s.abort() // part of the frame may have been written
+	}
+	return err
+}
+
+// sendCause is why a frame cannot be sent any more: that the connection is over,
+// rather than what its context says of it.
+func (s *session) sendCause(err error) error {
+	if s.Err() != nil {
+		return net.ErrClosed
+	}
+	return err
+}
+
+// makeSender returns the sender, which it makes if there is none.
+func (s *session) makeSender() *sender {
+	if sd := s.sender.Load(); sd != nil {
+		return sd
+	}
+	sd := &sender{turn: make(chan struct{}, 1)}
+	sd.turn <- struct{}{}
+	if !s.sender.CompareAndSwap(nil, sd) {
+		sd = s.sender.Load()
+	}
+	return sd
+}
+
+// endSends waits for a Send in progress and refuses those that come later.
+func (s *session) endSends() {
+	sd := s.makeSender()
+	<-sd.turn
+	sd.over = true
+	sd.turn <- struct{}{}
+}
+
+// wrote ends a write under a due. If it took too long, the watch has interrupted it.
+func wrote(due *atomic.Int64, err error) error {
+	if due.Swap(notDue) == overdue {
+		return &overdueError{err}
+	}
+	return err
+}
+
+// overdueError is the error of a write that took too long. Err is what the write
+// itself said, nil if it ended at that moment.
+type overdueError struct{ err error }
+
+func (e *overdueError) Error() string   { return "the peer does not read" }
+func (e *overdueError) Timeout() bool   { return true }
+func (e *overdueError) Temporary() bool { return true }
+
+// SafeToRetry is what the write said: false if a byte may have left.
+func (e *overdueError) SafeToRetry() bool {
+	s, ok := e.err.(interface{ SafeToRetry() bool })
+	return ok && s.SafeToRetry()
+}
+
+// Is makes it os.ErrDeadlineExceeded, as the error of a deadline is.
+func (e *overdueError) Is(target error) bool { return target == os.ErrDeadlineExceeded }
