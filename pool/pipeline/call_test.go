@@ -98,7 +98,12 @@ func TestAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	p := open(t, serve(t, echo(framing.Format{})), pipeline.Config{})
+	testAllocations(t, pipeline.Config{})
+	testAllocations(t, pipeline.Config{Match: pipeline.Number{Offset: 3, Size: 4}})
+}
+
+func testAllocations(t *testing.T, cfg pipeline.Config) {
+	p := open(t, serve(t, echo(framing.Format{})), cfg)
 	dst, req := make([]byte, 0, 64), make([]byte, 64)
 	call := func(ctx context.Context) {
 		if _, err := p.AppendCall(ctx, dst, req); err != nil {

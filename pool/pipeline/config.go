@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"context"
+	"math/rand/v2"
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
@@ -10,12 +12,15 @@ import (
 type Config struct {
 	// MaxConns limits the open connections. The first call dials the first
 	// one; a call that finds all connections busy starts the dial of another.
-	// Zero means 1. Negative is invalid.
+	// One more may be open for a while: when a connection is replaced, or
+	// owes replies and is silent. Zero means 1. Negative is invalid.
 	MaxConns int
 
 	// MaxInFlight limits the requests without a reply on all connections
 	// together, including those whose callers have given up. Further callers
 	// wait, until their contexts end. Zero means 4096. Negative is invalid.
+	// With Match it is also limited by the numbers there are: to 254 for
+	// numbers of one byte.
 	MaxInFlight int
 
 	// MaxWaiters limits the callers that wait because MaxInFlight is reached.
@@ -23,8 +28,15 @@ type Config struct {
 	// Negative means that no caller may wait.
 	MaxWaiters int
 
-	// DialTimeout limits one dial. Zero means 30 s. Negative means no limit.
+	// DialTimeout limits one dial, AfterConnect included. Zero means 30 s.
+	// Negative means no limit.
 	DialTimeout time.Duration
+
+	// AfterConnect prepares a new connection before the first call uses it: a
+	// login, for instance. If it fails, the dial has failed. Its context ends
+	// after DialTimeout, and the connection is then closed. It must leave no
+	// unread bytes behind.
+	AfterConnect func(ctx context.Context, c *conn.Conn) error
 
 	// DialBackoff says when dialing stops for a while because dials fail.
 	// Calls that need a connection then fail at once with a
@@ -32,17 +44,83 @@ type Config struct {
 	// without a reply counts as a failed dial.
 	DialBackoff conn.DialBackoff
 
+	// Match says where frames carry the number that pairs a reply with its
+	// request: a [Number], or a [Matcher] of your own. The pipeline puts a
+	// number of its own into each request and the caller's number back into the
+	// reply. Replies may then come in any order. A reply to a call that was
+	// given up is dropped. Nil means that replies come in the order of the
+	// requests.
+	Match Matcher
+
+	// OnPush is called for each frame that is not a reply: one for which
+	// Match says so, or with a number that no call has had. It is called by
+	// one goroutine for each connection, in the order of the frames. While it
+	// runs, replies are still delivered, until 64 pushes wait for it; then the
+	// connection is not read. ctx ends when the connection does; OnPush must
+	// return then. An OnPush that panics ends the connection. Nil means that
+	// such a frame ends the connection with [ErrUnsolicited]. It needs Match.
+	OnPush func(ctx context.Context, p *Push)
+
+	// Heartbeat checks a connection on which nothing comes.
+	Heartbeat Heartbeat
+
+	// Goodbye is the payload of the frame by which the server says that it
+	// closes the connection and has not handled the requests without a reply:
+	// server.FrameHandler.Goodbye. Those calls move to another connection, or
+	// fail with an [Error] that is safe to retry. Empty means that the server
+	// has no such frame.
+	Goodbye []byte
+
+	// CloseIsGoodbye says that the server, when it closes a connection between
+	// two replies, has not handled the requests without a reply. Set it only
+	// for a server that is known to close so.
+	CloseIsGoodbye bool
+
 	// StallTimeout limits how long a connection may be silent while it owes a
 	// reply to a caller that has given up. Then it is closed: without that,
 	// one request that the server never replies to would block all later
 	// calls. A connection whose oldest call still has its caller is not
-	// closed; the caller's context limits that wait. Zero means 10 s.
-	// Negative means no limit.
+	// closed; the caller's context limits that wait. With Match, a connection
+	// that brings other replies but not that one is replaced. After about a
+	// tenth of StallTimeout a silent connection that owes any reply takes no
+	// new calls; they go to another connection, one more than MaxConns if
+	// needed. Zero means 10 s. Negative means no limit, for both.
 	StallTimeout time.Duration
+
+	// MaxLifetime limits the age of a connection, counted from its dial, by
+	// the monotonic clock or the wall clock, whichever says more. A random
+	// part of up to a tenth is taken off, so that connections do not end
+	// together. Its successor is dialed first; then the old one takes no new
+	// calls and is closed after its last reply. Zero means 600 s. Negative
+	// means no limit.
+	MaxLifetime time.Duration
+
+	// MaxIdleTime limits how long a connection may be open without a call. It
+	// is accurate to half a second. Zero or negative means no limit.
+	MaxIdleTime time.Duration
 
 	// Hooks observe the pipeline. Each element implements one or more of
 	// [CallHook], [EndHook], [conn.DialHook] and [conn.DialStartHook].
 	Hooks []any
+}
+
+// Heartbeat checks a connection on which nothing comes. When nothing has come
+// for Interval, Request is sent; when nothing comes for Timeout after that, the
+// connection ends with [ErrNoHeartbeat] and its calls fail.
+type Heartbeat struct {
+	// Interval is how long nothing must have come before Request is sent. Zero
+	// or negative means no heartbeats.
+	Interval time.Duration
+	// Timeout is how long to wait for anything to come. Zero means Interval.
+	// Without Match it must be longer than the slowest reply takes, since the
+	// server replies in order. Negative is invalid.
+	Timeout time.Duration
+	// Request is the frame to send, as a caller would give it to Call.
+	Request []byte
+	// Reply reports whether a frame is the peer's reply to Request, which is
+	// then dropped. Nil means that the reply comes as replies to calls do: in
+	// order, or with the number of Match.
+	Reply func(frame []byte) bool
 }
 
 // ConfigError names the field of a [Config] that is invalid, and why.
@@ -81,8 +159,35 @@ func (c Config) Validate() error {
 	if err := c.DialBackoff.Validate(); err != nil {
 		return &ConfigError{"DialBackoff", "is invalid: " + err.Error(), err}
 	}
+	if err := c.validateProtocol(); err != nil {
+		return err
+	}
 	_, err := newHooks(c.Hooks)
 	return err
+}
+
+// validateProtocol checks the fields that say what the server speaks.
+func (c Config) validateProtocol() error {
+	if n, ok := c.Match.(Number); ok {
+		if problem := n.problem(); problem != "" {
+			return &ConfigError{"Match", problem, nil}
+		}
+	}
+	hb := c.Heartbeat
+	switch {
+	case c.Match != nil && c.Match.Max() < 3:
+		return &ConfigError{"Match", "has fewer than 3 numbers", nil}
+	case c.OnPush != nil && c.Match == nil:
+		return &ConfigError{"OnPush", "is set without Match", nil}
+	case hb.Timeout < 0:
+		return &ConfigError{"Heartbeat", "has a negative Timeout", nil}
+	case hb.Interval > 0 && c.Match != nil && hb.Reply == nil:
+		request := append([]byte(nil), hb.Request...)
+		if _, ok := c.Match.Put(request, 1); !ok {
+			return &ConfigError{"Heartbeat", "has a Request without room for the number of Match", ErrNoNumber}
+		}
+	}
+	return nil
 }
 
 // withDefaults returns c with its zero fields filled in.
@@ -91,7 +196,27 @@ func (c Config) withDefaults() Config {
 	c.MaxInFlight = orDefault(c.MaxInFlight, 4096)
 	c.DialTimeout = orDefault(c.DialTimeout, 30*time.Second)
 	c.StallTimeout = orDefault(c.StallTimeout, 10*time.Second)
+	c.MaxLifetime = orDefault(c.MaxLifetime, 600*time.Second)
+	c.Heartbeat.Timeout = orDefault(c.Heartbeat.Timeout, c.Heartbeat.Interval)
 	return c
+}
+
+// permits returns how many calls may be in flight. Each has a number, and one
+// number of each connection is for its heartbeat.
+func (c *Config) permits() int64 {
+	n := uint64(c.MaxInFlight)
+	if c.Match != nil {
+		n = min(n, c.Match.Max()-1)
+	}
+	return int64(n)
+}
+
+// lifetime returns how old a connection may get; zero means without a limit.
+func (c *Config) lifetime() time.Duration {
+	if c.MaxLifetime < 0 {
+		return 0
+	}
+	return c.MaxLifetime - rand.N(c.MaxLifetime/10+1)
 }
 
 // orDefault returns v, or def when v is zero.

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -13,53 +14,69 @@ import (
 	"github.com/seed-99d6a01a/gtcp/framing"
 )
 
-// turn says who may read a link.
+// turn says who may read a connection.
 type turn uint8
 
 const (
 	nobody       turn = iota // nothing is in flight, and it is too soon to watch for the peer's close
 	readerCaller             // a lone caller reads its own reply
-	readerLoop               // the link's goroutine reads
+	readerLoop               // the connection's goroutine reads
 )
 
-// link is one connection and the calls in flight on it, answered in order.
+// sharedConn is one connection and the calls in flight on it.
 //
-// Two goroutines belong to it: run, which reads, and writeLoop, which run
-// waits for. A call that finds nothing else in flight does both itself and
-// pays for no switch between goroutines. So reading and writing are turns,
-// taken and passed on under mu; what only a turn's holder touches needs no
-// lock. Whenever a call is queued somebody holds the read turn, and whenever
-// bytes are pending somebody holds the write turn.
+// Three goroutines belong to it: run, which reads, and writeLoop and tend,
+// which run waits for; and with Config.OnPush pushLoop. A call that finds
+// nothing else in flight writes and reads by itself and pays for no switch
+// between goroutines. So reading and writing are turns, taken and passed on
+// under mu; what only a turn's holder touches needs no lock. Whenever a call is
+// queued somebody holds the read turn, and whenever bytes are pending somebody
+// holds the write turn.
 type sharedConn struct {
-	p      *Pipeline
-	nc     *conn.Conn
-	addr   string
-	id     uint64
-	begun  time.Time    // its dial
-	load   atomic.Int32 // calls in the queue
-	born   time.Time
-	opaque bool // a failed Write may count less than what left, and is not resumed
-	socket bool // Check asks the kernel; on Unix it does not wait
-	ended  chan struct{}
-	reads  chan struct{} // capacity 1: wakes run
-	writes chan struct{} // capacity 1: wakes writeLoop
+	p       *Pipeline
+	nc      *conn.Conn
+	addr    string
+	id      uint64
+	begun   time.Time       // its dial
+	born    stamp           // begun too, by both clocks
+	load    atomic.Int32    // calls in the queue
+	suspect atomic.Bool     // silent for too long: calls go elsewhere if they can
+	heardAt atomic.Int64    // when a frame last came, since born; kept where there is a heartbeat
+	opaque  bool            // a failed Write may count less than what left, and is not resumed
+	socket  bool            // Check asks the kernel; on Unix it does not wait
+	async   bool            // frames may come that are no replies
+	quick   bool            // sorting frames takes no function of the user's
+	ctx     context.Context // ends when the connection does
+	cancel  context.CancelFunc
+	ended   chan struct{} // closed when nobody reads any more
+	reads   chan struct{} // capacity 1: wakes run
+	writes  chan struct{} // capacity 1: wakes writeLoop
+	look    chan struct{} // capacity 1: wakes tend
+	pushes  chan []byte   // to pushLoop
 
 	// Of the holder of the read turn.
 	frames      *framing.Reader
-	ledAt       time.Duration // when a lone call last began, since born
+	batch       []*call       // empty, with room
+	held        []byte        // a push that waits for room in pushes
+	recent      bool          // the lone caller's call began shortly after another
 	interrupt   func()        // (*sharedConn).onCancel, made once
 	interrupted chan struct{} // capacity 1: onCancel has run
 
-	// mu guards what follows. No I/O and no callback happens under it, but
-	// deadlines are set, which does not block.
+	// mu guards what follows. No I/O happens under it and no callback but
+	// Matcher.Put; deadlines are set, which does not block.
 	mu        sync.Mutex
-	err       error // why the link has ended; nil while it lives
-	queue     queue
+	err       error   // why the connection has ended; nil while it lives
+	broken    error   // of a write, while the peer's last words are read
+	leaving   error   // why it takes no new calls, and ends after the last one
+	queue     queue   // the calls without a reply, in the order of their requests
+	numbers   numbers // of those calls, with Config.Match
 	reading   turn
 	writing   bool   // the write turn is taken
 	direct    bool   // by a lone caller
 	cut       bool   // whose context has ended: the write deadline is set
 	parked    bool   // run waits for reads alone, without looking by itself
+	asleep    bool   // tend does not look at calls
+	usedAt    stamp  // when a call last found nothing in flight
 	pending   []byte // frames nobody has begun to write, the stream's [handed, accepted)
 	holes     []hole // of withdrawn calls in pending
 	holeBytes int
@@ -68,28 +85,40 @@ type sharedConn struct {
 	handed    uint64 // offset after the last byte given to a Write
 	sent      uint64 // offset after the last byte that left the process
 	spareCall *call  // the last lone caller's
-	left      int    // abandoned calls in the queue
-	armed     bool   // the read deadline is set, to notice a stall
-	armedAt   uint64 // bytes read when it was set
+	left      int    // abandoned calls in the queue, heartbeats included
+	beats     int    // heartbeats in the queue
 	count     counters
 }
 
 func newSharedConn(p *Pipeline, nc *conn.Conn) *sharedConn {
+	c := &p.cfg
 	s := &sharedConn{
 		p:           p,
-		born:        time.Now(),
+		born:        p.clock(),
 		nc:          nc,
 		ended:       make(chan struct{}),
 		reads:       make(chan struct{}, 1),
 		writes:      make(chan struct{}, 1),
+		look:        make(chan struct{}, 1),
+		usedAt:      p.clock(),
 		frames:      framing.NewReader(nc, p.format),
+		batch:       make([]*call, 0, batchMax),
 		interrupted: make(chan struct{}, 1),
 		opaque:      opaque(nc.NetConn()),
 		socket:      onSocket(nc.NetConn()),
+		async:       c.Match != nil || len(c.Goodbye) > 0 || c.Heartbeat.Reply != nil,
+		quick:       (c.Match == nil || p.number != nil) && c.Heartbeat.Reply == nil,
+	}
+	if c.OnPush != nil {
+		s.pushes = make(chan []byte, pushQueue)
+	}
+	if c.Match != nil {
+		s.numbers.max = c.Match.Max()
 	}
 	if addr := nc.RemoteAddr(); addr != nil {
 		s.addr = addr.String()
 	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.frames.Exclusive = true
 	s.interrupt = s.onCancel
 	return s
@@ -104,18 +133,65 @@ func wake(c chan struct{}) {
 }
 
 // submit appends the request to the stream and returns its call. It fails with
-// errEnded if the link has ended, and with an error of the format if the
-// request does not fit it. If lead is true the caller has both turns and must
-// call lead, with what it is to write.
-func (s *sharedConn) submit(dst, request []byte) (c *call, lead bool, write []byte, err error) {
+// errEnded if the connection takes no calls any more, and with an error of the
+// format if the request does not fit it. If inline is true the caller has both
+// turns and must call inlineCall, with what it is to write.
+func (s *sharedConn) submit(dst, request []byte) (c *call, inline bool, write []byte, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil {
-		return nil, false, nil, errEnded
+	if s.queue.len() == 0 {
+		now := s.p.clock()
+		if s.outlivedLocked(now) {
+			return nil, false, nil, errEnded
+		}
+		s.recent = now.mono-s.usedAt.mono < probeAfter
+		s.usedAt = now
+	}
+	if c, err = s.acceptLocked(dst, request); err != nil {
+		return nil, false, nil, err
+	}
+	s.count.calls++
+	switch {
+	case s.reading != nobody && s.writing:
+	case s.reading != nobody:
+		s.writing = true
+		wake(s.writes)
+	case s.writing:
+		// Whoever wrote last has its reply but is not back from Write.
+		s.reading = readerLoop
+		wake(s.reads)
+	default:
+		s.reading, s.writing, inline = readerCaller, true, true
+		if c.size <= directMax && (s.socket || !s.opaque) {
+			s.direct = true
+			write = s.takeLocked()
+		}
+	}
+	return c, inline, write, nil
+}
+
+// acceptLocked appends the request to the stream and its call to the queue. It
+// leaves the turns to its caller.
+func (s *sharedConn) acceptLocked(dst, request []byte) (c *call, err error) {
+	if s.err != nil || s.leaving != nil || s.broken != nil {
+		return nil, errEnded
 	}
 	pending, err := s.p.encode.Append(s.pending, request)
 	if err != nil {
-		return nil, false, nil, err
+		return nil, err
+	}
+	var number, old uint64
+	if m := s.p.cfg.Match; m != nil {
+		number = s.numbers.next()
+		own, ok := pending[len(pending)-len(request):], false
+		if f := s.p.number; f != nil {
+			old, ok = f.Put(own, number)
+		} else {
+			old, ok = m.Put(own, number)
+		}
+		if !ok {
+			return nil, &Error{Op: "call", Addr: s.addr, Err: ErrNoNumber}
+		}
 	}
 	if c = s.spareCall; c != nil {
 		s.spareCall = nil
@@ -123,30 +199,38 @@ func (s *sharedConn) submit(dst, request []byte) (c *call, lead bool, write []by
 	} else {
 		c = s.p.calls.get(dst)
 	}
+	if number != 0 {
+		c.old = old
+		s.numbers.put(c, number)
+	}
 	c.start, c.size = s.accepted, len(pending)-len(s.pending)
 	s.pending = pending
 	s.accepted += uint64(c.size)
 	s.queue.push(c)
 	s.load.Store(int32(s.queue.len()))
-	s.count.calls++
-
-	switch {
-	case s.reading != nobody && s.writing:
-	case s.reading != nobody:
-		s.writing = true
-		wake(s.writes)
-	case s.writing:
-		// Whoever wrote last has been answered but is not back from Write.
-		s.reading = readerLoop
-		wake(s.reads)
-	default:
-		s.reading, s.writing, lead = readerCaller, true, true
-		if c.size <= directMax && (s.socket || !s.opaque) {
-			s.direct = true
-			write = s.take()
-		}
+	if s.asleep {
+		s.asleep = false
+		wake(s.look)
 	}
-	return c, lead, write, nil
+	return c, nil
+}
+
+// dequeueLocked takes a call out of the queue.
+func (s *sharedConn) dequeueLocked(c *call) {
+	s.queue.remove(c)
+	s.load.Store(int32(s.queue.len()))
+	if c.number != 0 {
+		s.numbers.free(c)
+	}
+	if c.abandoned {
+		s.left--
+	}
+	if c.beat {
+		s.beats--
+	}
+	if s.leaving != nil && s.queue.len() == s.left {
+		wake(s.look) // tend ends the connection
+	}
 }
 
 // wait waits for the end of a call that was submitted, or of its context.
@@ -178,19 +262,39 @@ func (s *sharedConn) abandon(c *call) (gone, written bool) {
 	}
 	s.count.cancelled++
 	if c.start >= s.handed {
-		s.withdraw(c)
+		s.withdrawLocked(c)
 		return true, false
 	}
-	c.abandoned, c.dst = true, nil
+	c.abandoned, c.dst, c.leftAt = true, nil, time.Now()
 	s.left++
-	if s.reading == readerLoop {
-		s.arm()
+	if s.left == 1 || s.leaving != nil {
+		wake(s.look) // tend waits for its reply
 	}
 	return true, true
 }
 
-// fail ends the link for a cause; the first one stays. Its calls are settled
-// by run, once nobody reads or writes any more.
+// outlivedLocked notices, for a call that finds nothing in flight, that the
+// machine was suspended since the last one and that the connection's time is
+// over: its server has closed it long ago.
+func (s *sharedConn) outlivedLocked(now stamp) bool {
+	if !now.jumped(s.usedAt) || s.leaving != nil || s.err != nil {
+		return false
+	}
+	c := &s.p.cfg
+	switch {
+	case c.MaxLifetime > 0 && now.age(s.born) >= c.MaxLifetime:
+		s.leaving = errExpired
+	case c.MaxIdleTime > 0 && now.age(s.usedAt) >= c.MaxIdleTime:
+		s.leaving = errIdle
+	default:
+		return false
+	}
+	wake(s.look) // tend ends the connection
+	return true
+}
+
+// fail ends the connection for a cause; the first one stays. Its calls are
+// settled by run, once nobody reads or writes any more.
 func (s *sharedConn) fail(cause error) {
 	s.mu.Lock()
 	first := s.err == nil
@@ -200,39 +304,57 @@ func (s *sharedConn) fail(cause error) {
 	s.mu.Unlock()
 	if first {
 		s.p.remove(s)
+		s.cancel()
 	}
 	_ = s.nc.Close()
 	wake(s.reads)
 }
 
-// settle ends the link's account and then every queued call. Nobody reads or
-// writes the connection, so what was sent is known. Where the peer closed a
-// connection on which nothing was in flight, as servers do with idle ones, the
-// calls that came too late for it are moved to another.
+// retire lets the connection take no new calls, and end for the cause after the
+// last of those in flight.
+func (s *sharedConn) retire(cause error) {
+	s.mu.Lock()
+	if s.leaving == nil {
+		s.leaving = cause
+	}
+	s.mu.Unlock()
+	s.p.remove(s)
+	wake(s.look)
+}
+
+// settle ends the connection's account and then every queued call. Nobody reads
+// or writes it any more, so what was sent is known. Calls that the peer has not
+// handled, as far as is known, are moved to another connection: where it said
+// so, and where it closed one on which nothing was in flight, as servers do
+// with idle ones.
 func (s *sharedConn) settle() {
 	s.mu.Lock()
 	var all []*call
 	for s.queue.len() > 0 {
-		c := s.queue.pop()
-		all = append(all, c)
+		all = append(all, s.queue.pop())
 	}
 	s.load.Store(0)
-	s.left = 0
+	s.left, s.beats = 0, 0
 	cause, sent, count := s.err, s.sent, s.count
 	s.mu.Unlock()
 
 	// Before the calls hear of it: the next call must not dial in vain.
 	s.p.connEnded(s, cause, count, len(all) > 0 && !count.replied())
-	move := len(all) > 0 && all[0].start >= sent && peerLeft(cause)
+	unhandled := s.p.sayUnhandled(cause)
+	idle := len(all) > 0 && all[0].start >= sent && (peerLeft(cause) || isRetirement(cause))
 	unwritten := &Error{Op: "call", Addr: s.addr, Err: cause}
-	written := &Error{Op: "call", Addr: s.addr, Err: cause, Written: true}
+	written := &Error{Op: "call", Addr: s.addr, Err: cause, Written: true, Unhandled: unhandled}
 	for _, c := range all {
-		if c.abandoned {
+		switch {
+		case c.beat:
+			s.p.calls.put(c)
+			continue
+		case c.abandoned:
 			s.p.permits.release()
 			s.p.calls.put(c)
 			continue
 		}
-		c.err, c.move = unwritten, move
+		c.err, c.move = unwritten, idle || unhandled
 		if c.start < sent {
 			c.err = written
 		}
@@ -282,5 +404,5 @@ func opaque(nc net.Conn) bool {
 	return layer || socket
 }
 
-// past is a deadline that ends I/O at once.
-var past = time.Unix(1, 0)
+// aLongTimeAgo is a deadline that ends I/O at once.
+var aLongTimeAgo = time.Unix(1, 0)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
 )
 
 // directMax is the most bytes a lone caller writes itself. With nothing in
@@ -16,22 +18,22 @@ const directMax = 4 << 10
 
 // cutGrace is how long a lone caller's write over TLS may go on when its
 // context has ended. Cutting it ends the connection, and only a peer that
-// answered without reading can have made it block.
+// replied without reading can have made it block.
 const cutGrace = time.Second
 
-// lead carries a call that is alone on the link through on its caller's
-// goroutine: it holds both turns, and gives both up. write is what to write,
-// nil if that is for writeLoop. If settled is true c is not the caller's any
-// more. If it is false the caller must wait: the call's context has ended
-// first, or the link has.
-func (s *sharedConn) inlineCall(ctx context.Context, done <-chan struct{}, c *call, write []byte) (reply []byte, settled bool) {
+// inlineCall carries a call that is alone on the connection through on its
+// caller's goroutine: it holds both turns, and gives both up. write is what to
+// write, nil if that is for writeLoop. If settled is true c is not the caller's
+// any more. If it is false the caller must wait: the call's context has ended
+// first, or the connection has.
+func (s *sharedConn) inlineCall(ctx context.Context, done <-chan struct{}, c *call, write []byte) (reply []byte, settled bool, err error) {
 	if err := s.probe(); err != nil {
 		s.fail(err)
 		s.mu.Lock()
 		s.writing, s.direct, s.reading = false, false, readerLoop
 		s.mu.Unlock()
 		wake(s.reads)
-		return nil, false
+		return nil, false, nil
 	}
 	var stop func() bool
 	if done != nil {
@@ -42,23 +44,62 @@ func (s *sharedConn) inlineCall(ctx context.Context, done <-chan struct{}, c *ca
 	} else {
 		s.writeDirect(write)
 	}
-	reply, err := s.frames.ReadFrame(c.dst)
+	var mine bool
+	if s.async {
+		mine, err = s.readAsync(c)
+	} else {
+		reply, err = s.frames.ReadFrame(c.dst)
+		mine = err == nil
+	}
 	cancelled := stop != nil && !stop()
 	if cancelled {
 		<-s.interrupted
-		_ = s.nc.SetReadDeadline(time.Time{})
+		s.clearReadDeadline()
 	}
-	if err != nil {
-		if !cancelled || !errors.Is(err, os.ErrDeadlineExceeded) {
-			s.fail(err)
+	switch {
+	case mine && s.async:
+		reply, err = c.reply, c.err
+		s.passTurn(c)
+		return reply, true, err
+	case mine:
+		return reply, s.finishInline(c), nil
+	}
+	if err != nil && (!cancelled || !errors.Is(err, os.ErrDeadlineExceeded)) {
+		s.readFailed(err)
+	}
+	s.mu.Lock()
+	s.reading = readerLoop
+	s.mu.Unlock()
+	wake(s.reads)
+	return nil, false, nil
+}
+
+// readAsync reads frames until the lone caller has its reply. mine is false,
+// with or without an error, if it must wait for it.
+func (s *sharedConn) readAsync(c *call) (mine bool, err error) {
+	for {
+		frame, err := s.frames.Next()
+		if err != nil {
+			return false, err
 		}
-		s.mu.Lock()
-		s.reading = readerLoop
-		s.mu.Unlock()
-		wake(s.reads)
-		return nil, false
+		if s.deliver(frame, c) {
+			s.mu.Lock()
+			mine := !c.queued
+			s.mu.Unlock()
+			return mine, nil
+		}
 	}
-	return reply, s.finishInline(c)
+}
+
+// clearReadDeadline takes back the deadline that ended a lone caller's read.
+func (s *sharedConn) clearReadDeadline() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var at time.Time
+	if s.broken != nil {
+		at = time.Now().Add(lastWords)
+	}
+	_ = s.nc.SetReadDeadline(at)
 }
 
 // probeAfter is how long before it a lone call must have begun for the next
@@ -66,17 +107,18 @@ func (s *sharedConn) inlineCall(ctx context.Context, done <-chan struct{}, c *ca
 // percent of the fastest round trip.
 const probeAfter = time.Millisecond
 
-// probe tells why the link can no longer be used, as far as can be told
+// probe tells why the connection can no longer be used, as far as can be told
 // without waiting (for more than a millisecond, where the system has no way to
 // peek). While nobody reads, nobody else would notice.
 func (s *sharedConn) probe() error {
-	now := time.Since(s.born)
-	recent := now-s.ledAt < probeAfter
-	s.ledAt = now
-	if recent || !s.socket {
+	if s.recent || !s.socket {
 		return nil
 	}
-	return s.nc.Check()
+	err := s.nc.Check()
+	if s.async && errors.Is(err, conn.ErrUnread) {
+		return nil // it may be a push
+	}
+	return err
 }
 
 // writeDirect writes what submit took. It leaves to writeLoop what has come
@@ -90,7 +132,7 @@ func (s *sharedConn) writeDirect(b []byte) {
 	if cut {
 		_ = s.nc.SetWriteDeadline(time.Time{})
 	}
-	s.wrote(b, n)
+	s.wroteLocked(b, n)
 	if cut && !s.opaque && errors.Is(err, os.ErrDeadlineExceeded) {
 		err = nil
 		s.handed -= uint64(len(b) - n)
@@ -101,54 +143,68 @@ func (s *sharedConn) writeDirect(b []byte) {
 	more := s.writing
 	s.mu.Unlock()
 	if err != nil {
-		s.fail(err)
+		s.writeFailed(err)
 	}
 	if more {
 		wake(s.writes)
 	}
 }
 
-// leave settles a lone caller's own call, which has been answered, and passes
-// its read turn on. It returns false if the reply cannot be its own.
+// finishInline settles a lone caller's own call, whose reply has come in order,
+// and passes its read turn on. It returns false if the reply cannot be its own.
 func (s *sharedConn) finishInline(c *call) bool {
+	s.mu.Lock()
+	ours, first := s.expectingLocked(), !s.count.replied()
+	if ours {
+		s.dequeueLocked(c)
+		s.count.replies++
+	}
+	s.mu.Unlock()
+	if ours && first {
+		s.p.replied()
+	}
+	if !ours {
+		s.fail(ErrUnsolicited)
+		c = nil
+	}
+	s.passTurn(c)
+	return ours
+}
+
+// passTurn passes a lone caller's read turn on, and keeps its call, which is
+// settled, for the next one.
+func (s *sharedConn) passTurn(c *call) {
 	_ = s.frames.Release() // what is left in the buffer now, nobody asked for
 	s.mu.Lock()
-	ours := s.expecting()
-	if ours {
-		s.queue.pop()
-		s.load.Store(int32(s.queue.len()))
-		s.count.replies++
-		c.dst = nil
+	if c != nil {
+		done := c.done
+		*c = call{done: done}
 		s.spareCall = c
 	}
-	first := ours && s.count.replies+s.count.late == 1
 	more := s.queue.len() > 0
-	unsolicited := !ours || !more && s.nc.Buffered() > 0
+	rest := s.nc.Buffered() > 0
+	more = more || rest && s.async
 	awaited := more || s.parked || s.err != nil
 	s.reading = nobody
 	if more {
 		s.reading = readerLoop
 	}
 	s.mu.Unlock()
-	if first {
-		s.p.replied()
-	}
-	if unsolicited {
+	if rest && !more {
 		s.fail(ErrUnsolicited)
 	} else if awaited {
 		wake(s.reads)
 	}
-	return ours
 }
 
 // onCancel ends the read, and the write if that is not over, of the lone
 // caller whose context has ended.
 func (s *sharedConn) onCancel() {
 	s.mu.Lock()
-	_ = s.nc.SetReadDeadline(past)
+	_ = s.nc.SetReadDeadline(aLongTimeAgo)
 	if s.direct {
 		s.cut = true
-		at := past
+		at := aLongTimeAgo
 		if s.opaque {
 			at = time.Now().Add(cutGrace)
 		}

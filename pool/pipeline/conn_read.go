@@ -1,38 +1,50 @@
 package pipeline
 
 import (
+	"bytes"
 	"errors"
 	"os"
+	"runtime/debug"
+	"sync"
 	"time"
 )
 
-// watchAfter is how long a link must have been quiet before its goroutine
-// reads it to notice the peer's close. Until then a lone caller may read.
-const watchAfter = 10 * time.Millisecond
+const (
+	// watchAfter is how long a connection must have been quiet before its
+	// goroutine reads it to notice the peer's close. Until then a lone caller
+	// may read.
+	watchAfter = 10 * time.Millisecond
 
-// run reads the link whenever no lone caller does, until the link ends; then
-// it waits for everyone who uses the connection, and settles what is left.
+	// batchMax is the most replies delivered under one lock, and batchFrame
+	// the largest of them but the last.
+	batchMax, batchFrame = 64, 1 << 10
+)
+
+// run reads the connection whenever no lone caller does, until it ends; then it
+// waits for everyone who uses it, and settles what is left.
 func (s *sharedConn) run() {
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		s.writeLoop()
-	}()
+	var own, pushing sync.WaitGroup
+	own.Go(s.writeLoop)
+	own.Go(s.tend)
+	if s.pushes != nil {
+		pushing.Go(s.pushLoop)
+	}
 	tick := time.NewTimer(watchAfter)
 	for s.awaitTurn(tick) {
 		s.readFrames()
 	}
 	close(s.ended)
-	<-written
+	own.Wait()
 	for s.inlineActive() {
 		<-s.reads
 	}
 	s.settle()
+	pushing.Wait()
 }
 
-// awaitTurn waits until the link's goroutine has the read turn: passed on by a
-// lone caller, or taken because nobody has called for a while. It returns
-// false once the link has ended.
+// awaitTurn waits until the connection's goroutine has the read turn: passed on
+// by a lone caller, or taken because nobody has called for a while. It returns
+// false once the connection has ended.
 func (s *sharedConn) awaitTurn(tick *time.Timer) bool {
 	tick.Reset(watchAfter)
 	defer tick.Stop()
@@ -66,7 +78,7 @@ func (s *sharedConn) awaitTurn(tick *time.Timer) bool {
 	}
 }
 
-// led tells whether a lone caller is still at work.
+// inlineActive tells whether a lone caller is still at work.
 func (s *sharedConn) inlineActive() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,78 +86,244 @@ func (s *sharedConn) inlineActive() bool {
 }
 
 // readFrames reads replies until none is awaited, then gives up the turn. With
-// none awaited to begin with it watches for the peer's close.
+// none awaited to begin with it watches for the peer's close, and for frames
+// that are no replies.
 func (s *sharedConn) readFrames() {
-	s.mu.Lock()
-	watching := s.queue.len() == 0
-	if s.left > 0 {
-		s.arm()
+	if !s.flushHeld() {
+		return
 	}
+	s.mu.Lock()
+	watching := s.queue.len() == 0 && !s.async
 	s.mu.Unlock()
 	for done := false; !done; {
-		var frame []byte
-		var err error
 		if watching {
-			err = s.frames.Wait()
-		} else {
-			frame, err = s.frames.Next()
-		}
-		switch {
-		case err == nil && watching:
-			s.mu.Lock()
-			expecting := s.expecting()
-			s.mu.Unlock()
+			if err := s.frames.Wait(); err != nil {
+				s.readFailed(err)
+				return
+			}
 			watching = false
-			if !expecting {
+			if !s.expecting() {
 				s.fail(ErrUnsolicited)
 				return
 			}
-		case err == nil:
-			done = s.deliver(frame)
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			if s.stalled() {
-				s.fail(ErrStalled)
-				return
-			}
-		default:
-			s.fail(err)
+		}
+		frame, err := s.frames.Next()
+		if err != nil {
+			s.readFailed(err)
 			return
 		}
+		done = s.deliver(frame, nil)
 	}
 }
 
-// deliver settles the oldest call with its reply. It returns true if there is
-// nothing to read for any more: no other call is queued, and the read turn is
-// given up, or the peer is not to be trusted, and the link has ended.
-func (s *sharedConn) deliver(frame []byte) (done bool) {
+// readFailed ends the connection for the error of a read, unless a write has
+// failed before.
+func (s *sharedConn) readFailed(err error) {
 	s.mu.Lock()
-	if !s.expecting() {
-		s.mu.Unlock()
-		s.fail(ErrUnsolicited)
-		return true
+	if s.broken != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = s.broken
 	}
-	c := s.queue.pop()
-	s.load.Store(int32(s.queue.len()))
-	if c.abandoned {
-		s.left--
+	s.mu.Unlock()
+	s.fail(err)
+}
+
+// meaning is what a frame of the peer's is.
+type meaning uint8
+
+const (
+	isReply       meaning = iota
+	isLate                // the reply to a call that is over
+	isPush                // for OnPush
+	isPong                // what Heartbeat.Reply knows
+	isGoodbye             // Config.Goodbye
+	isUnsolicited         // none of these
+	isFault               // a function of the user's has panicked
+)
+
+// sort tells what a frame is, as far as its bytes say. A function of the user's
+// that panics ends the connection.
+func (s *sharedConn) sort(frame []byte) (m meaning, number uint64) {
+	if !s.async {
+		return isReply, 0
+	}
+	c := &s.p.cfg
+	if len(c.Goodbye) > 0 && bytes.Equal(frame, c.Goodbye) {
+		return isGoodbye, 0
+	}
+	switch {
+	case !s.quick:
+		return s.sortByCode(frame)
+	case c.Match == nil:
+		return isReply, 0
+	}
+	number, ok := s.p.number.Get(frame)
+	if !ok {
+		return isPush, 0
+	}
+	return isReply, number
+}
+
+// sortByCode is sort with functions of the user's. One that panics ends the
+// connection.
+func (s *sharedConn) sortByCode(frame []byte) (m meaning, number uint64) {
+	m = isFault
+	defer func() {
+		if m == isFault {
+			s.fail(&PanicError{recover(), debug.Stack()})
+		}
+	}()
+	c := &s.p.cfg
+	if c.Heartbeat.Reply != nil && c.Heartbeat.Reply(frame) {
+		return isPong, 0
+	}
+	if c.Match == nil {
+		return isReply, 0
+	}
+	number, ok := c.Match.Get(frame)
+	if !ok {
+		return isPush, 0
+	}
+	return isReply, number
+}
+
+// claimLocked takes the call out of the queue that a reply is for. Where there
+// is none it tells what the frame is instead.
+func (s *sharedConn) claimLocked(number uint64) (*call, meaning) {
+	c := s.queue.first
+	if s.p.cfg.Match != nil {
+		if c = s.numbers.find(number); c == nil {
+			if s.numbers.handedOut(number) {
+				return nil, isLate
+			}
+			return nil, isPush
+		}
+	}
+	if c == nil || c.start+uint64(c.size) > s.handed {
+		return nil, isUnsolicited // the request has not been written
+	}
+	s.dequeueLocked(c)
+	switch {
+	case c.beat:
+		s.count.beats++
+	case c.abandoned:
 		s.count.late++
-	} else {
+	default:
 		s.count.replies++
 	}
-	first := s.count.replies+s.count.late == 1
+	return c, isReply
+}
+
+// deliver settles the call that a frame is the reply to, and those of the
+// frames buffered behind it. own is the call of a lone caller that reads, or
+// nil. It returns true if the reader must stop: own has its reply; no other
+// call is queued, and the read turn is given up; or the connection has ended.
+func (s *sharedConn) deliver(frame []byte, own *call) (stop bool) {
+	if s.p.cfg.Heartbeat.Interval > 0 {
+		s.heardAt.Store(int64(s.born.since()))
+	}
+	m, number := s.sort(frame)
+	batch := s.batch
+	var err error
+	s.mu.Lock()
+	first := !s.count.replied()
+	for {
+		var c *call
+		if m == isReply {
+			c, m = s.claimLocked(number)
+		}
+		if m == isLate {
+			s.count.late++
+		}
+		if c == nil {
+			break
+		}
+		batch = append(batch, c)
+		if len(batch) == cap(batch) || !s.quick || len(frame) > batchFrame || c == own || !s.frames.Buffered() {
+			break
+		}
+		s.take(c, frame)
+		if frame, err = s.frames.Next(); err != nil {
+			break // a malformed one, which counts as buffered
+		}
+		m, number = s.sort(frame)
+	}
+	first = first && s.count.replied()
 	last := s.queue.len() == 0
 	s.mu.Unlock()
 	if first {
 		s.p.replied()
 	}
-	if c.abandoned {
-		s.p.permits.release()
-		s.p.calls.put(c)
-	} else {
-		c.reply = append(c.dst, frame...)
-		c.finish()
+	mine := false
+	for i, c := range batch {
+		if i == len(batch)-1 && m == isReply && err == nil {
+			s.take(c, frame)
+		}
+		mine = mine || c == own
+		s.finish(c, own)
+	}
+	clear(batch)
+	if err != nil {
+		s.fail(err)
+		return true
+	}
+	if m != isReply && !s.handle(m, frame, own == nil) {
+		return true
+	}
+	if own != nil {
+		return mine
 	}
 	return last && s.yield()
+}
+
+// take copies the reply to where c wants it.
+func (s *sharedConn) take(c *call, frame []byte) {
+	if c.abandoned {
+		return
+	}
+	c.reply = append(c.dst, frame...)
+	if c.number == 0 {
+		return
+	}
+	own := c.reply[len(c.dst):]
+	if f := s.p.number; f != nil {
+		f.Restore(own, c.old)
+		return
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			c.err = &Error{Op: "call", Addr: s.addr, Written: true, Err: &PanicError{v, debug.Stack()}}
+		}
+	}()
+	s.p.cfg.Match.Restore(own, c.old)
+}
+
+// finish tells the caller of c, unless it is the lone caller that reads.
+func (s *sharedConn) finish(c, own *call) {
+	switch {
+	case c.beat:
+		s.p.calls.put(c)
+	case c.abandoned:
+		s.p.permits.release()
+		s.p.calls.put(c)
+	case c != own:
+		c.finish()
+	}
+}
+
+// handle does what a frame that is no reply asks for. It returns false if the
+// reader must stop. A lone caller does not wait.
+func (s *sharedConn) handle(m meaning, frame []byte, wait bool) bool {
+	switch {
+	case m == isPush && s.pushes != nil:
+		return s.push(frame) || wait && s.flushHeld()
+	case m == isPush, m == isUnsolicited:
+		s.fail(ErrUnsolicited)
+	case m == isGoodbye:
+		s.fail(ErrGoodbye)
+	case m == isLate, m == isPong:
+		return true
+	}
+	return false
 }
 
 // yield gives up the read turn if no call is left to read for.
@@ -156,12 +334,15 @@ func (s *sharedConn) yield() bool {
 		return false
 	}
 	_ = s.frames.Release() // what is left in the buffer now, nobody asked for
-	unsolicited := s.nc.Buffered() > 0
-	s.disarm()
+	rest := s.nc.Buffered() > 0
+	if rest && s.async {
+		s.mu.Unlock()
+		return false
+	}
 	s.reading = nobody
 	awaited := s.parked || s.err != nil
 	s.mu.Unlock()
-	if unsolicited {
+	if rest {
 		s.fail(ErrUnsolicited)
 	} else if awaited {
 		wake(s.reads)
@@ -169,45 +350,14 @@ func (s *sharedConn) yield() bool {
 	return true
 }
 
-// expecting tells whether a request has been written and not been answered.
-// Called under mu.
+// expecting tells whether a request has been written and has no reply yet.
 func (s *sharedConn) expecting() bool {
-	if s.queue.len() == 0 {
-		return false
-	}
-	c := s.queue.first
-	return c.start+uint64(c.size) <= s.handed
-}
-
-// arm sets the deadline that notices a stall. Called under mu, while the link
-// itself reads and an abandoned call is queued.
-func (s *sharedConn) arm() {
-	if s.armed || s.p.cfg.StallTimeout < 0 {
-		return
-	}
-	s.armed, s.armedAt = true, s.nc.BytesRead()
-	_ = s.nc.SetReadDeadline(time.Now().Add(s.p.cfg.StallTimeout))
-}
-
-// disarm takes the deadline back. Called under mu.
-func (s *sharedConn) disarm() {
-	if s.armed {
-		s.armed = false
-		_ = s.nc.SetReadDeadline(time.Time{})
-	}
-}
-
-// stalled tells, when the deadline has passed, whether the peer has stopped
-// answering; if not it sets the next deadline, where one is needed.
-func (s *sharedConn) stalled() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.armed && s.queue.len() > 0 && s.queue.first.abandoned && s.nc.BytesRead() == s.armedAt {
-		return true
-	}
-	s.disarm()
-	if s.left > 0 {
-		s.arm()
-	}
-	return false
+	return s.expectingLocked()
+}
+
+func (s *sharedConn) expectingLocked() bool {
+	c := s.queue.first
+	return c != nil && c.start+uint64(c.size) <= s.handed
 }

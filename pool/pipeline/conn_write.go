@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"runtime"
 	"slices"
+	"time"
 )
 
 const (
@@ -14,7 +15,7 @@ const (
 	spareMax = 1 << 20
 )
 
-// writeLoop writes whenever woken with the write turn, until the link ends.
+// writeLoop writes whenever woken with the write turn, until the connection ends.
 func (s *sharedConn) writeLoop() {
 	for {
 		select {
@@ -55,29 +56,29 @@ func (s *sharedConn) gather() {
 // meanwhile; if not it has given up the write turn.
 func (s *sharedConn) flush() (more bool) {
 	s.mu.Lock()
-	b := s.take()
+	b := s.takeLocked()
 	s.mu.Unlock()
 	if b == nil {
 		return false
 	}
 	n, err := s.nc.Write(b)
 	if err != nil {
-		s.fail(err)
+		s.writeFailed(err)
 	}
 	s.mu.Lock()
-	s.wrote(b, n)
-	more = len(s.pending) > 0 && s.err == nil
+	s.wroteLocked(b, n)
+	more = len(s.pending) > 0 && s.err == nil && s.broken == nil
 	s.writing = more
 	s.mu.Unlock()
 	return more
 }
 
-// take begins a write of the pending bytes. It returns nil, and the write turn
-// is given up, if there is nothing to write or no connection. Called under mu.
-func (s *sharedConn) take() []byte {
-	s.closeHoles()
+// takeLocked begins a write of the pending bytes. It returns nil, and the write
+// turn is given up, if there is nothing to write or no connection.
+func (s *sharedConn) takeLocked() []byte {
+	s.closeHolesLocked()
 	b := s.pending
-	if len(b) == 0 || s.err != nil {
+	if len(b) == 0 || s.err != nil || s.broken != nil {
 		s.writing = false
 		return nil
 	}
@@ -87,8 +88,8 @@ func (s *sharedConn) take() []byte {
 	return b
 }
 
-// wrote ends a write of b of which n bytes left the process. Called under mu.
-func (s *sharedConn) wrote(b []byte, n int) {
+// wroteLocked ends a write of b of which n bytes left the process.
+func (s *sharedConn) wroteLocked(b []byte, n int) {
 	if n < len(b) && s.opaque {
 		n = len(b)
 	}
@@ -104,21 +105,20 @@ type hole struct {
 	size  int
 }
 
-// withdraw takes an unwritten call out of the queue. Its bytes stay until they
-// are half of what is pending, or the next write: many calls that are given up
-// together must not move the rest of the bytes each. Called under mu.
-func (s *sharedConn) withdraw(c *call) {
-	s.queue.remove(c)
-	s.load.Store(int32(s.queue.len()))
+// withdrawLocked takes an unwritten call out of the queue. Its bytes stay until
+// they are half of what is pending, or the next write: many calls that are given
+// up together must not move the rest of the bytes each.
+func (s *sharedConn) withdrawLocked(c *call) {
+	s.dequeueLocked(c)
 	s.holes = append(s.holes, hole{c.start, c.size})
 	if s.holeBytes += c.size; s.holeBytes > len(s.pending)/2 {
-		s.closeHoles()
+		s.closeHolesLocked()
 	}
 }
 
-// closeHoles moves the pending frames together where calls were withdrawn.
-// Called under mu.
-func (s *sharedConn) closeHoles() {
+// closeHolesLocked moves the pending frames together where calls were
+// withdrawn.
+func (s *sharedConn) closeHolesLocked() {
 	if len(s.holes) == 0 {
 		return
 	}
@@ -147,4 +147,37 @@ func (s *sharedConn) closeHoles() {
 	if len(kept) == 0 && cap(kept) > spareMax {
 		s.pending, s.holes = nil, nil
 	}
+}
+
+// wantWriteLocked sees to it that what is pending is written.
+func (s *sharedConn) wantWriteLocked() {
+	if !s.writing {
+		s.writing = true
+		wake(s.writes)
+	}
+}
+
+// lastWords is how long a connection that can no longer be written is still
+// read where the peer may have said goodbye.
+const lastWords = time.Second
+
+// writeFailed ends the connection for the error of a write. Where the peer may
+// have said goodbye before it closed, that is read first: it decides what
+// becomes of the calls.
+func (s *sharedConn) writeFailed(err error) {
+	if len(s.p.cfg.Goodbye) == 0 || !peerLeft(err) {
+		s.fail(err)
+		return
+	}
+	s.mu.Lock()
+	if s.broken == nil {
+		s.broken = err
+		_ = s.nc.SetReadDeadline(time.Now().Add(lastWords))
+	}
+	if s.reading == nobody {
+		s.reading = readerLoop
+		wake(s.reads)
+	}
+	s.mu.Unlock()
+	s.p.remove(s)
 }

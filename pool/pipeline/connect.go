@@ -2,6 +2,9 @@ package pipeline
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -21,23 +24,29 @@ type dial struct {
 }
 
 // pick returns the least loaded connection, dialing where there is none, and
-// starting a dial for later callers where each is busy and more are allowed.
+// starting a dial for later callers where each is busy and more are allowed. One
+// that owes replies and has been silent for a while counts as none where
+// another can be dialed.
 func (p *Pipeline) pick(ctx context.Context, done <-chan struct{}) (*sharedConn, error) {
 	for {
-		best, load, n := p.leastLoaded()
-		if best != nil && (load == 0 || n >= p.cfg.MaxConns) {
+		best, load, sound, all := p.leastLoaded()
+		if sound > 0 && (load == 0 || sound >= p.cfg.MaxConns) || all > p.cfg.MaxConns {
 			return best, nil
 		}
 		d, err := p.connect(ctx)
-		if best != nil {
+		if sound > 0 {
 			return best, nil
 		}
-		if err != nil {
-			return nil, err
+		if err == nil {
+			err = p.await(d, done)
 		}
-		if err := p.await(d, done); err != nil {
-			return nil, err
+		if err == nil {
+			continue
 		}
+		if e := err.(*Error); best != nil && e.Err != errGaveUp && e.Err != ErrClosed {
+			return best, nil // a silent one is better than none
+		}
+		return nil, err
 	}
 }
 
@@ -55,16 +64,26 @@ func (p *Pipeline) await(d *dial, done <-chan struct{}) error {
 	}
 }
 
-// leastLoaded returns the live connection with the fewest calls, nil if there
-// is none, its load, and the number of live connections.
-func (p *Pipeline) leastLoaded() (best *sharedConn, load int32, n int) {
+// leastLoaded returns the live connection with the fewest calls, one that is
+// not under suspicion if there is one, its load, and the numbers of live
+// connections that are not under suspicion and of all. best is nil if there is
+// none.
+func (p *Pipeline) leastLoaded() (best *sharedConn, load int32, sound, all int) {
 	live := *p.live.Load()
 	for _, s := range live {
+		suspect := s.suspect.Load()
+		if !suspect {
+			if sound++; sound == 1 {
+				best = nil
+			}
+		} else if sound > 0 {
+			continue
+		}
 		if v := s.load.Load(); best == nil || v < load {
 			best, load = s, v
 		}
 	}
-	return best, load, len(live)
+	return best, load, sound, len(live)
 }
 
 // connect returns the dial in progress, after starting one if there is none.
@@ -78,9 +97,14 @@ func (p *Pipeline) connect(ctx context.Context) (*dial, error) {
 	if p.dialing != nil {
 		return p.dialing, nil
 	}
-	if len(*p.live.Load()) >= p.cfg.MaxConns {
+	if _, _, sound, all := p.leastLoaded(); sound >= p.cfg.MaxConns || all > p.cfg.MaxConns {
 		return closedDial, nil // one has come meanwhile
 	}
+	return p.beginDialLocked(ctx)
+}
+
+// beginDialLocked starts a dial, unless it is too soon after a failure.
+func (p *Pipeline) beginDialLocked(ctx context.Context) (*dial, error) {
 	pass, err := p.gate.Enter(p.ctx) // does not wait, having no limit
 	if err != nil {
 		return nil, &Error{Op: "dial", Addr: p.target.Address, Err: err}
@@ -89,6 +113,40 @@ func (p *Pipeline) connect(ctx context.Context) (*dial, error) {
 	p.dialing = d
 	p.done.Go(func() { p.runDial(d) })
 	return d, nil
+}
+
+// succeed returns the dial of a connection that is to take another's place, or
+// nil if there can be none at the moment. Beside those to be replaced there may
+// be one more than MaxConns.
+func (p *Pipeline) succeed() *dial {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.closed:
+		return nil
+	case p.dialing != nil:
+		return p.dialing
+	case len(*p.live.Load()) > p.cfg.MaxConns:
+		return nil
+	}
+	d, err := p.beginDialLocked(context.Background())
+	if err != nil {
+		return nil
+	}
+	return d
+}
+
+// surplus tells whether there are connections enough without s.
+func (p *Pipeline) surplus(s *sharedConn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, other := range *p.live.Load() {
+		if other != s && !other.suspect.Load() {
+			n++
+		}
+	}
+	return n >= p.cfg.MaxConns
 }
 
 // closedDial is a dial that has succeeded.
@@ -218,14 +276,37 @@ func (a *attempt) dial(p *Pipeline, actx context.Context) {
 	a.nc, a.err = nc, err
 }
 
-// connectOne connects within DialTimeout.
+// connectOne connects within DialTimeout, AfterConnect included. When that time
+// is over the connection is closed, so that no AfterConnect can hold it.
 func (p *Pipeline) connectOne(ctx context.Context) (*conn.Conn, error) {
 	if p.cfg.DialTimeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, p.cfg.DialTimeout)
 		defer cancel()
 	}
-	return p.target.Connect(ctx)
+	nc, err := p.target.Connect(ctx)
+	if err != nil || p.cfg.AfterConnect == nil {
+		return nc, err
+	}
+	ready := false
+	defer func() {
+		if !ready {
+			_ = nc.Close() // a panic passes here too
+		}
+	}()
+	stop := context.AfterFunc(ctx, func() { _ = nc.Close() })
+	err = p.cfg.AfterConnect(ctx, nc)
+	if !stop() {
+		return nil, fmt.Errorf("pipeline: AfterConnect: %w", ended(ctx))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pipeline: AfterConnect: %w", err)
+	}
+	if err := nc.SetDeadline(time.Time{}); err != nil {
+		return nil, err
+	}
+	ready = true
+	return nc, nil
 }
 
 func (p *Pipeline) countDial(took time.Duration, err error) {
@@ -296,7 +377,7 @@ func (p *Pipeline) replied() {
 // dial: a peer that accepts and closes must not be dialed in a tight loop.
 func (p *Pipeline) connEnded(s *sharedConn, cause error, count counters, unreplied bool) {
 	why := reasonOf(cause)
-	unreplied = unreplied && why != Closed
+	unreplied = unreplied && why != Closed && !isRetirement(cause)
 	if unreplied {
 		p.gate.Unanswered(s.begun, cause)
 	}
@@ -311,4 +392,10 @@ func (p *Pipeline) connEnded(s *sharedConn, cause error, count counters, unrepli
 	case count.replied():
 		p.lastErr = nil
 	}
+}
+
+// sayUnhandled tells whether a connection ended in a way that says that the
+// peer has handled no request without a reply.
+func (p *Pipeline) sayUnhandled(cause error) bool {
+	return cause == ErrGoodbye || p.cfg.CloseIsGoodbye && errors.Is(cause, io.EOF) && !errors.Is(cause, io.ErrUnexpectedEOF)
 }

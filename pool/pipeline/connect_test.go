@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,34 +45,35 @@ func TestDialBackoff(t *testing.T) {
 
 // switched is a dial to the peer that can be made to fail.
 type switched struct {
-	down  bool
-	dials int
+	down  atomic.Bool
+	dials atomic.Int32
 }
 
 func (s *switched) dial(ctx context.Context, l *memnet.Listener) (net.Conn, error) {
-	s.dials++
-	if s.down {
+	s.dials.Add(1)
+	if s.down.Load() {
 		return nil, errDown
 	}
 	return l.Dial(ctx)
 }
 
 func TestRecoveryResetsTheBackoff(t *testing.T) {
-	s := &switched{down: true}
+	s := &switched{}
+	s.down.Store(true)
 	inBubbleDialing(t, pipeline.Config{DialBackoff: conn.DialBackoff{After: 1, Min: time.Second}}, s.dial, func(b *bubble) {
 		for range 5 {
 			b.call(bg, "request").failed(errDown, false)
 			time.Sleep(time.Minute)
 		}
-		s.down = false
+		s.down.Store(false)
 		b.exchange().Close()
 		quiet()
 		require.Zero(b, b.Stat().Open)
 		require.NoError(b, b.Stat().LastDialError)
-		s.down = true
+		s.down.Store(true)
 		b.call(bg, "request").failed(errDown, false)
 		time.Sleep(time.Second + 1) // the first step again
-		s.down = false
+		s.down.Store(false)
 		b.exchange()
 	})
 }
@@ -194,7 +196,7 @@ func TestGrowthFails(t *testing.T) {
 	s := &switched{}
 	inBubbleDialing(t, pipeline.Config{MaxConns: 2, DialBackoff: conn.DialBackoff{After: 1, Min: time.Second}}, s.dial, func(b *bubble) {
 		first := b.call(bg, "first")
-		s.down = true
+		s.down.Store(true)
 		second := b.call(bg, "second")
 		third := b.call(bg, "third")
 		p := b.accept()
@@ -205,7 +207,7 @@ func TestGrowthFails(t *testing.T) {
 		first.replied("1")
 		second.replied("2")
 		third.replied("3")
-		require.Equal(b, 2, s.dials)
+		require.Equal(b, int32(2), s.dials.Load())
 	})
 }
 
@@ -237,14 +239,14 @@ func TestAnswerEndsTheFailures(t *testing.T) {
 	cfg := pipeline.Config{MaxConns: 2, DialBackoff: conn.DialBackoff{After: 1, Min: time.Second}}
 	inBubbleDialing(t, cfg, s.dial, func(b *bubble) {
 		for range 10 {
-			s.down = true
+			s.down.Store(true)
 			b.call(bg, "request").failed(errDown, false)
 			require.ErrorIs(b, b.Stat().LastDialError, errDown)
-			s.down = false
+			s.down.Store(false)
 			time.Sleep(time.Second + 1)
 			p := b.exchange()
 			require.NoError(b, b.Stat().LastDialError)
-			s.down = true
+			s.down.Store(true)
 			first, second := b.call(bg, "first"), b.call(bg, "second") // the second wants another connection
 			require.ErrorIs(b, b.Stat().LastDialError, errDown)
 			p.asked("first")

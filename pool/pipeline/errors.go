@@ -27,6 +27,41 @@ var (
 	ErrStalled error = &fault{"pipeline: peer stopped replying", conn.KindTimeout, nil}
 )
 
+// ErrGoodbye is the cause of a connection's end when the peer sent
+// Config.Goodbye. Calls that had no reply by then were not handled.
+var ErrGoodbye error = &fault{"pipeline: peer said goodbye", conn.KindPeerClosed, nil}
+
+// ErrNoHeartbeat is the cause of a connection's end when nothing came for
+// Heartbeat.Timeout after a heartbeat. Its Timeout is true.
+var ErrNoHeartbeat error = silence{}
+
+// ErrNoNumber is the cause of a call whose request is too short to hold the
+// number of Config.Match. It is not safe to retry: the same request fails again.
+var ErrNoNumber error = &fault{"pipeline: request has no room for its number", conn.KindOther, nil}
+
+// The causes of connections that end in peace.
+var (
+	errExpired error = &fault{"pipeline: connection reached MaxLifetime", conn.KindClosed, nil}
+	errIdle    error = &fault{"pipeline: connection reached MaxIdleTime", conn.KindClosed, nil}
+	errSurplus error = &fault{"pipeline: connection was silent, and another took its place", conn.KindTimeout, nil}
+)
+
+// isRetirement tells whether a connection ended for a reason of its own.
+func isRetirement(cause error) bool {
+	return cause == errExpired || cause == errIdle || cause == errSurplus
+}
+
+// errPushExit is the error of an OnPush that ended its goroutine.
+var errPushExit = errors.New("pipeline: OnPush called runtime.Goexit")
+
+// silence is the type of ErrNoHeartbeat.
+type silence struct{}
+
+func (silence) Error() string   { return "pipeline: no reply to a heartbeat" }
+func (silence) Timeout() bool   { return true }
+func (silence) Temporary() bool { return true }
+func (silence) Kind() string    { return conn.KindTimeout }
+
 // fault is an error with a kind.
 type fault struct {
 	text, kind string
@@ -88,6 +123,10 @@ type Error struct {
 	// Written tells whether any byte of the request may have left the process.
 	Written bool
 
+	// Unhandled tells that the peer said it has not acted on the request, with
+	// Config.Goodbye or its like, although bytes of it were written.
+	Unhandled bool
+
 	// Err is the cause.
 	Err error
 }
@@ -107,10 +146,12 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// SafeToRetry reports that no byte of the request left the process, so that
-// the peer cannot have acted on it; and that it is of use to try again, which
-// it is not on a closed pipeline.
-func (e *Error) SafeToRetry() bool { return !e.Written && e.Err != ErrClosed }
+// SafeToRetry reports that the peer has not acted on the request, since no byte
+// of it left the process or since the peer said so, and that another attempt may
+// succeed. On a closed pipeline none can.
+func (e *Error) SafeToRetry() bool {
+	return (!e.Written || e.Unhandled) && e.Err != ErrClosed && e.Err != ErrNoNumber
+}
 
 // Timeout reports whether the cause is a timeout: a context's deadline, a
 // dial's, or too many waiters.

@@ -28,6 +28,7 @@ type bubble struct {
 	format framing.Format
 	net    *memnet.Listener
 	pipes  chan net.Conn
+	peer   *peer // for a test to keep
 }
 
 func inBubble(t *testing.T, cfg pipeline.Config, f func(b *bubble)) { setup{cfg: cfg}.run(t, f) }
@@ -68,13 +69,18 @@ func noPeer(dial func(context.Context) (net.Conn, error)) func(context.Context, 
 func inNarrowBubble(t *testing.T, size int, f func(b *bubble)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{T: t, pipes: make(chan net.Conn, 16)}
-		b.run(func(context.Context) (net.Conn, error) {
-			here, there := memnet.PipeSize(size)
-			t.Cleanup(func() { _ = there.Close() })
-			b.pipes <- there
-			return here, nil
-		}, pipeline.Config{}, f)
+		b.run(b.narrow(size), pipeline.Config{}, f)
 	})
+}
+
+// narrow is a dial that makes such connections.
+func (b *bubble) narrow(size int) func(context.Context) (net.Conn, error) {
+	return func(context.Context) (net.Conn, error) {
+		here, there := memnet.PipeSize(size)
+		b.Cleanup(func() { _ = there.Close() })
+		b.pipes <- there
+		return here, nil
+	}
 }
 
 func (b *bubble) run(dial func(context.Context) (net.Conn, error), cfg pipeline.Config, f func(b *bubble)) {
@@ -152,6 +158,13 @@ func (o *outcome) failed(cause error, written bool) {
 	if cause != pipeline.ErrClosed {
 		require.Equal(o, !written, e.SafeToRetry())
 	}
+}
+
+// fails requires the call to have failed for the cause.
+func (o *outcome) fails(cause error) {
+	o.Helper()
+	<-o.done
+	require.ErrorIs(o, o.err, cause)
 }
 
 func (o *outcome) pending() {

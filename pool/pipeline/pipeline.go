@@ -3,7 +3,9 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +39,8 @@ type Pipeline struct {
 	cancel  context.CancelFunc
 	done    sync.WaitGroup // dials and connections
 	ids     atomic.Uint64  // of connections
+	clock   func() stamp
+	number  *Number // cfg.Match, if it is one
 
 	live atomic.Pointer[[]*sharedConn] // copied on write, under mu
 
@@ -85,14 +89,18 @@ func New(t conn.Target, f framing.Format, c Config) (*Pipeline, error) {
 		cfg:    c,
 		hooks:  hooks,
 		encode: encode,
+		clock:  now,
 		gate:   dialgate.New(0, c.DialBackoff),
 		conns:  make(map[*sharedConn]struct{}),
 		permits: permits{
-			limit:      int64(c.MaxInFlight),
+			limit:      c.permits(),
 			maxWaiters: c.MaxWaiters,
 			closing:    make(chan struct{}),
 			idle:       make(chan struct{}, 1),
 		},
+	}
+	if n, ok := c.Match.(Number); ok {
+		p.number = &n
 	}
 	p.calls.New = makeCall
 	p.permits.calls = &p.calls
@@ -181,8 +189,8 @@ func (p *Pipeline) do(ctx context.Context, done <-chan struct{}, dst, request []
 			return nil, false, err
 		}
 		if inline {
-			if reply, settled := s.inlineCall(ctx, done, c, write); settled {
-				return reply, false, nil
+			if reply, settled, err := s.inlineCall(ctx, done, c, write); settled {
+				return reply, false, err
 			}
 		}
 		if left, err = s.wait(done, c); left {
@@ -215,7 +223,10 @@ func (p *Pipeline) Shutdown(ctx context.Context) error {
 	p.permits.close()
 	err := p.permits.drain(ctx)
 	p.cancel()
-	for _, s := range *p.live.Load() {
+	p.mu.Lock()
+	all := slices.Collect(maps.Keys(p.conns))
+	p.mu.Unlock()
+	for _, s := range all {
 		s.fail(ErrClosed)
 	}
 	p.done.Wait()

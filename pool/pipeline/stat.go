@@ -54,11 +54,14 @@ type Reason uint8
 
 // The reasons. The zero Reason is none.
 const (
-	Broken     Reason = iota + 1 // an error of the network, other than:
-	PeerClosed                   // the peer closed or reset it
-	Protocol                     // an unsolicited, oversize or malformed frame came
-	Stalled                      // see Config.StallTimeout
-	Closed                       // Close or Shutdown was called
+	Broken      Reason = iota + 1 // an error of the network, other than:
+	PeerClosed                    // the peer closed or reset it
+	Protocol                      // an unsolicited, oversize or malformed frame came
+	Stalled                       // see Config.StallTimeout
+	Closed                        // Close or Shutdown was called
+	Expired                       // see Config.MaxLifetime
+	IdleTooLong                   // see Config.MaxIdleTime
+	Goodbye                       // the peer sent Config.Goodbye
 	numReasons
 )
 
@@ -72,11 +75,12 @@ func (r Reason) String() string {
 
 var reasons = [numReasons]string{
 	"none", "broken", "closed by peer", "protocol violated", "stalled", "pipeline closed",
+	"expired", "idle too long", "goodbye",
 }
 
 // counters count what happened on one link, or on all that have ended.
 type counters struct {
-	calls, replies, cancelled, late, flushes uint64
+	calls, replies, cancelled, late, beats, flushes uint64
 }
 
 func (c *counters) add(d counters) {
@@ -84,11 +88,12 @@ func (c *counters) add(d counters) {
 	c.replies += d.replies
 	c.cancelled += d.cancelled
 	c.late += d.late
+	c.beats += d.beats
 	c.flushes += d.flushes
 }
 
 // replied tells whether the peer has ever replied.
-func (c *counters) replied() bool { return c.replies+c.late > 0 }
+func (c *counters) replied() bool { return c.replies+c.late+c.beats > 0 }
 
 // Stat returns a snapshot. It is cheap, but takes each connection's lock.
 func (p *Pipeline) Stat() Stat {
@@ -100,7 +105,7 @@ func (p *Pipeline) Stat() Stat {
 	for c := range p.conns {
 		c.mu.Lock()
 		sum.add(c.count)
-		s.Abandoned += c.left
+		s.Abandoned += c.left - c.beats
 		c.mu.Unlock()
 	}
 	s.Open = len(*p.live.Load())
@@ -121,8 +126,14 @@ func reasonOf(cause error) Reason {
 	switch {
 	case cause == ErrClosed:
 		return Closed
-	case cause == ErrStalled:
+	case cause == ErrStalled, cause == ErrNoHeartbeat, cause == errSurplus:
 		return Stalled
+	case cause == errExpired:
+		return Expired
+	case cause == errIdle:
+		return IdleTooLong
+	case cause == ErrGoodbye:
+		return Goodbye
 	case cause == ErrUnsolicited, errors.Is(cause, conn.ErrUnread),
 		errors.Is(cause, framing.ErrMalformed), errors.As(cause, &size):
 		return Protocol

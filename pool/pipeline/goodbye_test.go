@@ -1,0 +1,160 @@
+package pipeline_test
+
+import (
+	"io"
+	"net"
+	"testing"
+	"testing/synctest"
+
+	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
+	"github.com/stretchr/testify/require"
+)
+
+// What the peer had not replied to when it said goodbye moves to another
+// connection.
+func TestGoodbye(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		cfg  pipeline.Config
+		bye  func(p *peer)
+		ends pipeline.Ends
+	}{
+		{"in order", pipeline.Config{Goodbye: []byte("bye")}, func(p *peer) { p.answer("bye") },
+			pipeline.Ends{pipeline.Goodbye: 1}},
+		{"numbered", pipeline.Config{Goodbye: []byte("bye"), Match: twoBytes}, func(p *peer) { p.answer("bye") },
+			pipeline.Ends{pipeline.Goodbye: 1}},
+		{"and closes", pipeline.Config{Goodbye: []byte("bye")}, func(p *peer) {
+			b, _ := framing.Format{}.Append(nil, []byte("bye"))
+			_, _ = p.Write(b)
+			_ = p.Close()
+			synctest.Wait()
+		}, pipeline.Ends{pipeline.Goodbye: 1}},
+		{"closes", pipeline.Config{CloseIsGoodbye: true}, func(p *peer) { p.Close(); synctest.Wait() },
+			pipeline.Ends{pipeline.PeerClosed: 1}},
+	} {
+		for _, calls := range []int{1, 4} {
+			t.Run(c.name, func(t *testing.T) {
+				inBubble(t, c.cfg, func(b *bubble) {
+					var all []*outcome
+					for range calls {
+						all = append(all, b.call(bg, "\x00\x07request"))
+					}
+					p := b.accept()
+					for i := range calls {
+						frame, err := p.frames.Next()
+						require.NoError(b, err)
+						if i == 0 && calls > 1 {
+							p.answer(string(frame))
+							all[0].replied("\x00\x07request")
+						}
+					}
+					c.bye(p)
+					q := b.accept()
+					moved := all[min(1, calls-1):]
+					for range moved {
+						frame, err := q.frames.Next()
+						require.NoError(b, err)
+						q.answer(string(frame))
+					}
+					for _, o := range moved {
+						o.replied("\x00\x07request")
+					}
+					require.Equal(b, c.ends, b.Stat().Ends)
+				})
+			})
+		}
+	}
+}
+
+// A call moves once; after that its error says that it is safe to retry,
+// although it was written.
+func TestGoodbyeTwice(t *testing.T) {
+	inBubble(t, pipeline.Config{Goodbye: []byte("bye")}, func(b *bubble) {
+		first, second := b.call(bg, "first"), b.call(bg, "second")
+		for range 2 {
+			p := b.accept()
+			for range 2 {
+				_, err := p.frames.Next()
+				require.NoError(b, err)
+			}
+			p.answer("bye")
+		}
+		for _, o := range []*outcome{first, second} {
+			o.fails(pipeline.ErrGoodbye)
+			e := o.err.(*pipeline.Error)
+			require.True(b, e.Written)
+			require.True(b, e.Unhandled)
+			require.True(b, e.SafeToRetry())
+		}
+	})
+}
+
+// A server that says goodbye to an idle connection costs the next call nothing.
+func TestGoodbyeWhileIdle(t *testing.T) {
+	inBubble(t, pipeline.Config{Goodbye: []byte("bye")}, func(b *bubble) {
+		p := b.exchange()
+		quiet()
+		p.answer("bye")
+		require.Zero(b, b.Stat().Open)
+		p = b.exchange()
+		p.answer("bye") // before anybody watches
+		o := b.call(bg, "request")
+		q := b.accept()
+		q.asked("request")
+		q.answer("reply")
+		o.replied("reply")
+		require.Equal(b, uint64(2), b.Stat().Ends[pipeline.Goodbye])
+	})
+}
+
+// Without a goodbye, or inside a reply, the end of the stream says nothing.
+func TestCloseThatIsNoGoodbye(t *testing.T) {
+	inBubble(t, pipeline.Config{CloseIsGoodbye: true}, func(b *bubble) {
+		o := b.call(bg, "request")
+		p := b.accept()
+		p.asked("request")
+		p.raw([]byte{0, 5, 'r'})
+		p.Close()
+		o.failed(io.ErrUnexpectedEOF, true)
+	})
+	inBubble(t, pipeline.Config{Goodbye: []byte("bye")}, func(b *bubble) {
+		o := b.call(bg, "request")
+		p := b.accept()
+		p.asked("request")
+		p.Close()
+		o.failed(io.EOF, true)
+	})
+}
+
+// The goodbye counts even if a write has failed before it was read.
+func TestGoodbyeBehindAFailedWrite(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	p := open(t, l.Addr().String(), pipeline.Config{Goodbye: []byte("bye")})
+	for range 20 {
+		done := make(chan error, 1)
+		go func() {
+			_, err := p.Call(bg, make([]byte, 60_000)) // by the connection's writer
+			done <- err
+		}()
+		nc, err := l.Accept()
+		require.NoError(t, err)
+		b, _ := framing.Format{}.Append(nil, []byte("bye"))
+		_, err = nc.Write(b)
+		require.NoError(t, err)
+		require.NoError(t, nc.Close()) // unread bytes: it resets
+		nc, err = l.Accept()
+		require.NoError(t, err)
+		_, err = io.ReadFull(nc, make([]byte, 60_002))
+		require.NoError(t, err)
+		b, _ = framing.Format{}.Append(nil, []byte("reply"))
+		_, err = nc.Write(b)
+		require.NoError(t, err)
+		require.NoError(t, <-done)
+		require.NoError(t, nc.Close())
+		for p.Stat().Open > 0 {
+		}
+	}
+}
