@@ -189,6 +189,7 @@ func TestDialTLSErrorShowsNoKey(t *testing.T) {
 
 func TestDialUnixWithTLS(t *testing.T) {
 	cert := testCert()
+	needsUnix(t)
 	l := listen(t, "unix", filepath.Join(t.TempDir(), "s"), func(nc net.Conn) {
 		_ = tls.Server(nc, cert.server).Handshake()
 		t.Cleanup(func() { nc.Close() })

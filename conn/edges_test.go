@@ -3,7 +3,9 @@ package conn_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
+	"os"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -204,5 +206,143 @@ func TestNothingIsNoError(t *testing.T) {
 		require.Zero(t, m)
 		require.Zero(t, c.BytesWritten())
 		require.NoError(t, c.Reusable())
+	})
+}
+
+// An Ask that is refused, whatever for, leaves both directions to others.
+func TestAskRefusedLeavesBothDirections(t *testing.T) {
+	for name, unfit := range map[string]func(c *conn.Conn){
+		"buffered": func(c *conn.Conn) { _, _ = c.Peek(1) },
+		"deadline": func(c *conn.Conn) { _ = c.SetDeadline(time.Now().Add(time.Hour)) },
+		"message":  func(c *conn.Conn) { c.SetMidMessage(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, peer := memoryPair(t)
+				_, err := peer.Write([]byte("ab"))
+				require.NoError(t, err)
+				unfit(c)
+				_, err = c.Ask([]byte("x"))
+				require.Error(t, err)
+				requireSafe(t, true, err)
+				done := make(chan struct{})
+				go func() {
+					_, _ = c.Write([]byte("y"))
+					_, _ = c.Read(make([]byte, 1))
+					close(done)
+				}()
+				synctest.Wait()
+				select {
+				case <-done:
+				default:
+					t.Fatal("a lock is left")
+				}
+			})
+		})
+	}
+}
+
+// counted is a transport that counts its reads.
+type counted struct {
+	net.Conn
+	reads, largest int
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	c.reads++
+	c.largest = max(c.largest, len(p))
+	return c.Conn.Read(p)
+}
+
+// Small reads share one of the transport's; a large one goes past the buffer.
+func TestReadsOfTheTransport(t *testing.T) {
+	a, b := memnet.Pipe()
+	defer b.Close()
+	transport := &counted{Conn: a}
+	c := conn.New(transport)
+	defer c.Close()
+	_, err := b.Write(make([]byte, 100))
+	require.NoError(t, err)
+	for range 100 {
+		_, err := c.Read(make([]byte, 1))
+		require.NoError(t, err)
+	}
+	require.Equal(t, 1, transport.reads)
+
+	_, err = b.Write(make([]byte, 1<<15))
+	require.NoError(t, err)
+	n, err := c.Read(make([]byte, 1<<15))
+	require.NoError(t, err)
+	require.Equal(t, 1<<15, n)
+	require.Equal(t, 2, transport.reads)
+	require.Equal(t, 1<<15, transport.largest)
+}
+
+// The mark of a message half done belongs to the new owner.
+func TestAnEndedHandleTakesNoMarkAway(t *testing.T) {
+	c, _ := memoryPair(t)
+	var owner conn.Conn
+	require.NoError(t, c.Handoff(&owner))
+	owner.SetMidMessage(true)
+	c.SetMidMessage(false)
+	require.Error(t, owner.Reusable())
+	owner.SetMidMessage(false)
+	c.SetMidMessage(true)
+	require.NoError(t, owner.Reusable())
+}
+
+// deadlineFails is a transport whose socket is gone.
+type deadlineFails struct {
+	net.Conn
+	err error
+}
+
+func (d deadlineFails) SetReadDeadline(time.Time) error { return d.err }
+func (d deadlineFails) SetDeadline(time.Time) error     { return d.err }
+
+func TestCheckOfATransportThatIsClosedBelow(t *testing.T) {
+	for _, closed := range []error{net.ErrClosed, io.ErrClosedPipe} {
+		a, b := memnet.Pipe()
+		c := conn.New(deadlineFails{a, closed})
+		require.ErrorIs(t, c.Check(), closed)
+		require.NoError(t, c.Close())
+		require.NoError(t, b.Close())
+	}
+}
+
+// A TLS record that has not begun is not cut: the session goes on.
+func TestTLSWriteAfterItsDeadlineHasPassed(t *testing.T) {
+	c, peer := tlsPair(t)
+	for _, write := range []func() error{
+		func() error { _, err := c.Write([]byte("late")); return err },
+		func() error { _, err := c.WriteBuffers([][]byte{[]byte("late")}); return err },
+	} {
+		require.NoError(t, c.SetWriteDeadline(time.Unix(1, 0)))
+		err := write()
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		requireSafe(t, true, err)
+		require.NoError(t, c.SetWriteDeadline(time.Time{}))
+		require.NoError(t, write())
+		got := make([]byte, 4)
+		_, err = io.ReadFull(peer, got)
+		require.NoError(t, err)
+		require.Equal(t, "late", string(got))
+	}
+}
+
+// While an Ask writes, the connection is nobody else's.
+func TestNoHandoffWhileAnAskWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := memnet.PipeSize(1)
+		c := conn.New(a)
+		asked := make(chan error, 1)
+		go func() { _, err := c.Ask([]byte("more than fits")); asked <- err }()
+		synctest.Wait()
+		require.ErrorIs(t, c.Reusable(), conn.ErrBusy)
+		var next conn.Conn
+		require.ErrorIs(t, c.Handoff(&next), conn.ErrBusy)
+		require.NoError(t, c.Close())
+		require.ErrorIs(t, <-asked, net.ErrClosed)
+		require.NoError(t, b.Close())
 	})
 }

@@ -7,9 +7,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"fmt"
 	"math/big"
 	"net"
+	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -66,12 +69,26 @@ func memoryPair(t testing.TB) (*conn.Conn, net.Conn) {
 	return c, b
 }
 
+// needsUnix skips where there are no unix sockets, as in wine.
+func needsUnix(t testing.TB) {
+	t.Helper()
+	if runtime.GOOS != "windows" {
+		return
+	}
+	l, err := net.Listen("unix", filepath.Join(os.TempDir(), fmt.Sprintf("gtcp-%d", os.Getpid())))
+	if err != nil {
+		t.Skip("no unix sockets here:", err)
+	}
+	require.NoError(t, l.Close())
+}
+
 // socketPair dials a listener of its own on loopback, with TLS if there is a
 // certificate for it.
 func socketPair(t testing.TB, network string, cert *certificate) (*conn.Conn, net.Conn) {
 	t.Helper()
 	address := "127.0.0.1:0"
 	if network == "unix" {
+		needsUnix(t)
 		address = filepath.Join(t.TempDir(), "s")
 	}
 	l, err := net.Listen(network, address)
