@@ -12,8 +12,8 @@ import (
 type Backend[T any] interface {
 	// Acquire returns a lease of a resource: an idle one if there is one and
 	// no caller waits before this one, else one made for it if there is room,
-	// else the next to come free, in turn. A caller takes over a dial that no
-	// caller waits for any more, before a new one is begun for it.
+	// else the next to come free, in turn. With late binding a caller takes over
+	// a dial that no caller waits for any more, before a new one is begun.
 	//
 	// It fails with an error that is ctx.Err() once ctx has ended, even if a
 	// resource is idle; with [ErrClosed] after or during Close; with

@@ -34,8 +34,9 @@
 //     takes the resource that comes free meanwhile, and the dial's result
 //     becomes idle.
 //  12. The dial of a caller that gave up goes on, and its result serves the
-//     next waiter or becomes idle. The next waiter takes the dial over: no new
-//     one is begun while there is a dial that nobody waits for.
+//     next waiter or becomes idle. With late binding the next waiter takes the
+//     dial over: no new one is begun while there is a dial that nobody waits
+//     for, unless that one takes long.
 //  13. A dial's failure reaches the caller it was made for at once, with its
 //     cause.
 //

@@ -166,6 +166,67 @@ func (p hastyPool) Resize(n int) error {
 	return p.pool.(backend.Resizer).Resize(n)
 }
 
+// forgetfulPool has a Warm that is content with what Clear has given up.
+type forgetfulPool struct {
+	pool
+	mu      sync.Mutex
+	cleared []func()
+}
+
+func (p *forgetfulPool) Warm(ctx context.Context, n int) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p.mu.Lock()
+	p.cleared = append(p.cleared, cancel)
+	p.mu.Unlock()
+	if err := p.pool.Warm(ctx, n); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+func (p *forgetfulPool) Clear() {
+	p.pool.Clear()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, cancel := range p.cleared {
+		cancel()
+	}
+}
+
+// valuelessPool has a Warm that dials for nobody in particular.
+type valuelessPool struct{ pool }
+
+func (p valuelessPool) Warm(ctx context.Context, n int) error {
+	plain, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	return p.pool.Warm(plain, n)
+}
+
+// negativePool repeats what it was told.
+type negativePool struct {
+	pool
+	most int
+}
+
+func (p negativePool) Stat() backend.Stat {
+	s := p.pool.Stat()
+	s.Max = p.most
+	return s
+}
+
+// pilingPool begins a dial for each caller, whoever waits for those before.
+type pilingPool struct{ pool }
+
+func (p pilingPool) Acquire(ctx context.Context) (lease, error) {
+	s := p.Stat()
+	go func() { _ = p.pool.Warm(ctx, s.Idle+s.Dialing+1) }()
+	return p.pool.Acquire(ctx)
+}
+
+func (pilingPool) LateBinding() {}
+
 // coldPool does not warm.
 type coldPool struct{ pool }
 

@@ -100,6 +100,8 @@ var wrongs = []wrong{
 	flawed("room lost to panics", "07 New panics", "07 New exits"),
 	flawed("cancelled dial wasted", "12 the dial of a cancelled caller"),
 	flawed("served and cancelled", "scenario great queue"),
+	wrapping("dials pile up", func(b pool) pool { return pilingPool{b} }, "12 the dial of a cancelled caller is taken over"),
+	flawed("a sweep refuses callers", "sweep refuses nobody"),
 
 	{"wakeup lost in a race", []string{"03 return at the moment", "stress"}, openOver[slowStore]},
 	{"two owners", []string{"02 one owner", "stress"}, openOver[sharingStore]},
@@ -158,6 +160,12 @@ var wrongs = []wrong{
 		defer cancel()
 		return f.New(ctx)
 	}, "08 clear while a dial hangs", "resize keeps what is open", "resize gives up the newest dials", "resize to and fro while dials hang"),
+	wrapping("warm forgets what clear gave up", func(b pool) pool { return &forgetfulPool{pool: b} }, "warm and clear"),
+	wrapping("warm loses the values", func(b pool) pool { return valuelessPool{b} }, "warm and the values of its context"),
+	around("max is negative", func(_ *factory, l *backend.Limits) func(pool) pool {
+		most := l.Max
+		return func(b pool) pool { return negativePool{b, most} }
+	}, "01 negative max"),
 	wrapping("warm does nothing", func(b pool) pool { return coldPool{b} }, "warm", "warm fails"),
 	wrapping("sweep borrows all", func(b pool) pool { return greedyPool{b} }, "sweep borrows one"),
 	{"late binding declared in vain", []string{"11 a return beats the dial", "11 in turn while dialing"}, func(f factory, l backend.Limits) (pool, error) {

@@ -17,6 +17,7 @@ var dialCases = []testCase{
 	{"11 in turn while dialing", backend.Limits{Max: 3}, testLateOrder},
 	{"12 the dial of a cancelled caller", backend.Limits{Max: 2}, testCancelledDial},
 	{"12 the dial of a cancelled caller serves the next", backend.Limits{Max: 1}, testCancelledDialNext},
+	{"12 the dial of a cancelled caller is taken over", backend.Limits{Max: 8}, testTakenOver},
 	{"12 the failed dial of a cancelled caller", backend.Limits{Max: 1}, testCancelledDialFails},
 	{"12 the context of a dial", backend.Limits{Max: 1, DialTimeout: 3 * time.Second}, testDialContext},
 	{"12 the deadline of a dial by default", backend.Limits{Max: 1}, testDialDeadline},
@@ -110,6 +111,28 @@ func testCancelledDialNext(w *world) {
 	w.check(w.dialed() == 1, "the dial was wasted: %d dials", w.dialed())
 }
 
+// testTakenOver has callers give up one after the other, with room for more
+// dials: each takes over the dial of the one before. Without late binding the
+// result of a dial could only be its caller's, so there it is not asked for.
+func testTakenOver(w *world) {
+	w.late()
+	w.dial = func(context.Context, int) error { time.Sleep(2 * time.Second); return nil }
+	for range 5 {
+		c := w.start()
+		time.Sleep(100 * time.Millisecond)
+		c.cancel()
+		synctest.Wait()
+		w.check(c.done.Load(), "cancelled while it dials: %v", c)
+	}
+	last := w.start()
+	w.check(w.dialed() == 1, "%d dials for one caller after the other", w.dialed())
+	time.Sleep(1500 * time.Millisecond)
+	synctest.Wait()
+	w.check(last.served(), "the dial it took over has ended: %v; %v", last, w.stat())
+	w.put(last.lease, backend.Keep)
+	w.gauges(1, 0, 0, 0)
+}
+
 func testCancelledDialFails(w *world) {
 	w.dial = func(_ context.Context, n int) error {
 		time.Sleep(time.Second)
@@ -198,6 +221,8 @@ var warmCases = []testCase{
 	{"warm fails", backend.Limits{Max: 4}, testWarmFails},
 	{"warm and the context", backend.Limits{Max: 4}, testWarmContext},
 	{"warm serves waiters", backend.Limits{Max: 1}, testWarmWaiters},
+	{"warm and clear", backend.Limits{Max: 4}, testWarmCleared},
+	{"warm and the values of its context", backend.Limits{Max: 4}, testWarmValues},
 }
 
 func (w *world) warm(n int) {
@@ -271,4 +296,36 @@ func testWarmWaiters(w *world) {
 	time.Sleep(time.Second)
 	synctest.Wait()
 	w.check(c.served(), "Warm has made a resource: %v", c)
+}
+
+// testWarmCleared has Clear give up the dials of a Warm: when it returns without
+// an error, what it was asked for is there.
+func testWarmCleared(w *world) {
+	w.dial = func(ctx context.Context, _ int) error {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+			return nil
+		}
+	}
+	warmed := make(chan error, 1)
+	go func() { warmed <- w.b.Warm(w.ctx, 2) }()
+	time.Sleep(500 * time.Millisecond)
+	w.clear()
+	err := <-warmed
+	w.check(err == nil, "Warm, its dials given up by Clear: %v", err)
+	w.check(w.b.Stat().Idle == 2, "Warm(2) has returned, and: %v", w.stat())
+	w.gauges(2, 0, 0, 0)
+}
+
+func testWarmValues(w *world) {
+	type key struct{}
+	w.dial = func(ctx context.Context, _ int) error {
+		w.check(ctx.Value(key{}) == "value", "New does not see the values of Warm's context")
+		return nil
+	}
+	err := w.b.Warm(context.WithValue(w.ctx, key{}, "value"), 2)
+	w.check(err == nil, "Warm: %v", err)
+	w.check(w.dialed() == 2, "%d dials", w.dialed())
 }

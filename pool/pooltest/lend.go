@@ -14,6 +14,7 @@ var lendCases = []testCase{
 	{"01 max", backend.Limits{Max: 3}, testMax},
 	{"01 max with failing dials", backend.Limits{Max: 2}, testMaxFailing},
 	{"01 no max", backend.Limits{}, testUnbounded},
+	{"01 negative max", backend.Limits{Max: -5}, testNegativeMax},
 	{"01 more than a word", backend.Limits{Max: 150}, testMany},
 	{"02 one owner", backend.Limits{Max: 8}, testOneOwner},
 	{"02 idle first", backend.Limits{Max: 8}, testIdleFirst},
@@ -65,6 +66,14 @@ func testMaxFailing(w *world) {
 	}
 	w.check(ok == 25, "%d of 50 succeed, every other dial does", ok)
 	w.gauges(0, 0, 0, 0)
+}
+
+// testNegativeMax: it is no maximum, and Stat says so with zero.
+func testNegativeMax(w *world) {
+	w.check(w.b.Stat().Max == 0, "Stat.Max is %d where there is no maximum", w.b.Stat().Max)
+	w.putAll(w.fill(10))
+	w.check(w.b.Stat().Max == 0, "Stat.Max is %d where there is no maximum", w.b.Stat().Max)
+	w.gauges(10, 0, 0, 0)
 }
 
 func testUnbounded(w *world) {

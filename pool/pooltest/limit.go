@@ -15,6 +15,7 @@ var sweepCases = []testCase{
 	{"sweep borrows one", backend.Limits{Max: 5}, testSweepOne},
 	{"sweep does not end", backend.Limits{Max: 5}, testSweepBusy},
 	{"sweep from two sides", backend.Limits{Max: 5}, testSweepTwo},
+	{"sweep refuses nobody", backend.Limits{Max: 1, MaxWaiters: -1}, testSweepRefuses},
 }
 
 func testSweep(w *world) {
@@ -40,6 +41,22 @@ func testSweep(w *world) {
 	w.check(len(shown) == 80-swept, "Sweep shows %d resources, %d are idle", len(shown), 80-swept)
 	w.putAll(ls[:20])
 	w.whole()
+}
+
+// testSweepRefuses has a caller come while the sweep looks at the only resource:
+// nothing is in use, so it is not one waiter too many.
+func testSweepRefuses(w *world) {
+	w.put(w.get(), backend.Keep)
+	var c *call
+	w.sweep(func(*Resource) bool {
+		c = w.start()
+		w.check(c.pending(), "a sweep looks at the only resource, nothing is in use: %v", c)
+		return true
+	})
+	synctest.Wait()
+	w.check(c.served(), "the sweep has put it back: %v; %v", c, w.stat())
+	w.put(c.lease, backend.Keep)
+	w.gauges(1, 0, 0, 0)
 }
 
 func testSweepOne(w *world) {

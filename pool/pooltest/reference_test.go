@@ -41,6 +41,7 @@ type chanPool[T any] struct {
 	open    map[*item[T]]int // the generation of each
 	gen     int              // from 1
 	queued  int              // callers that wait without a dial
+	sweeps  int              // sweeps in progress
 	stat    backend.Stat     // but Idle and Used
 	drained chan struct{}    // closed once closed and nothing is open
 	broken  error            // the first panic of Factory.Close
@@ -115,7 +116,7 @@ func (p *chanPool[T]) wait(ctx context.Context) (*item[T], error) {
 	case <-p.room:
 		room = true
 	default:
-		if n := p.limits.MaxWaiters; n != 0 && p.queued >= max(n, 0) {
+		if n := p.limits.MaxWaiters; n != 0 && p.queued-p.allowed() >= max(n, 0) {
 			p.stat.Refused++
 			p.mu.Unlock()
 			return nil, backend.ErrTooManyWaiters
@@ -193,6 +194,8 @@ func (p *chanPool[T]) Return(l backend.Lease[T], v backend.Verdict) error {
 }
 
 func (p *chanPool[T]) Sweep(keep func(T) bool) {
+	p.countSweep(1)
+	defer p.countSweep(-1)
 	seen := make(map[*item[T]]bool)
 	for range len(p.idle) {
 		select {
@@ -207,6 +210,20 @@ func (p *chanPool[T]) Sweep(keep func(T) bool) {
 			return
 		}
 	}
+}
+
+func (p *chanPool[T]) countSweep(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sweeps += n
+}
+
+// allowed is how many may wait for what sweeps look at. mu is held.
+func (p *chanPool[T]) allowed() int {
+	if p.flaw == "a sweep refuses callers" {
+		return 0
+	}
+	return p.sweeps
 }
 
 func (p *chanPool[T]) show(it *item[T], keep func(T) bool) {

@@ -129,7 +129,30 @@ func strand(t *testing.T, n int) {
 	require.NoError(t, p.Close(ctx))
 }
 
-// BenchmarkClaim borrows one of the few that are left.
+// A Put between a failed claim and the unmarking of a chunk, which saw the mark
+// and left it, is found: the chunk is marked again.
+func TestUnmarkSeesWhatCameBetween(t *testing.T) {
+	s, all := stocked(1000) // marks count
+	for range all {
+		require.NotNil(t, s.Claim())
+	}
+	late := all[700]
+	chunk := late.Ref.(*slot[int]).chunk
+	chunk.marks.Or(chunk.mark) // as it was when Put looked
+	s.Put(late)
+	s.mu.Lock()
+	chunk.unmark()
+	s.mu.Unlock()
+	require.NotZero(t, chunk.marks.Load()&chunk.mark)
+	require.Same(t, late, s.Claim())
+
+	s.mu.Lock()
+	chunk.unmark()
+	s.mu.Unlock()
+	require.Zero(t, chunk.marks.Load()&chunk.mark, "nothing is idle in it")
+}
+
+// BenchmarkClaim claims one of the few that are left.
 func BenchmarkClaim(b *testing.B) {
 	for _, n := range []int{64, 512, 1024, 10_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
