@@ -51,7 +51,7 @@ type CallOptions struct {
 	// Hedge is how long an attempt may take before a second one begins beside
 	// it, on another connection, and on another server if there are several.
 	// The first reply counts. It needs an idempotent call, and takes from
-	// Retry.Budget. Zero means no second attempt. [HedgeAuto] means the 95th
+	// Retry.Budget. Zero or negative means no second attempt. [HedgeAuto] means the 95th
 	// percentile of the times that such calls took lately.
 	Hedge time.Duration
 	// Key keeps calls together: with the policy [balance.Hash], calls with the
@@ -81,6 +81,7 @@ func NewClient(addr string, config ClientConfig) *Client {
 	}
 	c.states.format = config.Format
 	c.states.asks = config.poolConfig().Probe.Mode == pool.ProbeByCaller
+	c.states.match = config.Match
 	if len(config.Goodbye) > 0 {
 		c.states.goodbye = bytes.Clone(config.Goodbye)
 	}
@@ -155,7 +156,7 @@ func (c *Client) CallWith(ctx context.Context, dst, request []byte, options Call
 // nothing but a connection. It is kept apart from what follows a failure,
 // which needs much of the stack: with many callers, that costs more than the
 // code.
-func (o *CallOptions) plain() bool { return o.Retry == nil && o.Hedge == 0 }
+func (o *CallOptions) plain() bool { return o.Retry == nil && o.Hedge <= 0 }
 
 // isPlain is the same of the configuration.
 func (c *Client) isPlain() bool {
@@ -230,7 +231,7 @@ func (c *Client) next(ctx context.Context, r *run, dst, request []byte) ([]byte,
 
 // attempt makes one attempt, or two side by side.
 func (c *Client) attempt(ctx context.Context, r *run, dst, request []byte) ([]byte, error) {
-	if r.options.Hedge != 0 && r.policy.Idempotent {
+	if r.options.Hedge > 0 && r.policy.Idempotent {
 		begun := time.Now()
 		delay, ok := c.hedgeDelay(&r.options)
 		if ok {

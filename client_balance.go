@@ -3,6 +3,7 @@ package gtcp
 import (
 	"context"
 	"errors"
+	"reflect"
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
@@ -102,7 +103,7 @@ func (elsewhere) Delay(n int, last time.Duration, _ error) time.Duration {
 // verdict says what an attempt's error tells of its endpoint.
 func verdict(err error) balance.Outcome {
 	o := balance.Classify(err)
-	if err != nil && errors.Is(err, errGoodbye) {
+	if err != nil && errors.Is(err, pipeline.ErrGoodbye) {
 		o.Result = balance.Goodbye
 	}
 	return o
@@ -122,16 +123,52 @@ type EndpointStat struct {
 	Pipeline pipeline.Stat
 }
 
-// endpoints lists the servers that are in use.
-func (c *Client) endpoints() (all []EndpointStat) {
+// servers lists the servers that are in use, and adds up their connections.
+func (c *Client) servers(s *ClientStat) {
 	for node, e := range c.set.Nodes() {
-		s := EndpointStat{NodeStat: node}
+		one := EndpointStat{NodeStat: node}
 		if node.Opened {
-			e.stat(&s.Pool, &s.Pipeline)
+			e.stat(&one.Pool, &one.Pipeline)
+			addStat(&s.Pool, one.Pool)
+			addStat(&s.Pipeline, one.Pipeline)
 		}
-		all = append(all, s)
+		s.Endpoints = append(s.Endpoints, one)
 	}
-	return all
+}
+
+// addStat adds the counts of a Stat to a sum. Of times that are no sums it
+// takes the largest, and of errors the last.
+func addStat[T any](sum *T, s T) {
+	to, from := reflect.ValueOf(sum).Elem(), reflect.ValueOf(s)
+	for i := range from.NumField() {
+		addField(to.Field(i), from.Field(i), largest[from.Type().Field(i).Name])
+	}
+}
+
+// largest are the fields that are no sums.
+var largest = map[string]bool{"OldestWait": true, "HoldTime": true}
+
+func addField(to, from reflect.Value, most bool) {
+	switch {
+	case from.CanInt() && most:
+		to.SetInt(max(to.Int(), from.Int()))
+	case from.CanInt():
+		to.SetInt(to.Int() + from.Int())
+	case from.CanUint():
+		to.SetUint(to.Uint() + from.Uint())
+	case from.Kind() == reflect.Bool:
+		to.SetBool(to.Bool() || from.Bool())
+	case from.Kind() == reflect.Array:
+		for i := range from.Len() {
+			addField(to.Index(i), from.Index(i), false)
+		}
+	case from.Type() == reflect.TypeFor[time.Time]():
+		if from.Interface().(time.Time).After(to.Interface().(time.Time)) {
+			to.Set(from)
+		}
+	case !from.IsZero():
+		to.Set(from)
+	}
 }
 
 // validateResolver checks the fields of a client of many servers.

@@ -80,6 +80,8 @@ func TestClientManyServers(t *testing.T) {
 			require.EqualValues(t, 10, e.Succeeded)
 			require.EqualValues(t, 1, e.Pool.Dials+e.Pipeline.Dials)
 		}
+		require.EqualValues(t, 3, s.Pool.Dials+s.Pipeline.Dials, "the sum")
+		require.Equal(t, 3, s.Pool.Open+s.Pipeline.Open)
 		require.NoError(t, c.Shutdown(t.Context()))
 		_, err := c.Call(t.Context(), []byte("x"))
 		require.ErrorIs(t, err, net.ErrClosed)

@@ -42,6 +42,14 @@ type ClientConfig struct {
 	// The zero value is gtcp's package protocol.
 	Format framing.Format
 
+	// Match says where frames carry the number that pairs a reply with its
+	// request: a [pipeline.Number] for the usual protocols. The client then
+	// puts a number of its own into each request, and the caller's number back
+	// into the reply. A shared client takes replies in any order. An exclusive
+	// one fails the call and closes the connection if the number is wrong. Nil
+	// means that replies come in the order of the requests.
+	Match pipeline.Matcher
+
 	// CallTimeout limits the calls whose context has no deadline, all
 	// attempts together. Such a call ends after CallTimeout, or up to an
 	// eighth of it later. Zero means 15 s. Negative means no limit.
@@ -79,8 +87,10 @@ type ClientConfig struct {
 	// [conn.Conn.Ask]. A shared client does not use it.
 	Pool pool.Config
 
-	// Pipeline is the configuration of a shared client's connections. An
-	// exclusive client does not use it.
+	// Pipeline is the configuration of a shared client's connections: limits,
+	// lifetimes, pushes, heartbeats, hooks. Match and Goodbye above replace its
+	// fields of the same names, unless they are nil. An exclusive client does
+	// not use it.
 	Pipeline pipeline.Config
 }
 
@@ -117,7 +127,7 @@ func (c ClientConfig) validate() error {
 	if err := c.poolConfig().Validate(); err != nil {
 		return inField("Pool", err)
 	}
-	if err := c.Pipeline.Validate(); err != nil {
+	if err := c.pipelineConfig().Validate(); err != nil {
 		return inField("Pipeline", err)
 	}
 	return nil
@@ -137,6 +147,17 @@ func (c ClientConfig) poolConfig() pool.Config {
 	p := c.Pool
 	if p.Probe.Mode == pool.ProbeDefault && p.Probe.After == 0 && p.Probe.Func == nil {
 		p.Probe.Mode = pool.ProbeByCaller
+	}
+	return p
+}
+
+func (c ClientConfig) pipelineConfig() pipeline.Config {
+	p := c.Pipeline
+	if c.Match != nil {
+		p.Match = c.Match
+	}
+	if len(c.Goodbye) > 0 {
+		p.Goodbye = c.Goodbye
 	}
 	return p
 }

@@ -25,7 +25,7 @@ func (e *endpoint) open(c *Client, target conn.Target) (err error) {
 		e.invoke = around(e.attempt)
 	}
 	if c.config.Shared {
-		e.pipeline, err = pipeline.New(target, c.config.Format, c.config.Pipeline)
+		e.pipeline, err = pipeline.New(target, c.config.Format, c.config.pipelineConfig())
 	} else {
 		e.pool, err = pool.New(target, c.config.poolConfig())
 	}

@@ -64,8 +64,11 @@ var clientFaults = []clientFault{
 	{name: "refused twice", addr: func(t *testing.T) string { return refusedAddr(t) }, config: gtcp.ClientConfig{
 		Retry: retry.Policy{MaxAttempts: 2, Backoff: retry.Constant(0)},
 	}, kind: conn.KindRefused, safe: true, tries: 2},
-	{name: "no reply", addr: silentServer, call: func(ctx context.Context, c *gtcp.Client) error {
-		ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+	{name: "no reply", addr: func(t *testing.T) string { return stuckServer(t, 100) }, call: func(ctx context.Context, c *gtcp.Client) error {
+		if _, err := c.Call(ctx, []byte("y")); err != nil { // so that there is a connection
+			return err
+		}
+		ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 		defer cancel()
 		_, err := c.Call(ctx, []byte("x"))
 		return err
@@ -128,7 +131,7 @@ func TestClientErrorIsTheSameInBothModes(t *testing.T) {
 				require.False(t, errors.As(err, &ofPipeline), "only one mode has this type")
 
 				s := c.Stat()
-				require.EqualValues(t, 1, s.Calls)
+				require.NotZero(t, s.Calls)
 				require.Equal(t, map[string]uint64{e.Kind(): 1}, s.Errors)
 				require.EqualValues(t, max(test.tries, 1)-1, s.Retries)
 			})
@@ -185,34 +188,40 @@ func TestClientGoodbye(t *testing.T) {
 		{"for good", 100, 3},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			addr := rawServer(t, func(c *net.TCPConn, n int) {
-				frame := make([]byte, 3)
-				if _, err := io.ReadFull(c, frame); err != nil {
+			eachMode(t, func(t *testing.T, shared bool) {
+				addr := rawServer(t, func(c *net.TCPConn, n int) {
+					frame := make([]byte, 3)
+					if _, err := io.ReadFull(c, frame); err != nil {
+						return
+					}
+					if n < test.goodbyes {
+						_, _ = c.Write([]byte("\x00\x03bye"))
+						return
+					}
+					_, _ = c.Write(frame)
+					_, _ = io.Copy(io.Discard, c)
+				})
+				c := client(t, addr, gtcp.ClientConfig{
+					Shared: shared, Goodbye: []byte("bye"), Retry: retry.Policy{Backoff: retry.Constant(0)},
+					Pipeline: pipeline.Config{DialBackoff: conn.DialBackoff{After: -1}},
+				})
+				dst := []byte("kept:")
+				reply, err := c.AppendCall(t.Context(), dst, []byte("x"))
+				require.LessOrEqual(t, c.Stat().Retries, uint64(test.tries-1), "a pipeline moves a call itself")
+				if test.tries > test.goodbyes {
+					require.NoError(t, err)
+					require.Equal(t, "kept:x", string(reply))
 					return
 				}
-				if n < test.goodbyes {
-					_, _ = c.Write([]byte("\x00\x03bye"))
-					return
-				}
-				_, _ = c.Write(frame)
-				_, _ = io.Copy(io.Discard, c)
+				require.Equal(t, dst, reply)
+				var e *gtcp.CallError
+				require.ErrorAs(t, err, &e)
+				require.True(t, e.Written)
+				require.True(t, retry.SafeToRetry(err))
+				require.Equal(t, conn.KindPeerClosed, e.Kind())
+				require.ErrorIs(t, err, pipeline.ErrGoodbye)
+				require.Zero(t, c.Stat().Pool.Idle)
 			})
-			c := client(t, addr, gtcp.ClientConfig{Goodbye: []byte("bye"), Retry: retry.Policy{Backoff: retry.Constant(0)}})
-			dst := []byte("kept:")
-			reply, err := c.AppendCall(t.Context(), dst, []byte("x"))
-			require.EqualValues(t, test.tries-1, c.Stat().Retries)
-			if test.tries > test.goodbyes {
-				require.NoError(t, err)
-				require.Equal(t, "kept:x", string(reply))
-				return
-			}
-			require.Equal(t, dst, reply)
-			var e *gtcp.CallError
-			require.ErrorAs(t, err, &e)
-			require.True(t, e.Written)
-			require.True(t, retry.SafeToRetry(err))
-			require.Equal(t, conn.KindPeerClosed, e.Kind())
-			require.Zero(t, c.Stat().Pool.Idle)
 		})
 	}
 }

@@ -3,11 +3,14 @@ package gtcp
 import (
 	"bytes"
 	"context"
+	"math"
 	"sync"
+	"sync/atomic"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 	"github.com/seed-99d6a01a/gtcp/retry"
 )
 
@@ -19,8 +22,11 @@ type callState struct {
 	reader  *framing.Reader
 	dst     []byte
 	reply   []byte
-	goodbye []byte // ClientConfig.Goodbye
-	left    bool   // it came in place of the reply
+	match   pipeline.Matcher // ClientConfig.Match
+	number  uint64           // what it put into the request
+	old     uint64           // what the caller had there
+	goodbye []byte           // ClientConfig.Goodbye
+	left    bool             // it came in place of the reply
 	only    deadlineOnly
 	perform func() error // (*callState).do, made once
 }
@@ -34,6 +40,8 @@ var noConn = &conn.Conn{}
 // callStates keeps those of ended attempts for others.
 type callStates struct {
 	format  framing.Format
+	match   pipeline.Matcher
+	number  atomic.Uint64 // the last that was used
 	goodbye []byte
 	asks    bool
 	pool    sync.Pool
@@ -43,7 +51,7 @@ func (s *callStates) get() *callState {
 	if x, ok := s.pool.Get().(*callState); ok {
 		return x
 	}
-	x := &callState{asks: s.asks, goodbye: s.goodbye}
+	x := &callState{asks: s.asks, match: s.match, goodbye: s.goodbye}
 	x.reader = framing.NewReader(noConn, s.format)
 	x.perform = x.do
 	return x
@@ -58,6 +66,16 @@ func (s *callStates) put(x *callState) {
 	s.pool.Put(x)
 }
 
+// next returns the number of the next request: 1 to the matcher's largest, in
+// turn.
+func (s *callStates) next() uint64 {
+	n := s.number.Add(1)
+	if largest := s.match.Max(); largest < math.MaxUint64 {
+		n = (n-1)%largest + 1
+	}
+	return n
+}
+
 // exclusive makes one attempt at a call on a connection of the pool. A
 // connection on which anything went wrong is not used again.
 func (e *endpoint) exclusive(ctx context.Context, dst, request []byte) ([]byte, error) {
@@ -68,6 +86,13 @@ func (e *endpoint) exclusive(ctx context.Context, dst, request []byte) ([]byte, 
 		return dst, requestError(e.addr, err)
 	}
 	x.frame = frame
+	if x.match != nil {
+		x.number = e.client.states.next()
+		ok := false
+		if x.old, ok = x.match.Put(frame[len(frame)-len(request):], x.number); !ok {
+			return dst, requestError(e.addr, pipeline.ErrNoNumber)
+		}
+	}
 	held, err := e.pool.Get(ctx)
 	if err != nil {
 		return dst, attemptError(e.addr, false, err)
@@ -120,21 +145,25 @@ func (x *callState) do() error {
 	}
 	x.reader.Reset(&x.held.Conn)
 	reply, err := x.reader.ReadFrame(x.dst)
-	if err == nil && x.goodbye != nil && bytes.Equal(reply[len(x.dst):], x.goodbye) {
-		x.left = true
-		return errGoodbye
+	if err != nil {
+		return err
 	}
 	x.reply = reply
-	return err
+	return x.check(reply[len(x.dst):])
 }
 
-// errGoodbye is the cause of a call that the server did not handle because it
-// shuts down.
-var errGoodbye error = goodbyeError{}
-
-type goodbyeError struct{}
-
-func (goodbyeError) Error() string {
-	return "the server is shutting down and did not handle the request"
+// check tells whether a frame is the reply to the request.
+func (x *callState) check(frame []byte) error {
+	if x.goodbye != nil && bytes.Equal(frame, x.goodbye) {
+		x.left = true
+		return pipeline.ErrGoodbye
+	}
+	if x.match == nil {
+		return nil
+	}
+	if n, ok := x.match.Get(frame); !ok || n != x.number {
+		return pipeline.ErrUnsolicited
+	}
+	x.match.Restore(frame, x.old)
+	return nil
 }
-func (goodbyeError) Kind() string { return conn.KindPeerClosed }

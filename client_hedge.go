@@ -8,20 +8,17 @@ import (
 	"time"
 )
 
-// HedgeAuto is a value of CallOptions.Hedge. It waits for the 95th percentile of the times
-// that such calls of the client took lately.
-const HedgeAuto time.Duration = -1
+// HedgeAuto is a value of CallOptions.Hedge. It waits for the 95th percentile of
+// the times that such calls of the client took lately.
+const HedgeAuto time.Duration = 1
 
 // hedgeDelay returns how long an attempt may take before a second one begins
 // beside it. ok is false if none begins.
 func (c *Client) hedgeDelay(options *CallOptions) (d time.Duration, ok bool) {
-	switch {
-	case options.Hedge == 0:
-		return 0, false
-	case options.Hedge > 0:
-		return options.Hedge, true
+	if options.Hedge == HedgeAuto {
+		return c.latency.p95()
 	}
-	return c.latency.p95()
+	return options.Hedge, true
 }
 
 // outcome is what an attempt returned.

@@ -24,11 +24,11 @@ type ClientStat struct {
 	// CallOptions.Hedge.
 	Hedges uint64
 
-	// Pool is the pool of an exclusive client. With ClientConfig.Resolver it is
-	// empty: see Endpoints.
+	// Pool is the pool of an exclusive client. With ClientConfig.Resolver it
+	// is the sum over Endpoints.
 	Pool pool.Stat
 	// Pipeline is the pipeline of a shared client. With ClientConfig.Resolver
-	// it is empty: see Endpoints.
+	// it is the sum over Endpoints.
 	Pipeline pipeline.Stat
 
 	// Balance is the state of the set of servers, with ClientConfig.Resolver.
@@ -42,7 +42,8 @@ type ClientStat struct {
 func (c *Client) Stat() (s ClientStat) {
 	c.count.snapshot(&s)
 	if c.set != nil {
-		s.Balance, s.Endpoints = c.set.Stat(), c.endpoints()
+		s.Balance = c.set.Stat()
+		c.servers(&s)
 		return s
 	}
 	c.one.stat(&s.Pool, &s.Pipeline)
