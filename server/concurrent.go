@@ -215,9 +215,6 @@ func (c *concurrent) handle(r *request) {
 	returned = true
 }
 
-// errGone is the error of a request whose peer has gone before it was begun.
-var errGone = errors.New("server: peer has gone")
-
 // write writes replies until none has its turn.
 func (c *concurrent) write() {
 	for {

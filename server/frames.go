@@ -33,6 +33,10 @@ func Frames(f framing.Format, handle func(ctx context.Context, req []byte) (repl
 	return &FrameHandler{Format: f, Handle: handle}
 }
 
+// Invoker handles one request: it may append the reply to dst, or return another
+// slice. req is valid until it returns.
+type Invoker func(ctx context.Context, dst, req []byte) (reply []byte, err error)
+
 // FrameHandler is a Handler of connections that carry requests as frames, each
 // answered with one frame, in the order of the requests. Only Handle or Append
 // must be set.
@@ -90,6 +94,16 @@ type FrameHandler struct {
 	// no bound.
 	MaxReplyBytes int
 
+	// Limiter, if not nil, bounds the requests in progress over all connections.
+	// It may be shared with other FrameHandlers.
+	Limiter *Limiter
+
+	// Intercept, if not nil, wraps the handling of each request: it is called once,
+	// with what calls Handle or Append, and returns what is called in its place. It
+	// sees every request that is handled and may change its context, the request,
+	// the reply and the error. For several, let one call the next.
+	Intercept func(next Invoker) Invoker
+
 	// Goodbye, if not nil, is the payload of a last frame that a draining server
 	// sends on each connection before it ends its side. It tells the client that
 	// every request without a reply by then has not been handled, so it is safe to
@@ -122,6 +136,10 @@ type FrameHandler struct {
 	// closes first and no request is sent on a connection that is being closed.
 	IdleTimeout time.Duration
 
+	composing sync.Once // makes the fields below
+	handler   Invoker   // Handle or Append, within Intercept
+	invoke    Invoker   // handler, within Limiter
+
 	scratch  sync.Pool // of *exchange
 	requests sync.Pool // of *request
 }
@@ -135,6 +153,11 @@ func (h *FrameHandler) Validate() error {
 		return errors.New("server: FrameHandler has both Handle and Append")
 	case h.Unordered && h.Concurrency <= 1:
 		return errors.New("server: FrameHandler.Unordered needs Concurrency above 1")
+	}
+	if h.Limiter != nil {
+		if err := h.Limiter.Validate(); err != nil {
+			return err
+		}
 	}
 	err := h.Format.Validate()
 	if err == nil {
@@ -163,6 +186,7 @@ func (h *FrameHandler) ServeConn(ctx context.Context, c *conn.Conn) {
 		h.serveAlone(ctx, c)
 		return
 	}
+	h.composing.Do(h.compose)
 	f.sess.frames.Store(h)
 	f.sess.enter(inFrames)
 	f.sess.srv.watchFor(h.shortest())

@@ -139,6 +139,9 @@ func (f *frameConn) handle(ctx context.Context, req []byte) bool {
 	if f.many != nil {
 		return f.many.take(req)
 	}
+	if l := f.h.Limiter; l != nil && f.x.w.Buffered() > 0 && l.isFull() && !f.flush() {
+		return false // replies do not wait for another request's turn
+	}
 	f.x.n++
 	return f.answer(f.h.respond(ctx, &f.x.reply, req))
 }
@@ -146,15 +149,9 @@ func (f *frameConn) handle(ctx context.Context, req []byte) bool {
 // respond calls the handler. What Append builds in is memory of our own, *buf: what
 // it returns may be the caller's or the request, and is not kept.
 func (h *FrameHandler) respond(ctx context.Context, buf *[]byte, req []byte) ([]byte, error) {
-	var reply []byte
-	var err error
-	if h.Append == nil {
-		reply, err = h.Handle(ctx, req)
-	} else {
-		reply, err = h.Append(ctx, (*buf)[:0], req)
-		if n := cap(reply); n > cap(*buf) && n <= keepReply {
-			*buf = make([]byte, 0, n)
-		}
+	reply, err := h.invoke(ctx, (*buf)[:0], req)
+	if n := cap(reply); h.Append != nil && n > cap(*buf) && n <= keepReply {
+		*buf = make([]byte, 0, n)
 	}
 	if err != nil {
 		return h.errorReply(ctx, err)
@@ -162,11 +159,34 @@ func (h *FrameHandler) respond(ctx context.Context, buf *[]byte, req []byte) ([]
 	return reply, nil
 }
 
+// compose makes invoke of the handler and what is around it.
+func (h *FrameHandler) compose() {
+	h.invoke = h.call
+	if h.Intercept != nil {
+		h.invoke = h.Intercept(h.invoke)
+	}
+	h.handler = h.invoke
+	if h.Limiter != nil {
+		h.invoke = h.limited
+	}
+}
+
+// call calls the handler.
+func (h *FrameHandler) call(ctx context.Context, dst, req []byte) ([]byte, error) {
+	if h.Append == nil {
+		return h.Handle(ctx, req)
+	}
+	return h.Append(ctx, dst, req)
+}
+
 // errorReply is the reply to a request whose handler returned err, or an
 // error where there is none.
 func (h *FrameHandler) errorReply(ctx context.Context, err error) ([]byte, error) {
-	if errors.Is(err, ErrNoReply) {
+	switch {
+	case errors.Is(err, ErrNoReply):
 		return nil, ErrNoReply
+	case err == errGone:
+		return nil, errGone
 	}
 	if h.ErrorReply != nil {
 		if reply := h.ErrorReply(ctx, err); reply != nil {
@@ -181,6 +201,8 @@ func (f *frameConn) answer(reply []byte, err error) bool {
 	switch {
 	case err == ErrNoReply:
 		return true
+	case err == errGone:
+		return false
 	case err != nil:
 		f.log().Warn("server: handler failed, connection closed", "remote", remote(f.conn), "err", err)
 		f.linger = true

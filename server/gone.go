@@ -1,9 +1,13 @@
 package server
 
 import (
+	"errors"
 	"net"
 	"syscall"
 )
+
+// errGone is the error of a request whose peer has gone before it was begun.
+var errGone = errors.New("server: peer has gone")
 
 // lookAtPeer ends the context of the requests in progress if their peer has gone.
 // It consumes nothing, so it may look while a request is read, or handled from the

@@ -20,6 +20,7 @@ type Stat struct {
 
 	Requests      uint64 // frames a FrameHandler was given
 	Oversize      uint64 // frames refused for their size
+	Overloaded    uint64 // frames refused by a Limiter
 	ReadTimeouts  uint64 // connections closed because a frame took too long to arrive
 	WriteTimeouts uint64 // connections closed because the peer did not read
 	IdleTimeouts  uint64 // connections closed because no request came
@@ -28,7 +29,7 @@ type Stat struct {
 // counters are the figures of Stat that only grow, and rarely.
 type counters struct {
 	accepted, refusedMaxConns, refusedPerIP, acceptErrors atomic.Uint64
-	handshakeFailures, panics                             atomic.Uint64
+	handshakeFailures, panics, overloaded                 atomic.Uint64
 	oversize, readTimeouts, writeTimeouts, idleOut        atomic.Uint64
 }
 
@@ -44,6 +45,7 @@ func (s *Server) Stat() Stat {
 		HandshakeFailures: c.handshakeFailures.Load(),
 		Panics:            c.panics.Load(),
 		Oversize:          c.oversize.Load(),
+		Overloaded:        c.overloaded.Load(),
 		ReadTimeouts:      c.readTimeouts.Load(),
 		WriteTimeouts:     c.writeTimeouts.Load(),
 		IdleTimeouts:      c.idleOut.Load(),
