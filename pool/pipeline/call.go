@@ -15,7 +15,7 @@ type call struct {
 	dst   []byte
 	reply []byte
 	err   error
-	move  bool // settled without a fault of its own: try another connection
+	moves int // settled without a fault of its own: try another connection, if not so often yet
 
 	// Guarded by the mutex of the queue's owner: the permits, or the
 	// connection it was submitted to.

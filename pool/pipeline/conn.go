@@ -342,6 +342,13 @@ func (s *sharedConn) settle() {
 	s.p.connEnded(s, cause, count, len(all) > 0 && !count.replied())
 	unhandled := s.p.sayUnhandled(cause)
 	idle := len(all) > 0 && all[0].start >= sent && (peerLeft(cause) || isRetirement(cause))
+	moves := 0
+	switch {
+	case unhandled:
+		moves = s.p.cfg.MaxConns + 1 // the other connections may be of the same server
+	case idle:
+		moves = 1
+	}
 	unwritten := &Error{Op: "call", Addr: s.addr, Err: cause}
 	written := &Error{Op: "call", Addr: s.addr, Err: cause, Written: true, Unhandled: unhandled}
 	for _, c := range all {
@@ -354,7 +361,7 @@ func (s *sharedConn) settle() {
 			s.p.calls.put(c)
 			continue
 		}
-		c.err, c.move = unwritten, idle || unhandled
+		c.err, c.moves = unwritten, moves
 		if c.start < sent {
 			c.err = written
 		}

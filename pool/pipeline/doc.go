@@ -39,10 +39,10 @@
 // sends what nobody asked for or more than the format allows: after that the
 // order can no longer be trusted. Calls in flight then fail with an [*Error]
 // that says whether the request was written. If not one byte of it was,
-// [Error].SafeToRetry is true. The pipeline itself repeats a request once, on
-// another connection, where the peer cannot have acted on it: if it met a
-// connection that the peer had closed while it was idle, and if the peer said
-// goodbye (Config.Goodbye) before it replied. A connection that never brought a
+// [Error].SafeToRetry is true. The pipeline itself repeats a request on
+// another connection where the peer cannot have acted on it: once if it met a
+// connection that the peer had closed while it was idle, and up to MaxConns + 1
+// times if the peer said goodbye (Config.Goodbye) before it replied. A connection that never brought a
 // reply counts as a failed dial instead. How soon a close is noticed, [Pipeline]
 // says. The retry package and gtcp.Client build on that.
 //

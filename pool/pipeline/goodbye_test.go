@@ -67,12 +67,12 @@ func TestGoodbye(t *testing.T) {
 	}
 }
 
-// A call moves once; after that its error says that it is safe to retry,
-// although it was written.
-func TestGoodbyeTwice(t *testing.T) {
+// A call moves once for each connection that there can be; after that its error
+// says that it is safe to retry, although it was written.
+func TestGoodbyeAgainAndAgain(t *testing.T) {
 	inBubble(t, pipeline.Config{Goodbye: []byte("bye")}, func(b *bubble) {
 		first, second := b.call(bg, "first"), b.call(bg, "second")
-		for range 2 {
+		for range 3 {
 			p := b.accept()
 			for range 2 {
 				_, err := p.frames.Next()

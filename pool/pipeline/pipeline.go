@@ -175,7 +175,7 @@ func (p *Pipeline) outcome(ctx context.Context, err error) error {
 // do carries a call through. left is true if the caller has left it behind on
 // a connection, which then gives its permit back.
 func (p *Pipeline) do(ctx context.Context, done <-chan struct{}, dst, request []byte) (reply []byte, left bool, err error) {
-	for moved := false; ; {
+	for moved := 0; ; moved++ {
 		s, err := p.pick(ctx, done)
 		if err != nil {
 			return nil, false, err
@@ -183,6 +183,7 @@ func (p *Pipeline) do(ctx context.Context, done <-chan struct{}, dst, request []
 		c, inline, write, err := s.submit(dst, request)
 		if err == errEnded {
 			runtime.Gosched() // it is about to be taken out
+			moved--
 			continue
 		}
 		if err != nil {
@@ -196,12 +197,11 @@ func (p *Pipeline) do(ctx context.Context, done <-chan struct{}, dst, request []
 		if left, err = s.wait(done, c); left {
 			return nil, true, err
 		}
-		reply, move := c.reply, c.move && !moved
+		reply, move := c.reply, moved < c.moves
 		p.calls.put(c)
 		if !move {
 			return reply, false, err
 		}
-		moved = true
 	}
 }
 

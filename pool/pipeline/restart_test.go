@@ -1,0 +1,119 @@
+package pipeline_test
+
+import (
+	"context"
+	"encoding/binary"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
+	"github.com/seed-99d6a01a/gtcp/server"
+)
+
+// A server that is restarted under load, the new one before the old one drains,
+// fails no call and executes none twice. GTCP_RESTARTS sets how often.
+func TestRollingRestart(t *testing.T) {
+	restarts := 10
+	if v := os.Getenv("GTCP_RESTARTS"); v != "" {
+		restarts, _ = strconv.Atoi(v)
+	}
+	for _, c := range []struct {
+		name        string
+		concurrency int
+		match       pipeline.Matcher
+	}{
+		{"in order", 0, nil},
+		{"concurrent", 16, nil},
+		{"numbered", 16, pipeline.Number{Size: 2}},
+	} {
+		t.Run(c.name, func(t *testing.T) { testRollingRestart(t, restarts, c.concurrency, c.match) })
+	}
+}
+
+func testRollingRestart(t *testing.T, restarts, concurrency int, match pipeline.Matcher) {
+	bye := []byte("goodbye")
+	var executed sync.Map // request to how often
+	h := &server.FrameHandler{
+		Goodbye: bye, Concurrency: concurrency,
+		Handle: func(_ context.Context, request []byte) ([]byte, error) {
+			n, _ := executed.LoadOrStore(string(request[2:]), new(atomic.Int32))
+			n.(*atomic.Int32).Add(1)
+			if request[len(request)-1]%8 == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			return request, nil
+		},
+	}
+	var at atomic.Pointer[string]
+	start := func() (stop func() error) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		srv := &server.Server{Handler: h, Logger: slog.New(slog.DiscardHandler)}
+		done := make(chan error, 1)
+		go func() { done <- srv.Serve(l) }()
+		addr := l.Addr().String()
+		at.Store(&addr)
+		return func() error {
+			ctx, cancel := context.WithTimeout(bg, 10*time.Second)
+			defer cancel()
+			err := srv.Shutdown(ctx)
+			<-done
+			return err
+		}
+	}
+	stop := start()
+	p := openTo(t, conn.Target{Dial: func(ctx context.Context) (net.Conn, error) {
+		return new(conn.Dialer).Dial(ctx, "tcp", *at.Load())
+	}}, framing.Format{}, pipeline.Config{MaxConns: 2, Goodbye: bye, Match: match})
+
+	ctx, cancel := context.WithCancel(bg)
+	var callers sync.WaitGroup
+	var calls, failed atomic.Int64
+	for i := range 20 {
+		callers.Go(func() {
+			for j := 0; ctx.Err() == nil; j++ {
+				request := binary.BigEndian.AppendUint16(nil, uint16(i))
+				request = strconv.AppendInt(append(request, byte('a'+i)), int64(j), 10)
+				reply, err := p.Call(bg, request)
+				calls.Add(1)
+				if err != nil || string(reply) != string(request) {
+					failed.Add(1)
+					t.Errorf("asked %q, got %q, %v", request, reply, err)
+				}
+			}
+		})
+	}
+	for range restarts {
+		time.Sleep(10 * time.Millisecond)
+		old := stop
+		stop = start()
+		require.NoError(t, old())
+	}
+	cancel()
+	callers.Wait()
+	require.NoError(t, stop())
+	twice := moreThanOnce(&executed)
+	t.Logf("%d calls, %d failed, %d executed twice, ends %v", calls.Load(), failed.Load(), twice, p.Stat().Ends)
+	require.Zero(t, twice)
+}
+
+// moreThanOnce counts the requests that were executed more than once.
+func moreThanOnce(executed *sync.Map) (n int) {
+	executed.Range(func(_, times any) bool {
+		if times.(*atomic.Int32).Load() > 1 {
+			n++
+		}
+		return true
+	})
+	return n
+}
