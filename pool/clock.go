@@ -12,11 +12,13 @@ import (
 // all the same. A wall clock that is set back changes nothing.
 type clock struct {
 	epoch time.Time
+	since func(time.Time) time.Duration      // time.Since, but for tests
 	read  func() (now time.Time, wall int64) // wall in Unix nanoseconds
 	start int64                              // wall at epoch
 
-	ahead atomic.Int64 // how far the wall clock has jumped ahead, in all
-	apart atomic.Int64 // wall minus monotonic when they were last compared
+	ahead    atomic.Int64 // how far the wall clock has jumped ahead, in all
+	apart    atomic.Int64 // wall minus monotonic when they were last compared
+	compared atomic.Int64 // when that was
 
 	mu sync.Mutex // guards changes of the two
 }
@@ -31,18 +33,32 @@ func readClocks() (now time.Time, wall int64) {
 }
 
 func (k *clock) init() {
-	k.read = readClocks
+	k.since, k.read = time.Since, readClocks
 	k.epoch, k.start = k.read()
 }
 
+// compareEvery is how often, by the monotonic clock, now looks at the wall
+// clock, which costs as much again. After a suspension a busy pool may believe
+// for so long that no time has passed.
+const compareEvery = int64(10 * time.Millisecond)
+
 // now reads the clock.
 func (k *clock) now() int64 {
+	passed := int64(k.since(k.epoch))
+	if passed-k.compared.Load() > compareEvery {
+		k.compare()
+	}
+	return passed + k.ahead.Load() + 1
+}
+
+// compare looks whether the clocks have moved apart.
+func (k *clock) compare() {
 	now, wall := k.read()
 	passed := int64(now.Sub(k.epoch))
+	k.compared.Store(passed)
 	if d := wall - k.start - passed - k.apart.Load(); d > jumped || d < -jumped {
 		k.jump(wall - k.start - passed)
 	}
-	return passed + k.ahead.Load() + 1
 }
 
 // jump takes note of a new distance between the clocks.

@@ -18,8 +18,9 @@ type ConnStat struct {
 	RemoteAddr net.Addr
 	// InUse reports whether the connection is checked out.
 	InUse bool
-	// Since is when it was checked out, or if it is not, since when it is
-	// idle.
+	// Since is when it was checked out. If it is idle, it is since when: the
+	// end of its last checkout, or, in a pool where nothing depends on the
+	// idle time, at times the start of that.
 	Since time.Time
 	// CreatedAt is when its dial began.
 	CreatedAt time.Time

@@ -19,6 +19,7 @@ type Pool struct {
 	backend     backend.Backend[*Member]
 	lateBinding bool // the backend is a LateBinder
 	hooks       hooks
+	stamps      bool // note exactly when a connection is released
 
 	clock      clock
 	ids        atomic.Uint64 // of connections
@@ -61,6 +62,7 @@ func New(t conn.Target, c Config) (*Pool, error) {
 	for _, h := range c.Hooks {
 		p.hooks.add(h)
 	}
+	p.stamps = c.MaxIdleTime > 0 || c.KeepAlive > 0 || c.Probe.After > 0
 	p.clock.init()
 	p.gate = dialgate.New(c.MaxDialing, c.DialBackoff)
 	p.reaper.init(p)
