@@ -129,6 +129,65 @@ func (k *core) readCallback() func(fd uintptr) bool {
 	}
 }
 
+// rawWriter writes to the socket of a connection. wmu guards it.
+type rawWriter struct {
+	out   []byte // what is left to write
+	errno syscall.Errno
+	write func(fd uintptr) bool
+}
+
+// writeTransport writes p once to nc: all of it, unless there is an error.
+func (k *core) writeTransport(p []byte) (int, error) {
+	if !rawWrites || k.onReadable == nil {
+		return k.nc.Write(p)
+	}
+	if k.writer == nil {
+		k.writer = newRawWriter()
+	}
+	w := k.writer
+	w.out, w.errno = p, 0
+	err := k.raw.Write(w.write)
+	n := len(p) - len(w.out)
+	w.out = nil
+	if err != nil || w.errno != 0 {
+		return n, k.rawWriteError(err, w.errno)
+	}
+	return n, nil
+}
+
+// newRawWriter returns a rawWriter with its callback: attempts to write until
+// all is written. False makes the RawConn wait for room.
+func newRawWriter() *rawWriter {
+	w := new(rawWriter)
+	w.write = func(fd uintptr) bool {
+		for len(w.out) > 0 {
+			n, errno := sysWrite(fd, w.out)
+			if errno == syscall.EAGAIN {
+				return false
+			}
+			if errno != 0 {
+				w.errno = errno
+				return true
+			}
+			w.out = w.out[n:]
+		}
+		return true
+	}
+	return w
+}
+
+// rawWriteError says what a plain write would have said.
+//
+//go:noinline
+func (k *core) rawWriteError(err error, errno syscall.Errno) error {
+	if op, ok := err.(*net.OpError); ok {
+		err = op.Err
+	} else if err == nil {
+		err = os.NewSyscallError("write", errno)
+	}
+	return k.opError("write", err)
+}
+
 // checker holds what the callbacks of Check and Ask work with, so that neither
 // allocates but for the first on a connection. It is guarded by rmu.
 type checker struct {

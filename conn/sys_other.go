@@ -5,8 +5,9 @@ package conn
 import "syscall"
 
 const (
-	canPeek  = false
-	rawReads = false
+	canPeek   = false
+	rawReads  = false
+	rawWrites = false
 )
 
 func sysPeek(uintptr, []byte) (int, syscall.Errno) { return 0, syscall.ENOSYS }

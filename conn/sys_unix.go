@@ -1,12 +1,13 @@
-//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+//go:build darwin || dragonfly || freebsd || netbsd || openbsd || (linux && (race || msan || asan || !(amd64 || arm64 || riscv64 || loong64)))
 
 package conn
 
 import "syscall"
 
 const (
-	canPeek  = true // sysPeek works
-	rawReads = true // so do sysRead and sysWrite
+	canPeek   = true  // sysPeek works
+	rawReads  = true  // sysRead works
+	rawWrites = false // sysWrite is no faster than package net's Write
 )
 
 // sysRead reads once from a socket that does not block. The error is

@@ -6,8 +6,9 @@ import (
 )
 
 const (
-	canPeek  = true
-	rawReads = false // reads and writes go through the runtime's completion port
+	canPeek   = true
+	rawReads  = false // reads and writes go through the runtime's completion port
+	rawWrites = false
 )
 
 var (

@@ -25,7 +25,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 		err = k.writeRefused()
 	}
 	if err == nil && len(p) > 0 {
-		n, err = k.nc.Write(p)
+		n, err = k.writeTransport(p)
 		k.written.Add(uint64(n))
 		if err != nil {
 			err = k.writeError(int64(n), err)
@@ -73,7 +73,7 @@ func (k *core) writeJoined(bufs [][]byte, total int) (int64, error) {
 	for _, p := range bufs {
 		b.w += copy(b.data[b.w:], p)
 	}
-	n, err := k.nc.Write(b.data[:b.w])
+	n, err := k.writeTransport(b.data[:b.w])
 	return int64(n), err
 }
 

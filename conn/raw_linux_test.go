@@ -1,0 +1,57 @@
+package conn_test
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// File().Fd() puts the socket into blocking mode. A system call that the
+// scheduler does not know of must not wait there: it would hold the processor.
+func TestSocketInBlockingModeDoesNotHoldTheProcessor(t *testing.T) {
+	if raceEnabled {
+		t.Skip("under the race detector the system calls are the ordinary ones, which wait")
+	}
+	c, peer := tcpPair(t)
+	f, err := c.NetConn().(*net.TCPConn).File()
+	require.NoError(t, err)
+	_ = f.Fd()
+	require.NoError(t, f.Close())
+
+	require.NoError(t, c.SetDeadline(soon()))
+	requireTimeout(t, readByte(c)())
+	n, err := c.Write(make([]byte, 64<<20))
+	requireTimeout(t, err)
+	require.Less(t, n, 64<<20)
+	require.NoError(t, c.SetDeadline(time.Time{}))
+
+	_, err = io.CopyN(io.Discard, peer, int64(n))
+	require.NoError(t, err)
+	send(t, peer, "x")
+	require.NoError(t, readByte(c)())
+}
+
+// A write of more than one system call takes is whole and in order.
+func TestWriteOfMoreThanASystemCallTakes(t *testing.T) {
+	for _, tr := range transports[:2] {
+		t.Run(tr.name, func(t *testing.T) {
+			c, peer := tr.pair(t)
+			want := bytes.Repeat([]byte("0123456789abcdef!"), 100_000)
+			got := make(chan []byte, 1)
+			go func() {
+				b := make([]byte, len(want))
+				_, _ = io.ReadFull(peer, b)
+				got <- b
+			}()
+			n, err := c.Write(want)
+			require.NoError(t, err)
+			require.Equal(t, len(want), n)
+			require.True(t, bytes.Equal(want, <-got))
+			require.EqualValues(t, n, c.BytesWritten())
+		})
+	}
+}
