@@ -2,9 +2,12 @@ package server_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
+	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,6 +97,36 @@ func TestPeerThatDoesNotReadIsGivenUpAfterOneWriteTimeout(t *testing.T) {
 	})
 }
 
+// Over TLS a goodbye that cannot be written would take five seconds more.
+func TestTLSPeerThatDoesNotReadIsGivenUpAfterOneWriteTimeout(t *testing.T) {
+	srv, cli := certificates(t)
+	eachMode(t, func(t *testing.T, n int) {
+		synctest.Test(t, func(t *testing.T) {
+			h := server.Frames(framing.Format{}, func(context.Context, []byte) ([]byte, error) { return make([]byte, 60000), nil })
+			h.Concurrency, h.WriteTimeout = n, time.Second
+			s := &server.Server{Handler: h, Logger: (&logbook{}).logger()}
+			l := memnet.Listen("server")
+			served := make(chan error, 1)
+			go func() { served <- s.Serve(tls.NewListener(l, srv)) }()
+			nc, err := l.Dial(t.Context())
+			require.NoError(t, err)
+			c := tls.Client(nc, cli)
+			require.NoError(t, c.Handshake())
+			began := time.Now()
+			deaf(t, c, 100)
+			synctest.Wait()
+			for s.Stat().Handlers > 0 && time.Since(began) < time.Hour {
+				time.Sleep(10 * time.Millisecond)
+			}
+			require.Less(t, time.Since(began), 1500*time.Millisecond)
+			require.NoError(t, nc.Close())
+			require.NoError(t, s.Close())
+			require.ErrorIs(t, <-served, server.ErrServerClosed)
+			require.NoError(t, s.Shutdown(context.Background()))
+		})
+	})
+}
+
 // While the peer is silent between two requests, nothing counts as a request in
 // progress, and the figures are whole.
 func TestStatBetweenTwoRequests(t *testing.T) {
@@ -156,6 +189,39 @@ func TestOneByteOfARequestIsWaitedFor(t *testing.T) {
 				require.NoError(t, nc.Close())
 				require.NoError(t, <-result)
 			})
+		}
+	})
+}
+
+// That a peer has gone is heard soon also where no timeout makes the server look.
+func TestContextEndsSoonWhereTimeoutsAreLong(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere only a read tells that a peer has gone")
+	}
+	eachMode(t, func(t *testing.T, n int) {
+		entered, ended := make(chan struct{}), make(chan struct{})
+		h := server.Frames(framing.Format{}, func(ctx context.Context, req []byte) ([]byte, error) {
+			if string(req) == "wait" {
+				close(entered)
+				<-ctx.Done()
+				close(ended)
+			}
+			return req, nil
+		})
+		h.Concurrency = n
+		h.IdleTimeout, h.ReadTimeout, h.WriteTimeout = 24*time.Hour, 24*time.Hour, 24*time.Hour
+		s := &server.Server{Handler: h}
+		c := dial(t, start(t, s))
+		c.send("quick")
+		c.expect("quick")
+		require.Eventually(t, func() bool { return s.Stat().Idle == 1 }, patience, time.Millisecond)
+		c.send("wait", strings.Repeat("x", 60000), "y")
+		<-entered
+		require.NoError(t, c.Close())
+		select {
+		case <-ended:
+		case <-time.After(patience):
+			t.Fatal("the handler works on for nobody")
 		}
 	})
 }
