@@ -1,7 +1,8 @@
-// Command echo is the main job in one file: a server that answers "> " and
-// what it was sent, and a client that once a second takes a pooled connection,
-// asks, and prints the answer with both addresses. The local port stays the
-// same from line to line: one connection serves every round.
+// Command echo is the facade's main job in one file: a server that replies "> "
+// and what it received, and a client that once a second takes a connection from
+// the pool, sends a request, and prints the reply with both addresses. Look at the
+// local port: it stays the same from line to line, because one connection serves
+// every round.
 package main
 
 import (
@@ -72,7 +73,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 }
 
-// answer serves one connection for as long as its client keeps it.
+// answer replies on one connection until its client closes it.
 func answer(c *gtcp.Conn) {
 	defer c.Close()
 	for {

@@ -1,10 +1,10 @@
-// Command reconnect shows what a pooled connection does when its server closes
-// after each answer. The connection goes back to the pool in good health, its
-// peer closes it there, and the next round reads EOF; that error makes Close
-// destroy it, so the round after has a new connection and a new port.
+// Command reconnect shows what a pooled connection does when its server closes it
+// after each reply. The connection goes back to the pool in good health. Its peer
+// closes it there, and the next round reads EOF. After that error Close does not
+// keep it, so the round after has a new connection and a new port.
 //
-// With -probe the pool looks at a connection before it lends it, and no EOF is
-// seen at all.
+// With -probe the pool checks an idle connection before it returns it, and no EOF
+// is seen. Look at the ports: each line has another one.
 package main
 
 import (
@@ -80,7 +80,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 }
 
-// answerOnce answers one request, closes the connection and says so.
+// answerOnce replies to one request, closes the connection and says so.
 func answerOnce(c *gtcp.Conn, closed chan<- struct{}) {
 	data, err := c.Recv(-1)
 	if err == nil {
@@ -96,8 +96,8 @@ func answerOnce(c *gtcp.Conn, closed chan<- struct{}) {
 	}
 }
 
-// ask is one round of the client: it prints the answer, or the error in its
-// place. After an answer it waits until the server has closed its side, so
+// ask is one round of the client: it prints the reply, or the error in its
+// place. After a reply it waits until the server has closed its side, so
 // that the rounds come out the same on every machine.
 func ask(addr string, out io.Writer, closed <-chan struct{}) error {
 	c, err := gtcp.NewPoolConn(addr)

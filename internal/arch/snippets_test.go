@@ -43,8 +43,8 @@ var packages = map[string]string{
 func TestSnippetsCompile(t *testing.T) {
 	var sources []string
 	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() || filepath.Ext(path) != ".md" {
-			return err
+		if err != nil || e.IsDir() || filepath.Ext(path) != ".md" || strings.HasSuffix(path, ".zh-CN.md") {
+			return err // TestTranslationsAreInStep compares the code of a translation
 		}
 		text, err := os.ReadFile(path)
 		for _, match := range snippet.FindAllStringSubmatch(string(text), -1) {
