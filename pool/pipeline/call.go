@@ -26,6 +26,7 @@ type call struct {
 	number, old uint64    // with Config.Match: in the frame, and what the caller had there
 	abandoned   bool      // the caller has left, its reply is to be dropped
 	leftAt      time.Time // when it left
+	wroteAt     time.Time // when its write began, kept for hooks
 	beat        bool      // a heartbeat, abandoned from the beginning
 }
 

@@ -100,7 +100,8 @@ type Config struct {
 	MaxIdleTime time.Duration
 
 	// Hooks observe the pipeline. Each element implements one or more of
-	// [CallHook], [EndHook], [conn.DialHook] and [conn.DialStartHook].
+	// [CallHook], [CallStartHook], [EndHook], [conn.DialHook] and
+	// [conn.DialStartHook].
 	Hooks []any
 }
 

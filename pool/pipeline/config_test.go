@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -94,25 +95,111 @@ func (r *recorder) AfterEnd(e pipeline.EndEvent) {
 
 func TestHook(t *testing.T) {
 	r, second := &recorder{}, &recorder{}
-	setup{name: "name", cfg: pipeline.Config{Hooks: []any{r, second}}}.run(t, func(b *bubble) {
+	setup{name: "name", cfg: pipeline.Config{MaxInFlight: 1, Hooks: []any{r, second, starter{}}}}.run(t, func(b *bubble) {
 		start := time.Now()
 		ctx := context.WithValue(bg, askerKey{}, "the first call")
 		o := b.call(ctx, "request")
 		p := b.accept()
 		p.asked("request")
-		require.Equal(b, "the first call", r.asker)
-		time.Sleep(time.Second)
+		require.Equal(b, "the first call, begun", r.asker)
+		waits := b.call(bg, "waits")
+		time.Sleep(time.Second / 2)
 		p.answer("reply")
 		o.replied("reply")
+		p.asked("waits")
+		time.Sleep(time.Second / 2)
+		p.answer("second reply")
+		waits.replied("second reply")
 		quiet()
 		p.raw([]byte{0})
 		synctest.Wait()
-		require.Equal(b, []pipeline.CallEvent{{Addr: "name", Start: start, Duration: time.Second}}, r.calls)
+		require.Equal(b, []pipeline.CallEvent{
+			{Addr: "name", Peer: "peer", ID: 1, Start: start, Duration: time.Second / 2, RequestBytes: 7, ReplyBytes: 5},
+			{Addr: "name", Peer: "peer", ID: 1, Start: start, Accepted: time.Second / 2, Written: time.Second / 2,
+				Duration: time.Second, RequestBytes: 5, ReplyBytes: 12},
+		}, r.calls)
 		require.Equal(b, []conn.DialEvent{{Addr: "name", Peer: memnet.Addr("peer"), ID: 1, Start: start}}, r.dials)
 		require.Equal(b, []pipeline.EndEvent{{
-			Addr: "peer", ID: 1, Reason: pipeline.Protocol, Cause: pipeline.ErrUnsolicited, Replies: 1,
+			Addr: "peer", ID: 1, Reason: pipeline.Protocol, Cause: pipeline.ErrUnsolicited, CreatedAt: start,
+			Calls: 2, Replies: 2, BytesRead: 7 + 14 + 1, BytesWritten: 9 + 7,
 		}}, r.ends)
-		require.Equal(b, r, second)
+		require.Equal(b, r.calls, second.calls)
+		require.Equal(b, r.ends, second.ends)
+		s := b.Stat()
+		require.Equal(b, uint64(22), s.BytesRead)
+		require.Equal(b, uint64(16), s.BytesWritten)
+		require.Equal(b, time.Second/2, s.WaitTime)
+	})
+}
+
+// starter gives each call a context of its own.
+type starter struct{}
+
+func (starter) BeforeCall(ctx context.Context, addr string) context.Context {
+	asker, _ := ctx.Value(askerKey{}).(string)
+	return context.WithValue(ctx, askerKey{}, asker+", begun")
+}
+
+func TestConns(t *testing.T) {
+	inBubble(t, pipeline.Config{MaxConns: 2, MaxLifetime: time.Hour}, func(b *bubble) {
+		start := time.Now()
+		ctx, cancel := context.WithCancel(bg)
+		first := b.call(ctx, "first")
+		p := b.accept()
+		p.asked("first")
+		second := b.call(bg, "second")
+		third := b.call(bg, "third")
+		q := b.accept()
+		cancel()
+		first.failed(context.Canceled, true)
+		conns := slices.Collect(b.Conns())
+		require.Len(b, conns, 2)
+		for i, c := range conns {
+			require.Equal(b, uint64(i+1), c.ID)
+			require.Equal(b, memnet.Addr("peer"), c.RemoteAddr)
+			require.NotNil(b, c.LocalAddr)
+			require.Equal(b, start, c.CreatedAt)
+			require.Greater(b, c.ExpiresAt.Sub(start), 54*time.Minute-1)
+			require.LessOrEqual(b, c.ExpiresAt.Sub(start), time.Hour)
+			require.False(b, c.Leaving)
+		}
+		require.Equal(b, 3, conns[0].InFlight+conns[1].InFlight)
+		require.Equal(b, 1, conns[0].Abandoned)
+		require.Equal(b, uint64(3), conns[0].Calls+conns[1].Calls)
+		time.Sleep(3 * time.Second)
+		for c := range b.Conns() {
+			require.True(b, c.Silent)
+			require.Equal(b, time.Now(), c.LastUsed.Add(time.Since(c.LastUsed)))
+			require.Less(b, time.Since(c.LastUsed), 2*time.Second)
+			break // an iterator may be left
+		}
+		for _, p := range []*peer{p, q} {
+			go func() {
+				for {
+					if _, err := p.frames.Next(); err != nil {
+						return
+					}
+					_, _ = p.Write([]byte{0, 1, 'x'})
+				}
+			}()
+		}
+		p.answer("late")
+		second.replied("x")
+		third.replied("x")
+		time.Sleep(2 * time.Second)
+		total := b.Stat()
+		var read, written uint64
+		for c := range b.Conns() {
+			require.False(b, c.Silent)
+			require.Zero(b, c.InFlight)
+			read, written = read+c.BytesRead, written+c.BytesWritten
+		}
+		require.Equal(b, read, total.BytesRead)
+		require.Equal(b, written, total.BytesWritten)
+		p.Close()
+		quiet()
+		require.Len(b, slices.Collect(b.Conns()), 1)
+		require.Equal(b, read, b.Stat().BytesRead)
 	})
 }
 

@@ -33,26 +33,28 @@ const (
 // queued somebody holds the read turn, and whenever bytes are pending somebody
 // holds the write turn.
 type sharedConn struct {
-	p       *Pipeline
-	nc      *conn.Conn
-	addr    string
-	id      uint64
-	begun   time.Time       // its dial
-	born    stamp           // begun too, by both clocks
-	load    atomic.Int32    // calls in the queue
-	suspect atomic.Bool     // silent for too long: calls go elsewhere if they can
-	heardAt atomic.Int64    // when a frame last came, since born; kept where there is a heartbeat
-	opaque  bool            // a failed Write may count less than what left, and is not resumed
-	socket  bool            // Check asks the kernel; on Unix it does not wait
-	async   bool            // frames may come that are no replies
-	quick   bool            // sorting frames takes no function of the user's
-	ctx     context.Context // ends when the connection does
-	cancel  context.CancelFunc
-	ended   chan struct{} // closed when nobody reads any more
-	reads   chan struct{} // capacity 1: wakes run
-	writes  chan struct{} // capacity 1: wakes writeLoop
-	look    chan struct{} // capacity 1: wakes tend
-	pushes  chan []byte   // to pushLoop
+	p        *Pipeline
+	nc       *conn.Conn
+	addr     string
+	id       uint64
+	begun    time.Time       // its dial
+	born     stamp           // begun too, by both clocks
+	load     atomic.Int32    // calls in the queue
+	suspect  atomic.Bool     // silent for too long: calls go elsewhere if they can
+	heardAt  atomic.Int64    // when a frame last came, since born; kept where there is a heartbeat
+	usedSeen atomic.Int64    // when tend last saw a call, by the wall clock
+	lifetime time.Duration   // zero: without a limit
+	opaque   bool            // a failed Write may count less than what left, and is not resumed
+	socket   bool            // Check asks the kernel; on Unix it does not wait
+	async    bool            // frames may come that are no replies
+	quick    bool            // sorting frames takes no function of the user's
+	ctx      context.Context // ends when the connection does
+	cancel   context.CancelFunc
+	ended    chan struct{} // closed when nobody reads any more
+	reads    chan struct{} // capacity 1: wakes run
+	writes   chan struct{} // capacity 1: wakes writeLoop
+	look     chan struct{} // capacity 1: wakes tend
+	pushes   chan []byte   // to pushLoop
 
 	// Of the holder of the read turn.
 	frames      *framing.Reader
@@ -106,6 +108,7 @@ func newSharedConn(p *Pipeline, nc *conn.Conn) *sharedConn {
 		interrupted: make(chan struct{}, 1),
 		opaque:      opaque(nc.NetConn()),
 		socket:      onSocket(nc.NetConn()),
+		lifetime:    c.lifetime(),
 		async:       c.Match != nil || len(c.Goodbye) > 0 || c.Heartbeat.Reply != nil,
 		quick:       (c.Match == nil || p.number != nil) && c.Heartbeat.Reply == nil,
 	}
@@ -335,6 +338,7 @@ func (s *sharedConn) settle() {
 	}
 	s.load.Store(0)
 	s.left, s.beats = 0, 0
+	s.count.read, s.count.written = s.nc.BytesRead(), s.nc.BytesWritten()
 	cause, sent, count := s.err, s.sent, s.count
 	s.mu.Unlock()
 
@@ -368,7 +372,11 @@ func (s *sharedConn) settle() {
 		c.finish()
 	}
 	for _, h := range s.p.hooks.end {
-		h.AfterEnd(EndEvent{s.addr, s.id, reasonOf(cause), cause, count.replies})
+		h.AfterEnd(EndEvent{
+			Addr: s.addr, ID: s.id, Reason: reasonOf(cause), Cause: cause, CreatedAt: s.begun,
+			Calls: count.calls, Replies: count.replies,
+			BytesRead: s.nc.BytesRead(), BytesWritten: s.nc.BytesWritten(),
+		})
 	}
 }
 

@@ -83,6 +83,12 @@ func (s *sharedConn) takeLocked() []byte {
 		return nil
 	}
 	s.pending, s.spare = s.spare[:0], nil
+	if s.p.hooks.call != nil {
+		now := time.Now()
+		for c := s.queue.last; c != nil && c.start >= s.handed; c = c.prev {
+			c.wroteAt = now
+		}
+	}
 	s.handed += uint64(len(b))
 	s.count.flushes++
 	return b

@@ -13,8 +13,16 @@ import (
 // the caller waits for them. AfterDial and AfterEnd must not call Close or
 // Shutdown, which wait for them.
 type CallHook interface {
-	// AfterCall is called when a call has ended. ctx is the caller's.
+	// AfterCall is called when a call has ended. ctx is the call's.
 	AfterCall(ctx context.Context, e CallEvent)
+}
+
+// CallStartHook is told of a call that begins, and can give it a context with a
+// value of its own: the span of a trace, for instance.
+type CallStartHook interface {
+	// BeforeCall returns the context of the call, made from ctx. AfterCall is
+	// given that one.
+	BeforeCall(ctx context.Context, addr string) context.Context
 }
 
 // EndHook is told of every connection that has ended.
@@ -27,12 +35,34 @@ type EndHook interface {
 type CallEvent struct {
 	// Addr is Target.Address.
 	Addr string
+	// Peer is the address of the peer of the last connection that accepted the
+	// call, empty if none did.
+	Peer string
+	// ID is the number of that connection, as in [conn.DialEvent]; 0 if there
+	// was none.
+	ID uint64
 	// Start is when the call began.
 	Start time.Time
+	// Accepted is how long after Start that connection accepted the request:
+	// the time that the call waited for its turn and for a dial.
+	Accepted time.Duration
+	// Written is how long after Start the write of the request began. Zero
+	// means that it did not, or that the caller gave up.
+	Written time.Duration
 	// Duration is how long the call took.
 	Duration time.Duration
-	// Err is what the call returned.
+	// RequestBytes is the size of the request.
+	RequestBytes int
+	// ReplyBytes is the size of the reply.
+	ReplyBytes int
+	// Err is what the call returned. An [*Error] says whether bytes of the
+	// request may have left the process.
 	Err error
+}
+
+// accepted notes the connection that has accepted the call.
+func (e *CallEvent) accepted(s *sharedConn) {
+	e.Peer, e.ID, e.Accepted, e.Written = s.addr, s.id, time.Since(e.Start), 0
 }
 
 // EndEvent is the end of a connection.
@@ -46,12 +76,21 @@ type EndEvent struct {
 	// Cause is the error behind the reason. The calls that were in flight
 	// failed with an [Error] around it.
 	Cause error
+	// CreatedAt is when the dial of the connection began.
+	CreatedAt time.Time
+	// Calls counts the requests that the connection accepted.
+	Calls uint64
 	// Replies counts the replies that the connection brought to their callers.
 	Replies uint64
+	// BytesRead counts the bytes received over its life.
+	BytesRead uint64
+	// BytesWritten counts the bytes sent over its life.
+	BytesWritten uint64
 }
 
 // hooks are what Config.Hooks implement, by interface.
 type hooks struct {
+	begin []CallStartHook
 	call  []CallHook
 	end   []EndHook
 	start []conn.DialStartHook
@@ -61,6 +100,9 @@ type hooks struct {
 func newHooks(all []any) (hs hooks, err error) {
 	for i, h := range all {
 		known := false
+		if h, ok := h.(CallStartHook); ok {
+			hs.begin, known = append(hs.begin, h), true
+		}
 		if h, ok := h.(CallHook); ok {
 			hs.call, known = append(hs.call, h), true
 		}

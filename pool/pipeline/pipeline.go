@@ -124,19 +124,28 @@ func (p *Pipeline) Call(ctx context.Context, request []byte) ([]byte, error) {
 // allocates nothing where dst has room. With an error it returns dst as it
 // was. dst must not be used until AppendCall returns.
 func (p *Pipeline) AppendCall(ctx context.Context, dst, request []byte) ([]byte, error) {
-	if p.hooks.call != nil {
-		start := time.Now()
-		reply, err := p.call(ctx, dst, request)
-		e := CallEvent{p.target.Address, start, time.Since(start), err}
-		for _, h := range p.hooks.call {
-			h.AfterCall(ctx, e)
-		}
-		return reply, err
+	if p.hooks.call != nil || p.hooks.begin != nil {
+		return p.observed(ctx, dst, request)
 	}
-	return p.call(ctx, dst, request)
+	return p.call(ctx, dst, request, nil)
 }
 
-func (p *Pipeline) call(ctx context.Context, dst, request []byte) ([]byte, error) {
+// observed is a call with the hooks told of it.
+func (p *Pipeline) observed(ctx context.Context, dst, request []byte) ([]byte, error) {
+	for _, h := range p.hooks.begin {
+		ctx = h.BeforeCall(ctx, p.target.Address)
+	}
+	e := CallEvent{Addr: p.target.Address, Start: time.Now(), RequestBytes: len(request)}
+	reply, err := p.call(ctx, dst, request, &e)
+	e.Duration, e.Err, e.ReplyBytes = time.Since(e.Start), err, len(reply)-len(dst)
+	for _, h := range p.hooks.call {
+		h.AfterCall(ctx, e)
+	}
+	return reply, err
+}
+
+// call carries a call through. event, if not nil, is filled in on the way.
+func (p *Pipeline) call(ctx context.Context, dst, request []byte, event *CallEvent) ([]byte, error) {
 	// A context of the user's own may panic: nothing has been taken yet here,
 	// and all has been given back when it is asked for its error.
 	done := ctx.Done()
@@ -149,7 +158,7 @@ func (p *Pipeline) call(ctx context.Context, dst, request []byte) ([]byte, error
 		}
 		return dst, p.outcome(ctx, p.refusal(err))
 	}
-	reply, left, err := p.do(ctx, done, dst, request)
+	reply, left, err := p.do(ctx, done, dst, request, event)
 	p.permits.leave(!left)
 	if err != nil {
 		return dst, p.outcome(ctx, err)
@@ -174,7 +183,7 @@ func (p *Pipeline) outcome(ctx context.Context, err error) error {
 
 // do carries a call through. left is true if the caller has left it behind on
 // a connection, which then gives its permit back.
-func (p *Pipeline) do(ctx context.Context, done <-chan struct{}, dst, request []byte) (reply []byte, left bool, err error) {
+func (p *Pipeline) do(ctx context.Context, done <-chan struct{}, dst, request []byte, event *CallEvent) (reply []byte, left bool, err error) {
 	for moved := 0; ; moved++ {
 		s, err := p.pick(ctx, done)
 		if err != nil {
@@ -189,7 +198,13 @@ func (p *Pipeline) do(ctx context.Context, done <-chan struct{}, dst, request []
 		if err != nil {
 			return nil, false, err
 		}
+		if event != nil {
+			event.accepted(s)
+		}
 		if inline {
+			if event != nil {
+				event.Written = event.Accepted
+			}
 			if reply, settled, err := s.inlineCall(ctx, done, c, write); settled {
 				return reply, false, err
 			}
@@ -198,6 +213,9 @@ func (p *Pipeline) do(ctx context.Context, done <-chan struct{}, dst, request []
 			return nil, true, err
 		}
 		reply, move := c.reply, moved < c.moves
+		if event != nil && !c.wroteAt.IsZero() {
+			event.Written = c.wroteAt.Sub(event.Start)
+		}
 		p.calls.put(c)
 		if !move {
 			return reply, false, err

@@ -8,30 +8,64 @@ import (
 	"github.com/seed-99d6a01a/gtcp/framing"
 )
 
-// Stat is a snapshot of a pipeline: what is now, and what has been since it
-// was made.
+// Stat is a snapshot of a pipeline: what is now, and what has been since it was
+// made.
 type Stat struct {
-	Open      int // connections
-	Dialing   bool
-	InFlight  int // requests accepted and not answered, abandoned ones included
-	Abandoned int // of those, the ones whose callers have given up
-	Waiting   int // callers that wait because MaxInFlight is reached
+	// Open counts the connections that take calls.
+	Open int
+	// Dialing reports whether a dial is in progress.
+	Dialing bool
+	// InFlight counts the requests accepted and without a reply, including
+	// those whose callers have given up.
+	InFlight int
+	// Abandoned counts those of InFlight whose callers have given up.
+	Abandoned int
+	// Waiting counts the callers that wait because MaxInFlight is reached.
+	Waiting int
+	// Suspended reports whether calls that need a connection fail at once,
+	// because dials have failed: see Config.DialBackoff.
+	Suspended bool
+	// SuspendedUntil is when the next dial may begin, zero if Suspended is
+	// false. While a dial is in progress it has passed.
+	SuspendedUntil time.Time
 
-	Failed   uint64        // calls that returned an error other than their context's
-	Refused  uint64        // of Failed, those beyond MaxWaiters
-	Timeouts uint64        // calls whose context's deadline passed
-	WaitTime time.Duration // sum over all waits because MaxInFlight was reached
+	// Failed counts the calls that returned an error other than their
+	// context's.
+	Failed uint64
+	// Refused counts the calls rejected because MaxWaiters callers were
+	// already waiting. Failed counts them too.
+	Refused uint64
+	// Timeouts counts the calls whose context's deadline passed.
+	Timeouts uint64
+	// WaitTime is the sum of all waits because MaxInFlight was reached.
+	WaitTime time.Duration
 
-	Calls    uint64 // requests accepted by a connection
-	Replies  uint64 // replies handed to their callers
-	Canceled uint64 // of Calls, those whose callers gave up
-	Late     uint64 // replies dropped because their callers had given up
-	Writes   uint64 // system calls, about: Calls/Writes requests went in one
+	// Calls counts the requests that a connection accepted.
+	Calls uint64
+	// Replies counts the replies handed to their callers.
+	Replies uint64
+	// Canceled counts those of Calls whose callers gave up.
+	Canceled uint64
+	// Late counts the replies dropped because their callers had given up, or
+	// had a reply already.
+	Late uint64
+	// Writes counts the system calls that wrote requests, about: Calls/Writes
+	// requests went out in one.
+	Writes uint64
+	// BytesRead counts the bytes received on all connections.
+	BytesRead uint64
+	// BytesWritten counts the bytes sent on all connections.
+	BytesWritten uint64
 
-	Dials         uint64
-	DialErrors    uint64
-	DialTime      time.Duration // sum over all dials
-	LastDialError error         // of the last dial if it failed; nil once a connection answers
+	// Dials counts the dials that have ended.
+	Dials uint64
+	// DialErrors counts those that failed.
+	DialErrors uint64
+	// DialTime is the sum of the times that dials took.
+	DialTime time.Duration
+	// LastDialError is the error of the last dial if it failed. It is nil once
+	// a connection has brought a reply.
+	LastDialError error
 
 	// Ends counts the connections that have ended, by [Reason].
 	Ends Ends
@@ -80,7 +114,7 @@ var reasons = [numReasons]string{
 
 // counters count what happened on one link, or on all that have ended.
 type counters struct {
-	calls, replies, cancelled, late, beats, flushes uint64
+	calls, replies, cancelled, late, beats, flushes, read, written uint64
 }
 
 func (c *counters) add(d counters) {
@@ -90,6 +124,8 @@ func (c *counters) add(d counters) {
 	c.late += d.late
 	c.beats += d.beats
 	c.flushes += d.flushes
+	c.read += d.read
+	c.written += d.written
 }
 
 // replied tells whether the peer has ever replied.
@@ -105,6 +141,10 @@ func (p *Pipeline) Stat() Stat {
 	for c := range p.conns {
 		c.mu.Lock()
 		sum.add(c.count)
+		if c.count.read == 0 { // not settled
+			sum.read += c.nc.BytesRead()
+			sum.written += c.nc.BytesWritten()
+		}
 		s.Abandoned += c.left - c.beats
 		c.mu.Unlock()
 	}
@@ -117,6 +157,11 @@ func (p *Pipeline) Stat() Stat {
 	s.Failed, s.Refused, s.Timeouts = p.failures.Load(), p.refused.Load(), p.timeouts.Load()
 	s.Calls, s.Replies, s.Canceled = sum.calls, sum.replies, sum.cancelled
 	s.Late, s.Writes = sum.late, sum.flushes
+	s.BytesRead, s.BytesWritten = sum.read, sum.written
+	s.SuspendedUntil, s.Suspended = p.gate.Suspended()
+	if !s.Suspended {
+		s.SuspendedUntil = time.Time{}
+	}
 	return s
 }
 

@@ -18,18 +18,17 @@ const (
 // tender is what tend knows of its connection.
 type tender struct {
 	s         *sharedConn
-	expires   time.Duration // age
-	read      uint64        // bytes, when it last looked
-	changed   stamp         // when it first saw them
-	calls     uint64        // likewise
-	used      stamp         // when it last saw calls
-	oldest    *call         // in flight at the last look
-	start     uint64        // of oldest in the stream: calls are used again
-	silent    stamp         // since when it has found oldest and no new byte
-	waiting   stamp         // since when the oldest call is one that was given up
-	stuck     bool          // waiting is set
-	beatAt    stamp         // when the last heartbeat was sent
-	beating   bool          // and nothing has come since
+	read      uint64 // bytes, when it last looked
+	changed   stamp  // when it first saw them
+	calls     uint64 // likewise
+	used      stamp  // when it last saw calls
+	oldest    *call  // in flight at the last look
+	start     uint64 // of oldest in the stream: calls are used again
+	silent    stamp  // since when it has found oldest and no new byte
+	waiting   stamp  // since when the oldest call is one that was given up
+	stuck     bool   // waiting is set
+	beatAt    stamp  // when the last heartbeat was sent
+	beating   bool   // and nothing has come since
 	expiring  bool
 	successor *dial // of a connection to take this one's place
 	retryAt   stamp // when to dial one again
@@ -39,7 +38,7 @@ type tender struct {
 // whether its peer still replies.
 func (s *sharedConn) tend() {
 	now := s.p.clock()
-	w := &tender{s: s, changed: now, used: now, silent: now, retryAt: now, expires: s.p.cfg.lifetime()}
+	w := &tender{s: s, changed: now, used: now, silent: now, retryAt: now}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -83,6 +82,7 @@ func (w *tender) inspect() time.Duration {
 	}
 	if inFlight > 0 || calls != w.calls {
 		w.calls, w.used = calls, now
+		s.usedSeen.Store(now.wall.UnixNano())
 	}
 
 	next := farAway
@@ -218,10 +218,10 @@ func (w *tender) idle(now stamp, inFlight int) (idle bool, in time.Duration) {
 
 // lifetime sees to it that a connection whose time is over gets a successor.
 func (w *tender) lifetime(now stamp) time.Duration {
-	if w.expires <= 0 {
+	if w.s.lifetime <= 0 {
 		return farAway
 	}
-	in := w.expires - now.age(w.s.born)
+	in := w.s.lifetime - now.age(w.s.born)
 	if in > 0 && !w.expiring {
 		return in
 	}

@@ -1,0 +1,84 @@
+package pipeline
+
+import (
+	"cmp"
+	"iter"
+	"net"
+	"slices"
+	"time"
+)
+
+// ConnStat is a snapshot of one connection of a pipeline.
+type ConnStat struct {
+	// ID is the number of the connection, the same in all events.
+	ID uint64
+	// LocalAddr is the address on this side.
+	LocalAddr net.Addr
+	// RemoteAddr is the address of the peer.
+	RemoteAddr net.Addr
+	// CreatedAt is when its dial began.
+	CreatedAt time.Time
+	// ExpiresAt is when its lifetime ends. It is zero if nothing bounds that.
+	ExpiresAt time.Time
+	// LastUsed is when it was last seen with a call, accurate to a second.
+	LastUsed time.Time
+	// InFlight counts the requests without a reply, including those whose
+	// callers have given up.
+	InFlight int
+	// Abandoned counts those of InFlight whose callers have given up.
+	Abandoned int
+	// Silent reports whether it owes replies and has brought nothing for so
+	// long that calls go to others.
+	Silent bool
+	// Leaving reports whether it takes no new calls and ends after the last
+	// one.
+	Leaving bool
+	// Calls counts the requests that it accepted.
+	Calls uint64
+	// Replies counts the replies that it brought to their callers.
+	Replies uint64
+	// BytesRead counts the bytes received over its life.
+	BytesRead uint64
+	// BytesWritten counts the bytes sent over its life.
+	BytesWritten uint64
+}
+
+// Conns returns the connections of the pipeline, in the order of their numbers.
+// The pipeline does not stop for it: each snapshot is taken by itself.
+func (p *Pipeline) Conns() iter.Seq[ConnStat] {
+	return func(yield func(ConnStat) bool) {
+		p.mu.Lock()
+		all := make([]*sharedConn, 0, len(p.conns))
+		for s := range p.conns {
+			all = append(all, s)
+		}
+		p.mu.Unlock()
+		slices.SortFunc(all, func(a, b *sharedConn) int { return cmp.Compare(a.id, b.id) })
+		for _, s := range all {
+			if !yield(s.stat()) {
+				return
+			}
+		}
+	}
+}
+
+func (s *sharedConn) stat() ConnStat {
+	c := ConnStat{
+		ID: s.id, LocalAddr: s.nc.LocalAddr(), RemoteAddr: s.nc.RemoteAddr(),
+		CreatedAt: s.begun, Silent: s.suspect.Load(),
+		BytesRead: s.nc.BytesRead(), BytesWritten: s.nc.BytesWritten(),
+	}
+	if s.lifetime > 0 {
+		c.ExpiresAt = s.begun.Add(s.lifetime)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.LastUsed = s.usedAt.wall
+	if seen := s.usedSeen.Load(); seen > c.LastUsed.UnixNano() {
+		c.LastUsed = time.Unix(0, seen)
+	}
+	c.InFlight, c.Abandoned = s.queue.len()-s.beats, s.left-s.beats
+	c.Leaving = s.leaving != nil || s.broken != nil || s.err != nil
+	c.Calls, c.Replies = s.count.calls, s.count.replies
+	return c
+}
