@@ -148,7 +148,10 @@ func (f *frameConn) goodbye() {
 	}
 	f.sess.writeDue.Store(f.sess.srv.clock.after(orDefault(f.h.WriteTimeout, defaultWriteTimeout)))
 	_, err = f.conn.Write(wire)
-	if err = wrote(&f.sess.writeDue, err); err != nil {
+	if f.sess.writeDue.Swap(notDue) == overdue {
+		err = late(err)
+	}
+	if err != nil {
 		f.writeFailed(err)
 		f.linger = false
 	}

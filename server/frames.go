@@ -138,7 +138,7 @@ type FrameHandler struct {
 
 	composing sync.Once // makes the fields below
 	handler   Invoker   // Handle or Append, within Intercept
-	invoke    Invoker   // handler, within Limiter
+	invoke    Invoker   // handler, within Limiter; nil without either
 
 	scratch  sync.Pool // of *exchange
 	requests sync.Pool // of *request
@@ -186,16 +186,23 @@ func (h *FrameHandler) ServeConn(ctx context.Context, c *conn.Conn) {
 		h.serveAlone(ctx, c)
 		return
 	}
-	h.composing.Do(h.compose)
-	f.sess.frames.Store(h)
-	f.sess.enter(inFrames)
-	f.sess.srv.watchFor(h.shortest())
+	f.open()
 	defer f.close()
 	for f.await() {
 		if !f.exchange(ctx) {
 			return
 		}
 	}
+}
+
+// open begins the serving. It is kept off the stack that an idle connection holds.
+//
+//go:noinline
+func (f *frameConn) open() {
+	f.h.composing.Do(f.h.compose)
+	f.sess.frames.Store(f.h)
+	f.sess.enter(inFrames)
+	f.sess.srv.watchFor(f.h.shortest())
 }
 
 // serveAlone gives a connection that no Server accepted a server of its own.

@@ -61,7 +61,10 @@ func (o output) Write(b []byte) (int, error) {
 	s := o.x.sess
 	s.writeDue.Store(s.srv.clock.after(o.x.writeTimeout))
 	n, err := s.conn.Write(b)
-	return n, wrote(&s.writeDue, err)
+	if s.writeDue.Swap(notDue) == overdue {
+		err = late(err)
+	}
+	return n, err
 }
 
 // WriteBuffers is what framing.Writer sends a large frame with.
@@ -69,5 +72,8 @@ func (o output) WriteBuffers(b [][]byte) (int64, error) {
 	s := o.x.sess
 	s.writeDue.Store(s.srv.clock.after(o.x.writeTimeout))
 	n, err := s.conn.WriteBuffers(b)
-	return n, wrote(&s.writeDue, err)
+	if s.writeDue.Swap(notDue) == overdue {
+		err = late(err)
+	}
+	return n, err
 }

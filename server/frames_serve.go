@@ -149,7 +149,16 @@ func (f *frameConn) handle(ctx context.Context, req []byte) bool {
 // respond calls the handler. What Append builds in is memory of our own, *buf: what
 // it returns may be the caller's or the request, and is not kept.
 func (h *FrameHandler) respond(ctx context.Context, buf *[]byte, req []byte) ([]byte, error) {
-	reply, err := h.invoke(ctx, (*buf)[:0], req)
+	var reply []byte
+	var err error
+	switch { // calls as direct as can be: their stack is every idle connection's
+	case h.invoke != nil:
+		reply, err = h.invoke(ctx, (*buf)[:0], req)
+	case h.Append == nil:
+		reply, err = h.Handle(ctx, req)
+	default:
+		reply, err = h.Append(ctx, (*buf)[:0], req)
+	}
 	if n := cap(reply); h.Append != nil && n > cap(*buf) && n <= keepReply {
 		*buf = make([]byte, 0, n)
 	}
@@ -159,13 +168,13 @@ func (h *FrameHandler) respond(ctx context.Context, buf *[]byte, req []byte) ([]
 	return reply, nil
 }
 
-// compose makes invoke of the handler and what is around it.
+// compose makes invoke of the handler and what is around it, if there is something.
 func (h *FrameHandler) compose() {
-	h.invoke = h.call
+	h.handler = h.call
 	if h.Intercept != nil {
-		h.invoke = h.Intercept(h.invoke)
+		h.handler = h.Intercept(h.handler)
+		h.invoke = h.handler
 	}
-	h.handler = h.invoke
 	if h.Limiter != nil {
 		h.invoke = h.limited
 	}

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"sync/atomic"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 )
@@ -108,7 +107,10 @@ func (s *session) send(ctx context.Context, wire []byte) error {
 	h := s.frames.Load()
 	s.sendDue.Store(s.srv.clock.after(orDefault(h.WriteTimeout, defaultWriteTimeout)))
 	_, err := s.conn.Write(wire)
-	if err = wrote(&s.sendDue, err); err != nil && !errors.Is(err, net.ErrClosed) {
+	if s.sendDue.Swap(notDue) == overdue {
+		err = late(err)
+	}
+	if err != nil && !errors.Is(err, net.ErrClosed) {
 		if timedOut(err) {
 			s.srv.stats.writeTimeouts.Add(1)
 		}
@@ -147,13 +149,10 @@ func (s *session) endSends() {
 	sd.turn <- struct{}{}
 }
 
-// wrote ends a write under a due. If it took too long, the watch has interrupted it.
-func wrote(due *atomic.Int64, err error) error {
-	if due.Swap(notDue) == overdue {
-		return &overdueError{err}
-	}
-	return err
-}
+// late is the error of a write that took too long: the watch has interrupted it.
+//
+//go:noinline
+func late(err error) error { return &overdueError{err} }
 
 // overdueError is the error of a write that took too long. Err is what the write
 // itself said, nil if it ended at that moment.

@@ -1,0 +1,40 @@
+//go:build !race
+
+package server_test
+
+import (
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/server"
+)
+
+// An idle connection that has served requests has a stack of 2 KiB: what the way
+// from the handler down to the system call needs more would double its memory.
+func TestIdleConnectionKeepsItsFirstStack(t *testing.T) {
+	const n = 500
+	s := &server.Server{Handler: echo()}
+	addr := start(t, s)
+	for range 50 { // what the first connections of a process cost
+		dial(t, addr)
+	}
+	before := stacks()
+	for range n {
+		c := dial(t, addr)
+		c.send("one", "two")
+		c.expect("one", "two")
+	}
+	require.Eventually(t, func() bool { return s.Stat().Idle == n+50 }, patience, time.Millisecond)
+	require.Less(t, (stacks()-before)/n, int64(3<<10))
+}
+
+func stacks() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.StackInuse)
+}
