@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-99d6a01a/gtcp"
 	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/balance"
 	"github.com/seed-99d6a01a/gtcp/pool/resolve"
 	"github.com/seed-99d6a01a/gtcp/pool/slotpool"
 )
@@ -129,8 +130,7 @@ func ExampleConfigurePools() {
 	// Output: <nil>
 }
 
-// One address for a service of three servers. NewPoolConn chooses the one with
-// the fewest connections in use.
+// One address for a service of three servers, which NewPoolConn takes in turn.
 func ExampleConfigureResolver() {
 	var addrs []string
 	for range 3 {
@@ -146,7 +146,7 @@ func ExampleConfigureResolver() {
 		defer server.Close()
 		addrs = append(addrs, addr)
 	}
-	if err := gtcp.ConfigureResolver("orders", resolve.Addrs(addrs...), nil); err != nil {
+	if err := gtcp.ConfigureResolver("orders", resolve.Addrs(addrs...), balance.RoundRobin); err != nil {
 		fmt.Println(err)
 		return
 	}

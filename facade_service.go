@@ -18,8 +18,9 @@ import (
 // chosen by policy. A server that cannot be reached is left out for a while, and
 // NewPoolConn tries up to 3 servers within its timeout. addr can be any text.
 //
-// A nil policy means [balance.LeastInFlight]: the server with the fewest
-// connections in use. The options of ConfigurePools for addr apply to each server.
+// A nil policy means [balance.LeastInFlight]: of two servers chosen at random, the
+// one with fewer connections in use. The options of ConfigurePools for addr apply
+// to each server.
 //
 // A nil r ends this: addr is a plain address again. An earlier resolver of addr is
 // replaced: idle connections are closed, those in use when they are released.
