@@ -93,7 +93,7 @@ func (s *signal) rouse() {
 
 // redial closes m's connection, for the reason given, and makes another in its
 // place: in a new handle, or in the handle into. If that fails, or the user's
-// code panics, the lease has ended.
+// code panics, the checkout has ended.
 func (p *Pool) redial(ctx context.Context, m *Member, lease backend.Lease[*Member], why Reason, cause error, into *Conn) (err error) {
 	done := false
 	defer func() {

@@ -28,7 +28,7 @@ type Member struct {
 
 	mu sync.Mutex // guards Conn and life of the live handle while Replace changes them
 
-	// All below belongs to the owner of the lease. Times are those of the
+	// All below belongs to the owner: who has acquired it from the backend. Times are those of the
 	// pool's clock.
 	lease    backend.Lease[*Member]
 	life     *life

@@ -79,8 +79,8 @@ func (p Probe) withDefaults() Probe {
 	return p
 }
 
-// check asks whether an idle connection is alive and silent. The lease is
-// given up if the user's probe panics.
+// check asks whether an idle connection is alive and silent. It is discarded if
+// the user's probe panics.
 func (p *Pool) check(ctx context.Context, m *Member, lease backend.Lease[*Member]) (Reason, error) {
 	if p.cfg.Probe.Func == nil {
 		return diagnose(m.handle.Load().Conn.Check())

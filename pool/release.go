@@ -81,7 +81,7 @@ func (p *Pool) keep(m *Member, next *Conn, lease backend.Lease[*Member], now int
 	}
 }
 
-// discard ends a lease and its connection. The backend closes that too, on a
+// discard ends a checkout and its connection. The backend closes that too, on a
 // goroutine; here it is closed at once, so that its handle is of no more use.
 func (p *Pool) discard(lease backend.Lease[*Member], c *conn.Conn) {
 	_ = p.backend.Return(lease, backend.Discard) // stale if a Close does not wait
@@ -169,7 +169,7 @@ type releaseInfo struct {
 }
 
 // learn draws conclusions from a checkout that ends: how long a call takes,
-// whether the address answers, and whether other connections can be trusted.
+// whether the peer replies, and whether other connections can be trusted.
 func (p *Pool) learn(m *Member, info releaseInfo) {
 	begun := -m.since.Load()
 	if info.now > begun {

@@ -1,7 +1,7 @@
-// Package custompool is a pool backend of one's own: round robin.
+// Package custompool is a pool backend of your own: round robin.
 //
-// The backends that come with the module lend as few connections as the load
-// allows, so that the rest grow idle and are closed. This one lends the
+// The backends that come with the module use as few connections as the load
+// allows, so that the rest grow idle and are closed. This one picks the
 // connection that has been idle longest, so that all are used alike: for
 // servers that forget quiet clients, or a balancer behind which each
 // connection leads to another machine.

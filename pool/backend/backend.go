@@ -10,7 +10,7 @@ import (
 // holds a lock while it calls New, Close or a callback, but sweeps may wait for
 // one another.
 type Backend[T any] interface {
-	// Acquire returns a lease of a resource: an idle one if there is one and
+	// Acquire returns a Lease of a resource: of an idle one if there is one and
 	// no caller waits before this one, else one made for it if there is room,
 	// else the next to come free, in turn. With late binding a caller takes over
 	// a dial that no caller waits for any more, before a new one is begun.
@@ -23,13 +23,13 @@ type Backend[T any] interface {
 	// The fast path, an idle resource and nobody waiting, allocates nothing.
 	Acquire(ctx context.Context) (Lease[T], error)
 
-	// Return ends a lease. With [Keep] the resource goes to the first waiter
+	// Return ends a Lease. With [Keep] the resource goes to the first waiter
 	// or becomes idle, unless it is older than the last Clear; with
 	// [Discard], or any other verdict, it is closed, and its room is free
 	// before Return comes back. Return never blocks, never dials in the
 	// caller's time and never waits for Factory.Close.
 	//
-	// It fails with [ErrStale], having done nothing, if the lease has ended
+	// It fails with [ErrStale], having done nothing, if the Lease has ended
 	// before or is not of this backend.
 	Return(lease Lease[T], v Verdict) error
 
@@ -60,7 +60,7 @@ type Backend[T any] interface {
 	// Close ends the backend. Every waiter gets ErrClosed at once, idle
 	// resources are closed, the contexts of dials are cancelled. Then it waits
 	// for the resources in use to be returned; if ctx ends first, it closes
-	// those too, and their leases are stale. It returns once every call of New
+	// those too, and to Return them is ErrStale. It returns once every call of New
 	// and Factory.Close has: New must heed its context.
 	//
 	// It returns nil if all were returned, an error that is ctx.Err() if ctx
@@ -105,12 +105,12 @@ type LateBinder interface {
 // Lease is the temporary ownership of a resource. It is a small value, to be
 // copied freely; the first Return of any copy ends it.
 type Lease[T any] struct {
-	// Value is the resource. It must not be used after the lease has ended.
+	// Value is the resource. It must not be used after the Lease has ended.
 	Value T
 	// Handle is the backend's: whatever finds the resource again. Keep a
 	// pointer in it, so that making a Lease allocates nothing.
 	Handle any
-	// Epoch is the backend's: it tells this lease from earlier and later
+	// Epoch is the backend's: it tells this Lease from earlier and later
 	// ones of the same resource.
 	Epoch uint64
 }

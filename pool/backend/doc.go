@@ -23,7 +23,7 @@
 //  3. Once all is quiet, no resource is idle while a caller waits.
 //  4. Callers that wait are served in the order in which they came.
 //  5. Nothing is handed to a caller whose context has ended.
-//  6. Returning a lease that has ended is [ErrStale] and touches nothing.
+//  6. Returning a [Lease] that has ended is [ErrStale] and touches nothing.
 //  7. Errors and panics of New, Close and callbacks cost no capacity.
 //  8. After Clear nothing made, or begun to be made, before is acquired, and
 //     nobody waits for it: its dials are cancelled.

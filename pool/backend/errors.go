@@ -13,8 +13,8 @@ var (
 	// [net.ErrClosed] too. Trying again is harmless and useless, so
 	// SafeToRetry is false.
 	ErrClosed error = &stateError{msg: "backend: pool closed", kind: "closed", is: net.ErrClosed}
-	// ErrStale is the error of returning a lease that has ended.
-	ErrStale error = &stateError{msg: "backend: lease has ended", kind: "other"}
+	// ErrStale is the error of returning a Lease that has ended.
+	ErrStale error = &stateError{msg: "backend: returned twice, or to another backend", kind: "other"}
 	// ErrTooManyWaiters is the error of an Acquire that finds everything in
 	// use and as many callers waiting as may. It is safe to retry, later.
 	ErrTooManyWaiters error = &stateError{msg: "backend: too many callers wait for a resource", kind: "overloaded", later: true}

@@ -1,5 +1,5 @@
 // Package engine makes a pool backend out of a [Store]: a place for what is
-// idle, and the choice of what is lent first. Everything that is hard about a
+// idle, and the choice of what is acquired first. Everything that is hard about a
 // backend is in the engine: permits, waiters, dials, generations, closing.
 // puddlepool and slotpool are stores of one or two hundred lines;
 // examples/custompool is a shorter one, and so is the example of [Store].
@@ -40,26 +40,26 @@ import (
 type Store[T any] interface {
 	// Add makes an entry known. It is not idle yet.
 	Add(e *Entry[T])
-	// Remove forgets an entry that is known and not idle. It is not called
-	// for what a Close out of patience took from its borrower.
+	// Remove forgets an entry that is known and not idle. It is not called for
+	// an entry that was in use when a Close did not wait for it.
 	Remove(e *Entry[T])
-	// Claim takes an idle entry, the one to be lent first. It returns nil
+	// Claim takes an idle entry, the one to be acquired first. It returns nil
 	// only if no entry was idle all the time from its call to its return.
 	Claim() *Entry[T]
 	// Put makes an entry idle that was added or claimed.
 	Put(e *Entry[T])
 	// Sweep claims the idle entries one after the other and calls visit
 	// with each, which puts it back or removes it before it returns or
-	// panics. An entry is visited at most once. Those not visited are never
-	// out of Claim's sight: to claim one and put it back, without the engine
-	// behind it, would strand a caller that came between.
+	// panics. An entry is visited at most once. Entries that have not been
+	// visited must stay claimable. Do not claim an entry and Put it back
+	// yourself: a concurrent Acquire would miss it and block.
 	Sweep(visit func(e *Entry[T]))
 	// Idle is the number of idle entries.
 	Idle() int
 }
 
 // Entry is a resource. It is made for one result of Factory.New and never used
-// for another, so a pointer to it with an epoch identifies a tenure for ever.
+// for another, so a pointer and an epoch identify one Lease.
 type Entry[T any] struct {
 	// Ref is the store's own. The engine does not touch it.
 	Ref any
@@ -68,14 +68,14 @@ type Entry[T any] struct {
 	engine *engine[T]
 	gen    uint64 // engine.gen when it was made
 
-	// epoch goes up by one when a lease ends, or is set to evicted. Whoever
-	// moves it is the one who ended that lease.
+	// epoch goes up by one when a Lease ends, or is set to evicted. Whoever
+	// changes it is the one who ended that Lease.
 	epoch atomic.Uint64
 	gone  bool // closed or being closed; guarded by engine.mu
 }
 
-// evicted is the epoch of an entry that Close took from its borrower. A lease
-// of this epoch was made too late and has ended already.
+// evicted is the epoch of an entry that was in use when a Close did not wait for
+// it. A Lease of this epoch was made too late and has ended already.
 const evicted = math.MaxUint64
 
 func (e *Entry[T]) lease() backend.Lease[T] {

@@ -161,7 +161,7 @@ func (p *engine[T]) shut() {
 	p.flushLocked()
 }
 
-// evict ends what is still in use, and the leases with it. It leaves the store
+// evict ends what is still in use, and each Lease with it. It leaves the store
 // alone: a Return in progress may be about to put its entry there, or just have.
 func (p *engine[T]) evict() {
 	p.mu.Lock()

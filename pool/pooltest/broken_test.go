@@ -147,7 +147,7 @@ var wrongs = []wrong{
 		}
 		return slotpool.Open(f, l)
 	}},
-	wrapping("clear does nothing", func(b pool) pool { return deafPool{b} }, "08 clear idle", "08 clear lent", "model"),
+	wrapping("clear does nothing", func(b pool) pool { return deafPool{b} }, "08 clear idle", "08 clear in use", "model"),
 	wrapping("hands to the dead", func(b pool) pool { return deadPool{b} }, "05 context ended before"),
 	wrapping("stale returns accepted", func(b pool) pool { return trustingPool{b} }, "06 return twice", "stress"),
 	wrapping("close without patience", func(b pool) pool { return rudePool{b} }, "09 close drains"),
@@ -167,7 +167,7 @@ var wrongs = []wrong{
 		return func(b pool) pool { return negativePool{b, most} }
 	}, "01 negative max"),
 	wrapping("warm does nothing", func(b pool) pool { return coldPool{b} }, "warm", "warm fails"),
-	wrapping("sweep borrows all", func(b pool) pool { return greedyPool{b} }, "sweep borrows one"),
+	wrapping("sweep holds all", func(b pool) pool { return greedyPool{b} }, "sweep holds one"),
 	{"late binding declared in vain", []string{"11 a return beats the dial", "11 in turn while dialing"}, func(f factory, l backend.Limits) (pool, error) {
 		b, err := openChan(f, l)
 		return latePool{b}, err

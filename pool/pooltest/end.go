@@ -14,7 +14,7 @@ import (
 // clearCases are about promise 8.
 var clearCases = []testCase{
 	{"08 clear idle", backend.Limits{Max: 4}, testClearIdle},
-	{"08 clear lent", backend.Limits{Max: 2}, testClearLent},
+	{"08 clear in use", backend.Limits{Max: 2}, testClearInUse},
 	{"08 clear while dialing", backend.Limits{Max: 2}, testClearDialing},
 	{"08 clear while warming", backend.Limits{Max: 2}, testClearWarming},
 	{"08 clear while a dial hangs", backend.Limits{Max: 1}, testClearHanging},
@@ -32,15 +32,15 @@ func testClearIdle(w *world) {
 	for _, l := range ls {
 		w.check(l.Value.closed.Load() == 1, "resource %d was idle and is not closed by Clear", l.Value.ID)
 	}
-	w.putAll(w.fill(4)) // lent sees what is older
+	w.putAll(w.fill(4)) // acquired sees what is older
 	w.gauges(4, 0, 0, 0)
 }
 
-func testClearLent(w *world) {
+func testClearInUse(w *world) {
 	ls := w.fill(2)
 	w.clear()
 	synctest.Wait()
-	w.check(ls[0].Value.closed.Load() == 0, "Clear closes what is lent")
+	w.check(ls[0].Value.closed.Load() == 0, "Clear closes what is in use")
 	w.gauges(0, 2, 0, 0)
 	w.put(ls[0], backend.Keep)
 	w.gauges(0, 1, 0, 0)
@@ -74,7 +74,7 @@ func testClearWarming(w *world) {
 	w.clear()
 	w.check(<-done == nil, "Warm fails because of Clear")
 	w.dial = nil
-	w.putAll(w.fill(2)) // lent sees what is older
+	w.putAll(w.fill(2)) // acquired sees what is older
 }
 
 // hang is a dial that goes nowhere, as to an address that answers nothing. It
@@ -124,7 +124,7 @@ func testClearWarmHanging(w *world) {
 	err := <-done
 	w.check(err == nil, "Warm fails because of Clear: %v", err)
 	w.check(time.Since(begun) == 0, "Warm waits for dials that were begun before Clear")
-	w.putAll(w.fill(2)) // lent sees what is older
+	w.putAll(w.fill(2)) // acquired sees what is older
 	w.whole()
 }
 
@@ -246,8 +246,8 @@ func testCloseDrains(w *world) {
 	w.gauges(0, 1, 0, 0)
 	w.check(ls[1].Value.closed.Load() == 1, "what is idle is not closed at once")
 	time.Sleep(time.Minute)
-	w.check(len(closed) == 0, "Close does not wait for what is lent")
-	w.check(ls[0].Value.closed.Load() == 0, "Close closes what is lent before its context ends")
+	w.check(len(closed) == 0, "Close does not wait for what is in use")
+	w.check(ls[0].Value.closed.Load() == 0, "Close closes what is in use before its context ends")
 	w.put(ls[0], backend.Keep)
 	synctest.Wait()
 	w.check(len(closed) == 1, "all has come back and Close waits on")
@@ -336,7 +336,7 @@ func testCloseTwice(w *world) {
 	time.Sleep(time.Minute)
 	err := <-second // its patience is the shorter
 	w.check(errors.Is(err, context.DeadlineExceeded), "the second Close: %v", err)
-	w.check(l.Value.closed.Load() == 1, "the second Close does not close what is lent")
+	w.check(l.Value.closed.Load() == 1, "the second Close does not close what is in use")
 	w.check(<-first == nil, "the first Close fails")
 	for range 3 {
 		err := w.b.Close(w.ctx)

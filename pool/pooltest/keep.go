@@ -120,7 +120,7 @@ func testReturnTwice(w *world) {
 	l := w.get()
 	w.put(l, backend.Keep)
 	w.stale(l, "a lease returned before")
-	a, b := w.get(), w.get() // lent sees an owner too many
+	a, b := w.get(), w.get() // acquired sees an owner too many
 	w.put(a, backend.Keep)
 	w.put(b, backend.Keep)
 	w.gauges(2, 0, 0, 0)
@@ -132,7 +132,7 @@ func testReturnDiscarded(w *world) {
 	w.stale(l, "a discarded lease")
 	next := w.get()
 	w.stale(l, "a discarded lease, its place taken")
-	w.check(next.Value != l.Value, "resource %d is lent after its discard", l.Value.ID)
+	w.check(next.Value != l.Value, "resource %d is acquired after its discard", l.Value.ID)
 	w.put(next, backend.Keep)
 }
 

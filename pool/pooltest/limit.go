@@ -12,7 +12,7 @@ import (
 // sweepCases are about Sweep.
 var sweepCases = []testCase{
 	{"sweep", backend.Limits{Max: 100}, testSweep},
-	{"sweep borrows one", backend.Limits{Max: 5}, testSweepOne},
+	{"sweep holds one", backend.Limits{Max: 5}, testSweepOne},
 	{"sweep does not end", backend.Limits{Max: 5}, testSweepBusy},
 	{"sweep from two sides", backend.Limits{Max: 5}, testSweepTwo},
 	{"sweep refuses nobody", backend.Limits{Max: 1, MaxWaiters: -1}, testSweepRefuses},
@@ -63,7 +63,7 @@ func testSweepOne(w *world) {
 	w.putAll(w.fill(5))
 	w.sweep(func(r *Resource) bool {
 		s := w.b.Stat()
-		w.check(s.Used == 1 && s.Idle == 4, "Sweep borrows more than one: %v", w.stat())
+		w.check(s.Used == 1 && s.Idle == 4, "Sweep holds more than one: %v", w.stat())
 		w.atOnce("Acquire in a sweep", func() {
 			ls := w.fill(4)
 			w.putAll(ls)
@@ -186,7 +186,7 @@ func testResize(w *world) {
 	w.check(waiting[2].pending(), "room for two: %v", waiting[2])
 	w.gauges(0, 4, 0, 2)
 
-	w.resize(r, 2) // lent ones end as they come back
+	w.resize(r, 2) // those in use end as they are returned
 	w.put(ls[0], backend.Keep)
 	w.put(ls[1], backend.Keep)
 	w.gauges(0, 2, 0, 2)

@@ -192,7 +192,7 @@ func (m *model) acquire() {
 	m.take(c)
 }
 
-// take moves what c was served with from idle to lent.
+// take moves what c was served with from idle to in use.
 func (m *model) take(c *call) {
 	i := slices.Index(m.idle, c.lease.Value)
 	if i < 0 {

@@ -14,7 +14,7 @@ func (m *model) live() []*gate {
 	return slices.DeleteFunc(m.dialing(), (*gate).void)
 }
 
-// resizeSome changes the maximum. What is open is kept up to the new one, lent
+// resizeSome changes the maximum. What is open is kept up to the new one, in use
 // resources longer; of the dials no more are given up than are too many.
 func (m *model) resizeSome() {
 	n := 1 + m.rnd.IntN(4)
@@ -27,7 +27,7 @@ func (m *model) resizeSome() {
 	kept := min(len(m.idle), max(n-len(m.out), 0))
 	m.idle = slices.DeleteFunc(m.idle, func(r *Resource) bool { return r.closed.Load() == 1 })
 	if len(m.idle) != kept {
-		m.wrong("resized to %d: %d idle resources are kept, %d lent", n, len(m.idle), len(m.out))
+		m.wrong("resized to %d: %d idle resources are kept, %d in use", n, len(m.idle), len(m.out))
 	}
 	kept = min(len(dials), max(n-m.open(), 0))
 	if left := len(slices.DeleteFunc(dials, (*gate).void)); left != kept {

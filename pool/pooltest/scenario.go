@@ -94,14 +94,14 @@ func testBreaking(w *world) {
 	w.check(w.dialed() == 12, "%d dials for 12 connections", w.dialed())
 }
 
-// testExhausted: callers time out while all is lent; nothing is lost by it.
+// testExhausted: callers time out while all are in use; nothing is lost by it.
 func testExhausted(w *world) {
 	ls := w.fill(3)
 	for range 100 {
 		ctx, cancel := context.WithTimeout(w.ctx, time.Millisecond)
 		_, err := w.acquire(ctx)
 		cancel()
-		w.check(errors.Is(err, context.DeadlineExceeded), "all is lent: %v", err)
+		w.check(errors.Is(err, context.DeadlineExceeded), "all are in use: %v", err)
 	}
 	w.gauges(0, 3, 0, 0)
 	w.putAll(ls)
@@ -127,7 +127,7 @@ func testAway(w *world) {
 	w.whole()
 }
 
-// testFailover: the pool is cleared while connections are lent, idle and being
+// testFailover: the pool is cleared while connections are in use, idle and being
 // dialed, and callers wait; every caller goes on with the new server.
 func testFailover(w *world) {
 	ls := w.fill(3)

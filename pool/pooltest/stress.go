@@ -111,7 +111,7 @@ func (s *stress) run(callers int) {
 	s.t.Logf("%d served, %d gave up, %d failed, %d dials", s.served, s.cancelled, s.failed, s.dialed())
 }
 
-// once borrows and returns.
+// once acquires and returns.
 func (s *stress) once() {
 	ctx := s.ctx
 	if rand.IntN(4) == 0 {
@@ -217,7 +217,7 @@ func testForce(t *testing.T, open backend.OpenFunc[*Resource]) {
 	}
 }
 
-// untilClosed borrows and returns until it is told ErrClosed.
+// untilClosed acquires and returns until it is told ErrClosed.
 func (w *world) untilClosed() {
 	for {
 		l, err := w.acquire(w.ctx)

@@ -14,7 +14,7 @@ import (
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
 
-// Resource is what the suite has backends lend.
+// Resource is what the suite has backends keep.
 type Resource struct {
 	// ID counts up from 1 in the order in which New returned.
 	ID int
@@ -33,7 +33,7 @@ type keyType struct{}
 var callerKey keyType
 
 // world is a backend with the suite around it, which sees everything that is
-// made, lent, returned and closed, and reports what must not be.
+// made, acquired, returned and closed, and reports what must not be.
 type world struct {
 	t      testing.TB
 	b      backend.Backend[*Resource]
@@ -47,7 +47,7 @@ type world struct {
 	// and what Close does. Set before use.
 	dial    func(ctx context.Context, n int) error
 	closing func(r *Resource)
-	// forced is set when leases may be cut short.
+	// forced is set when a Lease may be cut short.
 	forced atomic.Bool
 	// loose is set when Max is not for the suite to check (Resize).
 	loose atomic.Bool
@@ -161,7 +161,7 @@ func (w *world) close(r *Resource) {
 		w.t.Errorf("resource %d is closed %d times", r.ID, n)
 	}
 	if r.owner.Load() != 0 && !w.forced.Load() {
-		w.t.Errorf("resource %d is closed while it is lent", r.ID)
+		w.t.Errorf("resource %d is closed while it is in use", r.ID)
 	}
 	w.end(r)
 	if w.closing != nil {
@@ -169,22 +169,22 @@ func (w *world) close(r *Resource) {
 	}
 }
 
-// lent checks and notes a lease that Acquire gave; since is the number of
+// acquired checks and notes a lease that Acquire gave; since is the number of
 // clears that had returned when Acquire was called.
-func (w *world) lent(l backend.Lease[*Resource], since int) {
+func (w *world) acquired(l backend.Lease[*Resource], since int) {
 	r := l.Value
 	if r == nil {
 		w.t.Error("Acquire: a lease without a resource")
 		return
 	}
 	if !r.owner.CompareAndSwap(0, w.owners.Add(1)) {
-		w.t.Errorf("resource %d is lent twice", r.ID)
+		w.t.Errorf("resource %d has two owners", r.ID)
 	}
 	if r.closed.Load() != 0 && !w.forced.Load() {
-		w.t.Errorf("resource %d is lent after it was closed", r.ID)
+		w.t.Errorf("resource %d is acquired after it was closed", r.ID)
 	}
 	if r.gen < since {
-		w.t.Errorf("resource %d is lent after Clear, and is older", r.ID)
+		w.t.Errorf("resource %d is acquired after Clear, and is older", r.ID)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -227,7 +227,7 @@ func (w *world) acquire(ctx context.Context) (backend.Lease[*Resource], error) {
 	dead := ctx.Err() != nil
 	l, err := w.b.Acquire(ctx)
 	if err == nil {
-		w.lent(l, since)
+		w.acquired(l, since)
 		if dead {
 			w.t.Error("Acquire succeeds with a context that had ended")
 		}
@@ -292,7 +292,7 @@ func (w *world) clear() {
 func (w *world) sweep(keep func(*Resource) bool) (shown []*Resource) {
 	w.b.Sweep(func(r *Resource) bool {
 		if !r.owner.CompareAndSwap(0, -1) {
-			w.t.Errorf("Sweep shows resource %d, which is lent", r.ID)
+			w.t.Errorf("Sweep shows resource %d, which is in use", r.ID)
 		}
 		shown = append(shown, r)
 		kept := keep(r)
@@ -323,7 +323,7 @@ func (w *world) gauges(idle, used, dialing, waiting int) {
 	}
 }
 
-// finish returns what is lent, closes the backend and sees that everything
+// finish returns what is in use, closes the backend and sees that everything
 // made has been closed.
 func (w *world) finish() {
 	w.cancel()

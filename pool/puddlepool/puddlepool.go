@@ -1,11 +1,11 @@
 // Package puddlepool is the default pool backend. It keeps its resources in a
-// [github.com/jackc/puddle/v2] pool, the one pgx is built on, and lends the
+// [github.com/jackc/puddle/v2] pool, the one pgx is built on, and acquires the
 // one returned last first, so that under a light load a few resources are
 // busy and the rest can be closed for idleness.
 //
 // A pool.Config without a Backend has this one. [Open] is all there is to know:
 // what it returns keeps the promises of package backend and is safe for
-// concurrent use. The example lends resources without package pool.
+// concurrent use. The example uses it without package pool.
 //
 // # How it works
 //
@@ -19,7 +19,7 @@
 //     constructs while it closes. Here it constructs nothing.
 //   - It keeps a place taken until the destructor has returned. Here a
 //     resource leaves the puddle first and is closed afterwards.
-//   - A handle used twice breaks it. Here a lease has an epoch, and a stale
+//   - A handle used twice breaks it. Here a Lease has an epoch, and a stale
 //     one never reaches it.
 //
 // Every dial is late bound: a caller whose dial is slow takes what is returned

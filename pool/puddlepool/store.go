@@ -75,7 +75,7 @@ func (s *store[T]) Remove(e *engine.Entry[T]) {
 	e.Ref.(*resource[T]).res.Hijack()
 }
 
-// Claim implements engine.Store: the last to be put is the first to be lent,
+// Claim implements engine.Store: the last to be put is the first to be acquired,
 // so what is not needed grows old.
 func (s *store[T]) Claim() *engine.Entry[T] {
 	s.mu.Lock()

@@ -1,11 +1,10 @@
 // Package slotpool is the fast pool backend. Each resource has a slot, each
-// slot a bit that says whether it is idle, and to borrow is to clear the
+// slot a bit that says whether it is idle, and to acquire is to clear the
 // lowest bit that is set with one compare-and-swap: no lock, no allocation, no
-// clock. Lending the lowest first keeps the load on few resources, as a stack
+// clock. Taking the lowest first keeps the load on few resources, as a stack
 // would, so that the rest can be closed for idleness.
 //
-//	p, err := pool.New(pool.Config{
-//		Address: "127.0.0.1:8999",
+//	p, err := pool.New(conn.Target{Address: "127.0.0.1:8999"}, pool.Config{
 //		Backend: slotpool.Open[*pool.Member],
 //	})
 //
@@ -19,8 +18,8 @@
 // dial is slow takes what is returned meanwhile, and the dial's result becomes
 // idle. The maximum can be changed with Resize; without one, slots are added
 // as they are needed, 64 at a time. Up to 512 slots Acquire reads a word for
-// each 64 lower slots that are lent; beyond, a second level of bits leads it to
-// the words worth reading, so that ten thousand connections nearly all lent
+// each 64 lower slots that are in use; beyond, a second level of bits leads it to
+// the words worth reading, so that ten thousand connections nearly all in use
 // cost it little more than ten.
 package slotpool
 

@@ -100,7 +100,7 @@ func (s *store[T]) Put(e *engine.Entry[T]) {
 	}
 }
 
-// Claim implements engine.Store: the lowest idle slot is lent first.
+// Claim implements engine.Store: the lowest idle slot is taken first.
 func (s *store[T]) Claim() *engine.Entry[T] {
 	chunks := *s.chunks.Load()
 	if len(chunks) > scanned {

@@ -104,7 +104,7 @@ func testMany(w *world) {
 
 func testOneOwner(w *world) {
 	for range 10 {
-		ls := w.fill(8) // lent sees an owner too many
+		ls := w.fill(8) // acquired sees an owner too many
 		w.putAll(ls[:4])
 		more := w.fill(4)
 		w.putAll(append(more, ls[4:]...))
@@ -118,7 +118,7 @@ func testIdleFirst(w *world) {
 		w.put(a, backend.Keep)
 		w.put(b, backend.Keep)
 	}
-	w.check(w.dialed() == 2, "%d dials, though never more than 2 are lent", w.dialed())
+	w.check(w.dialed() == 2, "%d dials, though never more than 2 are in use", w.dialed())
 }
 
 func testWokenByReturn(w *world) {
