@@ -3,6 +3,8 @@ package gtcp
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -53,7 +55,7 @@ func dialPlain(addr string, timeout ...time.Duration) (*conn.Conn, error) {
 	ctx, cancel, limit := dialContext(timeout)
 	defer cancel()
 	c, err := dial(ctx, addr, nil)
-	return c, describe(err, "net.DialTimeout failed with network %q, address %q, timeout %q", "tcp", addr, limit)
+	return c, describe(refusedHint(err), "net.DialTimeout failed with network %q, address %q, timeout %q", "tcp", addr, limit)
 }
 
 // NewNetConnTLS connects to a TLS server and returns the connection after the
@@ -75,7 +77,22 @@ func dialTLS(addr string, config *tls.Config, timeout ...time.Duration) (*conn.C
 	ctx, cancel, limit := dialContext(timeout)
 	defer cancel()
 	c, err := dial(ctx, addr, config)
-	return c, describe(err, "tls.DialWithDialer failed with network %q, address %q, timeout %q", "tcp", addr, limit)
+	return c, describe(tlsHint(refusedHint(err)), "tls.DialWithDialer failed with network %q, address %q, timeout %q", "tcp", addr, limit)
+}
+
+// tlsHint adds a hint to the error of a handshake with a peer that does not seem
+// to speak TLS.
+func tlsHint(err error) error {
+	var op *net.OpError
+	var record tls.RecordHeaderError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &op) && op.Op == "dial":
+	case errors.As(err, &record), errors.Is(err, io.EOF), isTimeout(err), op != nil && op.Op == "read":
+		return hint(err, "does the server speak TLS on that port?")
+	}
+	return err
 }
 
 // NewNetConnKeyCrt is NewNetConnTLS with the configuration that LoadKeyCrt makes

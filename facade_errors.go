@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 )
@@ -28,7 +29,7 @@ func (e *PkgError) Error() string {
 	case e.Field == "data":
 		return fmt.Sprintf("data too long, data size %d exceeds allowed max data size %d", e.Size, e.Limit)
 	case e.Field == "package":
-		return fmt.Sprintf("invalid package size %d", e.Size)
+		return fmt.Sprintf("invalid package size %d", e.Size) + looksLike(uint64(e.Size))
 	case e.Size < 0:
 		return fmt.Sprintf("package option %s is negative: %d", e.Field, e.Size)
 	case e.Field == "HeaderSize":
@@ -38,11 +39,34 @@ func (e *PkgError) Error() string {
 	}
 }
 
-// contextError is an error of a lower layer with a text before it. It is a
-// net.Error.
+// looksLike says what the bytes of a length are, if they are no length: text, or
+// the beginning of TLS.
+func looksLike(size uint64) string {
+	var raw []byte
+	for ; size > 0; size >>= 8 {
+		raw = append(raw, byte(size))
+	}
+	slices.Reverse(raw)
+	switch {
+	case len(raw) < 2:
+		return ""
+	case raw[0] >= 0x14 && raw[0] <= 0x17 && raw[1] == 3:
+		return " (its bytes are the beginning of TLS: one side speaks TLS and the other does not)"
+	}
+	for _, b := range raw {
+		if b < ' ' && b != '\t' && b != '\r' && b != '\n' || b > '~' {
+			return ""
+		}
+	}
+	return fmt.Sprintf(" (its bytes are the text %q: the peer does not send packages, or HeaderSize differs)", raw)
+}
+
+// contextError is an error of a lower layer with a text before it, and perhaps a
+// hint after it. It is a net.Error.
 type contextError struct {
 	text string
 	err  error
+	hint string
 }
 
 // describe puts a text before err. It returns nil for nil.
@@ -53,7 +77,28 @@ func describe(err error, format string, args ...any) error {
 	return &contextError{text: fmt.Sprintf(format, args...), err: err}
 }
 
-func (e *contextError) Error() string { return e.text + ": " + e.err.Error() }
+// hint puts a hint behind err: what a newcomer should look at first.
+func hint(err error, text string) error { return &contextError{err: err, hint: text} }
+
+// refusedHint adds a hint to the error of a dial that the peer's system refused.
+func refusedHint(err error) error {
+	if err != nil && conn.KindOf(err) == conn.KindRefused {
+		return hint(err, "is a server listening on that address?")
+	}
+	return err
+}
+
+func (e *contextError) Error() string {
+	s := e.err.Error()
+	if e.text != "" {
+		s = e.text + ": " + s
+	}
+	if e.hint != "" {
+		s += " (" + e.hint + ")"
+	}
+	return s
+}
+
 func (e *contextError) Unwrap() error { return e.err }
 
 // Timeout, and Temporary because net.Error asks for it, make the error answer

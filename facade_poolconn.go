@@ -1,8 +1,10 @@
 package gtcp
 
 import (
+	"errors"
 	"time"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/pool"
 )
 
@@ -25,9 +27,21 @@ type PoolConn struct {
 func NewPoolConn(addr string, timeout ...time.Duration) (*PoolConn, error) {
 	c, terms, err := pools.get(addr, timeout)
 	if err != nil {
-		return nil, err
+		return nil, poolHint(refusedHint(err), terms)
 	}
 	return newPoolConn(c, terms), nil
+}
+
+// poolHint adds a hint to the error of a caller that found all connections in use.
+func poolHint(err error, t terms) error {
+	var dial *conn.Error
+	if t.pool == nil || !t.pool.bounded || errors.As(err, &dial) {
+		return err
+	}
+	if isTimeout(err) || errors.Is(err, pool.ErrTooManyWaiters) {
+		return hint(err, "is each PoolConn closed after use? else raise PoolOptions.MaxConns")
+	}
+	return err
 }
 
 // newPoolConn makes the PoolConn of a checkout, with one allocation.
