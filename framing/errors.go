@@ -75,7 +75,16 @@ func (e *partWriteError) Unwrap() error     { return e.err }
 func (e *partWriteError) SafeToRetry() bool { return false }
 
 // timedOut reports whether err is a timeout, after which a read can go on.
+//
+// The first question spares the usual case the stack that errors.As takes: that of
+// every idle connection of a server.
 func timedOut(err error) bool {
+	t, ok := err.(interface{ Timeout() bool })
+	return ok && t.Timeout() || !ok && wrapsTimeout(err)
+}
+
+//go:noinline
+func wrapsTimeout(err error) bool {
 	var t interface{ Timeout() bool }
 	return errors.As(err, &t) && t.Timeout()
 }

@@ -259,6 +259,12 @@ func orDefault(d, zero time.Duration) time.Duration {
 
 // timedOut reports whether err is a deadline that passed.
 func timedOut(err error) bool {
+	ne, ok := err.(net.Error) // errors.As takes more stack than an idle connection has
+	return ok && ne.Timeout() || !ok && wrapsTimeout(err)
+}
+
+//go:noinline
+func wrapsTimeout(err error) bool {
 	var ne net.Error
 	return errors.As(err, &ne) && ne.Timeout()
 }

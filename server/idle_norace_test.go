@@ -15,20 +15,31 @@ import (
 // An idle connection that has served requests has a stack of 2 KiB: what the way
 // from the handler down to the system call needs more would double its memory.
 func TestIdleConnectionKeepsItsFirstStack(t *testing.T) {
-	const n = 500
-	s := &server.Server{Handler: echo()}
-	addr := start(t, s)
-	for range 50 { // what the first connections of a process cost
-		dial(t, addr)
+	for name, serve := range map[string]func(c *client){
+		"lone":      func(c *client) { c.send("one"); c.expect("one") },
+		"pipelined": func(c *client) { c.send("one", "two"); c.expect("one", "two") },
+		"cut": func(c *client) {
+			_, _ = c.Write([]byte("\x00\x03o"))
+			time.Sleep(time.Millisecond) // so that the server has seen it, most times
+			_, _ = c.Write([]byte("ne"))
+			c.expect("one")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const n = 300
+			s := &server.Server{Handler: echo()}
+			addr := start(t, s)
+			for range 50 { // what the first connections of a process cost
+				dial(t, addr)
+			}
+			before := stacks()
+			for range n {
+				serve(dial(t, addr))
+			}
+			require.Eventually(t, func() bool { return s.Stat().Idle == n+50 }, patience, time.Millisecond)
+			require.Less(t, (stacks()-before)/n, int64(3<<10))
+		})
 	}
-	before := stacks()
-	for range n {
-		c := dial(t, addr)
-		c.send("one", "two")
-		c.expect("one", "two")
-	}
-	require.Eventually(t, func() bool { return s.Stat().Idle == n+50 }, patience, time.Millisecond)
-	require.Less(t, (stacks()-before)/n, int64(3<<10))
 }
 
 func stacks() int64 {
