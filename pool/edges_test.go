@@ -59,3 +59,46 @@ func TestLeakAfterNeedsALeakReport(t *testing.T) {
 	require.NoError(t, pool.Config{LeakReport: func(pool.Leak) {}}.Validate())
 	require.Error(t, pool.Config{LeakAfter: time.Second}.Validate())
 }
+
+// A panic of the user's code in a Replace ends the checkout: its place is free.
+func TestReplaceThatPanicsFreesItsPlace(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
+		calls := 0
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 1,
+			AfterConnect: func(context.Context, *conn.Conn) (any, error) {
+				if calls++; calls == 2 {
+					panic("user's")
+				}
+				return nil, nil
+			}})
+		c := get(t, p)
+		func() {
+			defer func() { _ = recover() }()
+			_ = c.Replace(t.Context())
+		}()
+		_ = c.Close() // it may say that the checkout has ended
+		require.Zero(t, p.Stat().Used)
+		require.NoError(t, get(t, p).Close())
+	})
+}
+
+// panicsAfterGet is a hook.
+type panicsAfterGet struct{}
+
+func (panicsAfterGet) AfterGet(context.Context, pool.GetEvent) { panic("the hook's") }
+
+// A hook that panics is its caller's to hear of, whatever it was told of; the
+// connection that nobody got is not left checked out.
+func TestHookThatPanicsAfterGet(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, Hooks: []any{panicsAfterGet{}}})
+		for _, refuse := range []bool{false, true} {
+			s.l.Refuse(refuse)
+			p.Clear()
+			require.PanicsWithValue(t, "the hook's", func() { _, _ = p.Get(t.Context()) })
+			require.Zero(t, p.Stat().Used)
+		}
+	})
+}

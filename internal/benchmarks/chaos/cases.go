@@ -14,7 +14,9 @@ import (
 type scenario struct {
 	name  string
 	short bool // is in the short form
-	load  load
+	// recipe: the recipes are played too.
+	recipe bool
+	load   load
 	// endless calls have no deadline.
 	endless bool
 	steps   []step
@@ -99,13 +101,13 @@ const (
 var cases = []scenario{
 	{name: "no fault", short: true, steps: during(3*sec, netlab.Fault{}), after: sec},
 	{name: "5 % loss", short: true, steps: during(6*sec, netlab.Fault{Loss: .05}), after: 2 * sec},
-	{name: "30 % loss", steps: during(15*sec, netlab.Fault{Loss: .3}), after: 5 * sec},
+	{name: "30 % loss", recipe: true, steps: during(15*sec, netlab.Fault{Loss: .3}), after: 5 * sec},
 	{name: "delay of 30 to 60 ms", steps: during(8*sec, netlab.Fault{Delay: 30 * time.Millisecond, Jitter: 30 * time.Millisecond}), after: 2 * sec},
 	{name: "20 % reordered", steps: during(8*sec, netlab.Fault{Reorder: .2}), after: 2 * sec},
 	{name: "20 % duplicated", steps: during(8*sec, netlab.Fault{Duplicate: .2}), after: 2 * sec},
 	{name: "5 % corrupted", short: true, steps: during(6*sec, netlab.Fault{Corrupt: .05}), after: 2 * sec},
 	{name: "100 KB a second", steps: during(8*sec, netlab.Fault{Rate: 100e3}), after: 3 * sec},
-	{name: "MTU hole, 5 % of the requests", short: true, load: load{LargeEach: oneOfTwenty},
+	{name: "MTU hole, 5 % of the requests", recipe: true, short: true, load: load{LargeEach: oneOfTwenty},
 		steps: during(10*sec, netlab.Fault{MTU: 1000}), after: 3 * sec},
 	{name: "requests vanish for 5 s", steps: []step{
 		{0, func(s *stage) error { s.lab.Break(s.here, s.lab.Host(first), netlab.Fault{Block: true}); return nil }},
@@ -114,13 +116,13 @@ var cases = []scenario{
 		{0, func(s *stage) error { s.lab.Break(s.lab.Host(first), s.here, netlab.Fault{Block: true}); return nil }},
 		{5 * sec, broken(netlab.Fault{})}}, after: 5 * sec, goal: sec / 2},
 	{name: "partition of 5 s", short: true, steps: during(5*sec, netlab.Fault{Block: true}), after: 5 * sec, goal: sec / 2},
-	{name: "partition of 30 s", steps: during(30*sec, netlab.Fault{Block: true}), after: 30 * sec, goal: sec / 2},
+	{name: "partition of 30 s", recipe: true, steps: during(30*sec, netlab.Fault{Block: true}), after: 30 * sec, goal: sec / 2},
 	{name: "partition of 90 s", steps: during(90*sec, netlab.Fault{Block: true}), after: 30 * sec, goal: sec / 2},
-	{name: "busy connections dropped", short: true, steps: []step{{0, broken(netlab.Fault{DropBusy: true})}},
+	{name: "busy connections dropped", recipe: true, short: true, steps: []step{{0, broken(netlab.Fault{DropBusy: true})}},
 		stays: true, after: 15 * sec, goal: 2 * sec},
 	{name: "busy connections dropped, one caller with 60 s", load: load{Patient: 60 * sec},
 		steps: []step{{0, broken(netlab.Fault{DropBusy: true})}}, stays: true, after: 15 * sec, goal: 2 * sec},
-	{name: "idle connections dropped", short: true, steps: []step{
+	{name: "idle connections dropped", recipe: true, short: true, steps: []step{
 		{0, func(s *stage) error {
 			if err := s.breaks(netlab.Fault{DropIdle: 2 * sec}); err != nil {
 				return err
@@ -137,7 +139,7 @@ var cases = []scenario{
 	{name: "kill -9 and return at once", steps: []step{{0, restarted}}, after: 3 * sec, goal: sec / 2},
 	{name: "kill -9, refused for 1 s", short: true, steps: outOfService(sec, netlab.Fault{}), after: 3 * sec, goal: 50 * time.Millisecond},
 	{name: "kill -9, refused for 20 s", steps: outOfService(20*sec, netlab.Fault{}), after: 10 * sec, goal: sec},
-	{name: "host dies, its name moves after 3 s", short: true, steps: []step{
+	{name: "host dies, its name moves after 3 s", recipe: true, short: true, steps: []step{
 		{0, func(s *stage) error { s.lab.Host(first).SetDown(true); return nil }},
 		{3 * sec, func(s *stage) error { s.move(second); return nil }}}, stays: true, after: 17 * sec, goal: 6 * sec},
 	{name: "two addresses, the first host dies", steps: []step{

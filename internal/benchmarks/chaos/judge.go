@@ -78,18 +78,25 @@ func (o outcome) faults() (found []string) {
 			n    int
 			what string
 		}{
-			{r.Wrong, "wrong replies"}, {r.Hung, "calls that hung"}, {r.doubles, "requests executed twice"},
+			{r.Wrong, "wrong replies"}, {r.Hung, "calls that hung"}, {notIf(k.idempotent, r.doubles), "requests executed twice"},
 			{max(0, r.Goroutine-slack), "goroutines left"}, {max(0, r.Files-slack), "files left"},
 		} {
 			if f.n > 0 && (k.name != facade || f.what != "files left") {
 				found = append(found, fmt.Sprintf("%s: %s: %d %s", o.scenario.name, k.name, f.n, f.what))
 			}
 		}
-		if r.never {
+		if r.never && !k.recipe {
 			found = append(found, fmt.Sprintf("%s: %s: no call succeeds any more", o.scenario.name, k.name))
 		}
 	}
 	return found
+}
+
+func notIf(allowed bool, n int) int {
+	if allowed {
+		return 0
+	}
+	return n
 }
 
 // text is the outcome for a terminal.
@@ -101,7 +108,7 @@ func (o outcome) text() string {
 		if !ok {
 			continue
 		}
-		fmt.Fprintf(&b, "%-10s ok/s %6.1f  outage %6.2fs  recovery %7s  calls %5d failed %5d  longest %6.2fs  wrong %d hung %d doubles %d goroutines %d files %d %s\n",
+		fmt.Fprintf(&b, "%-26s ok/s %6.1f  outage %6.2fs  recovery %7s  calls %5d failed %5d  longest %6.2fs  wrong %d hung %d doubles %d goroutines %d files %d %s\n",
 			k.name, r.goodput, r.outage.Seconds(), recovered(r), r.Calls, r.Failed, r.Longest.Seconds(), r.Wrong, r.Hung, r.doubles, r.Goroutine, r.Files, topErrors(r))
 	}
 	return b.String()

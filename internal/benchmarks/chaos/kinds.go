@@ -19,6 +19,8 @@ import (
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
+	"github.com/seed-99d6a01a/gtcp/retry"
 )
 
 // target is the server's name, which the stage's name server knows.
@@ -28,18 +30,12 @@ const target = "backend.lab"
 type kind struct {
 	name string
 	ours bool
+	// recipe has settings for a bad network, and is played in the cases of that.
+	recipe bool
+	// idempotent calls may be executed more than once.
+	idempotent bool
 	// open returns how to make a call, and how to end the client.
-	open func() (call func(ctx context.Context, request []byte) ([]byte, error), closeAll func() error, err error)
-}
-
-var kinds = []kind{
-	{"exclusive", true, func() (caller, closer, error) { return openClient(gtcp.ClientConfig{}) }},
-	{"shared", true, func() (caller, closer, error) { return openClient(gtcp.ClientConfig{Shared: true}) }},
-	{"pool", true, openPool},
-	{facade, true, openFacade},
-	{"go-redis", false, openRedis},
-	{"net/http", false, openHTTP},
-	{"gRPC", false, openGRPC},
+	open func() (caller, closer, error)
 }
 
 type (
@@ -47,9 +43,35 @@ type (
 	closer = func() error
 )
 
-func kindNames() (names []string) {
+var kinds = []kind{
+	{name: "exclusive", ours: true, open: with(gtcp.ClientConfig{})},
+	{name: "shared", ours: true, open: with(gtcp.ClientConfig{Shared: true})},
+	{name: "pool", ours: true, open: openPool},
+	{name: facade, ours: true, open: openFacade},
+	{name: "go-redis", open: openRedis},
+	{name: "net/http", open: openHTTP},
+	{name: "gRPC", open: openGRPC},
+
+	{name: "exclusive + repeats", ours: true, recipe: true, idempotent: true, open: with(gtcp.ClientConfig{Retry: repeats})},
+	{name: "shared + repeats", ours: true, recipe: true, idempotent: true, open: with(gtcp.ClientConfig{Shared: true, Retry: repeats})},
+	{name: "exclusive + 1 s idle", ours: true, recipe: true, open: with(gtcp.ClientConfig{Pool: pool.Config{MaxIdleTime: time.Second}})},
+	{name: "shared + 1 s idle", ours: true, recipe: true, open: with(gtcp.ClientConfig{Shared: true,
+		Pipeline: pipeline.Config{MaxIdleTime: time.Second}})},
+	{name: "shared + heartbeat", ours: true, recipe: true, open: with(gtcp.ClientConfig{Shared: true,
+		Pipeline: pipeline.Config{Heartbeat: pipeline.Heartbeat{Interval: time.Second, Timeout: time.Second, Request: make([]byte, numberSize)}}})},
+	{name: "shared + 1 s unacknowledged", ours: true, recipe: true, open: with(gtcp.ClientConfig{Shared: true,
+		Target: conn.Target{Dialer: &conn.Dialer{UserTimeout: time.Second}}})},
+}
+
+// repeats is a policy for calls that may be executed twice.
+var repeats = retry.Policy{Idempotent: true, MaxAttempts: 4, PerAttemptTimeout: 300 * time.Millisecond}
+
+// kindNames are those with their default settings, or the recipes.
+func kindNames(recipes bool) (names []string) {
 	for _, k := range kinds {
-		names = append(names, k.name)
+		if k.recipe == recipes {
+			names = append(names, k.name)
+		}
 	}
 	return names
 }
@@ -61,6 +83,10 @@ func kindOf(name string) (kind, error) {
 		}
 	}
 	return kind{}, fmt.Errorf("no kind %q", name)
+}
+
+func with(config gtcp.ClientConfig) func() (caller, closer, error) {
+	return func() (caller, closer, error) { return openClient(config) }
 }
 
 func openClient(config gtcp.ClientConfig) (caller, closer, error) {

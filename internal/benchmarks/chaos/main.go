@@ -66,6 +66,8 @@ type options struct {
 	out   string
 	match *regexp.Regexp
 	kinds []string
+	// recipes plays only the cases that have recipes.
+	recipes bool
 }
 
 // direct plays the cases and writes the page.
@@ -74,8 +76,17 @@ func direct(ctx context.Context, o options, w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	var recipes []outcome
+	if !o.short && len(o.kinds) == 0 {
+		o.kinds, o.recipes = kindNames(true), true
+		var more []string
+		if recipes, more, err = playAll(ctx, o, w); err != nil {
+			return err
+		}
+		faults = append(faults, more...)
+	}
 	if o.out != "" {
-		if err := os.WriteFile(o.out, []byte(page(played, o.kindNames())), 0o644); err != nil {
+		if err := os.WriteFile(o.out, []byte(page(played, recipes)), 0o644); err != nil {
 			return err
 		}
 	}
@@ -85,21 +96,18 @@ func direct(ctx context.Context, o options, w io.Writer) error {
 	return nil
 }
 
-func (o options) kindNames() []string {
-	if len(o.kinds) > 0 {
-		return o.kinds
-	}
-	return kindNames()
-}
-
 // playAll plays the cases one after another, and collects what gtcp's clients
 // must not do.
 func playAll(ctx context.Context, o options, w io.Writer) (played []outcome, faults []string, err error) {
+	names := o.kinds
+	if len(names) == 0 {
+		names = kindNames(false)
+	}
 	for _, c := range cases {
-		if o.short && !c.short || !o.match.MatchString(c.name) {
+		if o.short && !c.short || o.recipes && !c.recipe || !o.match.MatchString(c.name) {
 			continue
 		}
-		out, err := play(ctx, c, o.kindNames())
+		out, err := play(ctx, c, names)
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", c.name, err)
 		}

@@ -13,20 +13,21 @@ import (
 var document string
 
 // page is docs/chaos.md: the template with a table in the place of each {{…}}.
-func page(played []outcome, names []string) string {
+func page(played, recipes []outcome) string {
 	text := document
-	for mark, cell := range map[string]func(outcome, result) string{
-		"{{goodput}}":  func(_ outcome, r result) string { return fmt.Sprintf("%.0f", r.goodput) },
-		"{{outage}}":   func(_ outcome, r result) string { return fmt.Sprintf("%.2f", r.outage.Seconds()) },
-		"{{recovery}}": func(_ outcome, r result) string { return recovered(r) },
-		"{{longest}}":  func(_ outcome, r result) string { return fmt.Sprintf("%.1f", r.Longest.Seconds()) },
-		"{{zeros}}": func(_ outcome, r result) string {
-			return fmt.Sprintf("%d %d %d", r.Wrong, r.Hung, r.doubles)
-		},
-		"{{ends}}": func(_ outcome, r result) string { return fmt.Sprintf("%d %d", max(0, r.Goroutine), max(0, r.Files)) },
+	for mark, cell := range map[string]func(result) string{
+		"{{goodput}}":  func(r result) string { return fmt.Sprintf("%.0f", r.goodput) },
+		"{{outage}}":   func(r result) string { return fmt.Sprintf("%.2f", r.outage.Seconds()) },
+		"{{recovery}}": recovered,
+		"{{longest}}":  func(r result) string { return fmt.Sprintf("%.1f", r.Longest.Seconds()) },
+		"{{zeros}}":    func(r result) string { return fmt.Sprintf("%d %d %d", r.Wrong, r.Hung, r.doubles) },
+		"{{ends}}":     func(r result) string { return fmt.Sprintf("%d %d", max(0, r.Goroutine), max(0, r.Files)) },
 	} {
-		text = strings.ReplaceAll(text, mark, table(played, names, cell, mark == "{{recovery}}"))
+		text = strings.ReplaceAll(text, mark, table(played, kindNames(false), cell, mark == "{{recovery}}"))
 	}
+	text = strings.ReplaceAll(text, "{{recipes}}", table(recipes, kindNames(true), func(r result) string {
+		return fmt.Sprintf("%.0f / %.1f / %d", r.goodput, r.outage.Seconds(), r.Failed)
+	}, false))
 	reached, goals := 0, 0
 	for _, o := range played {
 		for _, k := range kinds {
@@ -43,7 +44,7 @@ func page(played []outcome, names []string) string {
 
 // table has a row for each case and a column for each kind. The one of recoveries
 // has the goals, and only the cases that have one.
-func table(played []outcome, names []string, cell func(outcome, result) string, goals bool) string {
+func table(played []outcome, names []string, cell func(result) string, goals bool) string {
 	var b strings.Builder
 	b.WriteString("| case | ")
 	if goals {
@@ -63,7 +64,7 @@ func table(played []outcome, names []string, cell func(outcome, result) string, 
 			fmt.Fprintf(&b, " %s |", seconds(o.scenario.goal))
 		}
 		for _, name := range names {
-			fmt.Fprintf(&b, " %s |", cell(o, o.results[name]))
+			fmt.Fprintf(&b, " %s |", cell(o.results[name]))
 		}
 		b.WriteByte('\n')
 	}
