@@ -13,9 +13,9 @@ import (
 	"github.com/seed-99d6a01a/gtcp/pool"
 )
 
-// TestBorrowerAsks lends a connection as it is, to a borrower who asks it
+// TestProbeByCaller lends a connection as it is, to a borrower who asks it
 // himself, and replaces it where it refuses.
-func TestBorrowerAsks(t *testing.T) {
+func TestProbeByCaller(t *testing.T) {
 	for name, tc := range map[string]struct {
 		leave  func(t *testing.T, c *pool.Conn) // how the first borrower leaves it
 		refuse error
