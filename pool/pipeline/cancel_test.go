@@ -25,7 +25,7 @@ func TestCancelledReplyIsDropped(t *testing.T) {
 		p.asked("third")
 		require.Equal(b, 3, b.Stat().InFlight, "the abandoned call keeps its slot")
 		require.Equal(b, 1, b.Stat().Abandoned)
-		p.answer("to first", "to second", "to third")
+		p.reply("to first", "to second", "to third")
 		second.replied("to second")
 		third.replied("to third")
 		require.Zero(b, b.Stat().Abandoned)
@@ -75,7 +75,7 @@ func TestCancelledLoneCall(t *testing.T) {
 				p.asked("next")
 				p.raw([]byte("te"))
 				next.pending()
-				p.answer("next")
+				p.reply("next")
 				next.replied("next")
 			})
 		})
@@ -113,7 +113,7 @@ func TestCancelledBeforeWriting(t *testing.T) {
 		}
 		p.asked("kept")
 		p.asked("last")
-		p.answer("1", "2", "3", "to kept", "to last")
+		p.reply("1", "2", "3", "to kept", "to last")
 		for i, o := range []*outcome{first, second, third} {
 			o.replied(string(rune('1' + i)))
 		}
@@ -138,7 +138,7 @@ func TestCancelledBehindABlockedWrite(t *testing.T) {
 		p.asked("first")
 		p.asked(long)
 		p.asked("last")
-		p.answer("1", "2", "3")
+		p.reply("1", "2", "3")
 		first.replied("1")
 		second.replied("2")
 		last.replied("3")
@@ -163,8 +163,8 @@ func TestCancelledInTheMiddleOfAWrite(t *testing.T) {
 		p := b.accept()
 		p.asked("more than eight bytes")
 		p.asked("next")
-		p.answer("dropped")
-		p.answer("to next")
+		p.reply("dropped")
+		p.reply("to next")
 		next.replied("to next")
 		require.Equal(b, uint64(1), b.Stat().Dials)
 	})
@@ -173,12 +173,12 @@ func TestCancelledInTheMiddleOfAWrite(t *testing.T) {
 func TestStallEndsTheConnection(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		quiet bool   // the link reads from the beginning
+		quiet bool   // the connection's goroutine reads from the beginning
 		sent  []byte // of the reply
 		after time.Duration
 	}{
 		{"the first call was alone", false, nil, 10 * time.Second},
-		{"the link reads", true, nil, 10 * time.Second},
+		{"the goroutine reads", true, nil, 10 * time.Second},
 		{"in the middle of the reply", false, []byte{0}, 10*time.Second + 500*time.Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -217,7 +217,7 @@ func TestStallBehindALoneCall(t *testing.T) {
 		p.asked("gone")
 		cancel()
 		gone.failed(context.Canceled, true)
-		p.answer("to alone")
+		p.reply("to alone")
 		alone.replied("to alone")
 		left := time.Now()
 		last.failed(pipeline.ErrStalled, true)
@@ -229,7 +229,7 @@ func TestStallBehindALoneCall(t *testing.T) {
 func TestNoStall(t *testing.T) {
 	inBubble(t, pipeline.Config{StallTimeout: 10 * time.Second, MaxLifetime: -1}, func(b *bubble) {
 		p := b.exchange()
-		quiet() // from now on it is the link that reads
+		quiet() // from now on the connection's goroutine reads
 		patient := b.call(bg, "patient")
 		p.asked("patient")
 		ctx, cancel := context.WithTimeout(bg, time.Second)
@@ -237,7 +237,7 @@ func TestNoStall(t *testing.T) {
 		b.call(ctx, "impatient").failed(context.DeadlineExceeded, true)
 		time.Sleep(time.Hour)
 		patient.pending()
-		p.answer("to patient")
+		p.reply("to patient")
 		patient.replied("to patient")
 
 		// Now the oldest is abandoned, and its reply trickles in.
@@ -249,7 +249,7 @@ func TestNoStall(t *testing.T) {
 		later := b.call(bg, "later")
 		p.asked("impatient")
 		p.asked("later")
-		p.answer("to later")
+		p.reply("to later")
 		later.replied("to later")
 		time.Sleep(time.Hour)
 		require.Equal(b, 1, b.Stat().Open, "a stall's deadline does not outlive it")

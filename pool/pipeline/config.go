@@ -84,7 +84,9 @@ type Config struct {
 	// that brings other replies but not that one is replaced. After about a
 	// tenth of StallTimeout a silent connection that owes any reply takes no
 	// new calls; they go to another connection, one more than MaxConns if
-	// needed. Zero means 10 s. Negative means no limit, for both.
+	// needed. Where all are so, those whose callers have all given up are
+	// closed to make room. Zero means 10 s. Negative means no limit, for all
+	// of this.
 	StallTimeout time.Duration
 
 	// MaxLifetime limits the age of a connection, counted from its dial, by

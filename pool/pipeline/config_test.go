@@ -104,11 +104,11 @@ func TestHook(t *testing.T) {
 		require.Equal(b, "the first call, begun", r.asker)
 		waits := b.call(bg, "waits")
 		time.Sleep(time.Second / 2)
-		p.answer("reply")
+		p.reply("reply")
 		o.replied("reply")
 		p.asked("waits")
 		time.Sleep(time.Second / 2)
-		p.answer("second reply")
+		p.reply("second reply")
 		waits.replied("second reply")
 		quiet()
 		p.raw([]byte{0})
@@ -183,7 +183,7 @@ func TestConns(t *testing.T) {
 				}
 			}()
 		}
-		p.answer("late")
+		p.reply("late")
 		second.replied("x")
 		third.replied("x")
 		time.Sleep(2 * time.Second)

@@ -136,6 +136,13 @@ func (p *Pipeline) succeed() *dial {
 	return d
 }
 
+// full tells whether no connection can be dialed although all there are owe
+// replies and are silent.
+func (p *Pipeline) full() bool {
+	_, _, sound, all := p.leastLoaded()
+	return sound == 0 && all > p.cfg.MaxConns
+}
+
 // surplus tells whether there are connections enough without s.
 func (p *Pipeline) surplus(s *sharedConn) bool {
 	p.mu.Lock()

@@ -106,7 +106,7 @@ func TestCallersShareADial(t *testing.T) {
 		hasty.failed(context.DeadlineExceeded, false)
 		p := b.accept()
 		p.asked("patient")
-		p.answer("reply")
+		p.reply("reply")
 		patient.replied("reply")
 		require.Equal(b, 1, dials)
 	})
@@ -178,7 +178,7 @@ func TestSeveralConnections(t *testing.T) {
 			for range 3 {
 				frame, err := p.frames.Next()
 				require.NoError(b, err)
-				p.answer(string(frame))
+				p.reply(string(frame))
 				n++
 			}
 			total += n
@@ -203,7 +203,7 @@ func TestGrowthFails(t *testing.T) {
 		p.asked("first")
 		p.asked("second")
 		p.asked("third")
-		p.answer("1", "2", "3")
+		p.reply("1", "2", "3")
 		first.replied("1")
 		second.replied("2")
 		third.replied("3")
@@ -211,9 +211,9 @@ func TestGrowthFails(t *testing.T) {
 	})
 }
 
-// That a connection never answered is known before its call is told: the next
+// That a connection never brought a reply is known before its call is told: the next
 // call does not dial once more.
-func TestUnansweringConnectionIsCountedFirst(t *testing.T) {
+func TestConnectionWithoutReplyIsCountedFirst(t *testing.T) {
 	for range 500 {
 		cfg := pipeline.Config{DialBackoff: conn.DialBackoff{After: 1, Min: time.Hour, Max: time.Hour}}
 		inBubble(t, cfg, func(b *bubble) {
@@ -232,9 +232,9 @@ func TestUnansweringConnectionIsCountedFirst(t *testing.T) {
 	}
 }
 
-// A dial that fails is no longer why calls fail once a connection answers, and
+// A dial that fails is no longer why calls fail once a connection brings a reply, and
 // failures with successes between are not in a row.
-func TestAnswerEndsTheFailures(t *testing.T) {
+func TestReplyEndsTheFailures(t *testing.T) {
 	s := &switched{}
 	cfg := pipeline.Config{MaxConns: 2, DialBackoff: conn.DialBackoff{After: 1, Min: time.Second}}
 	inBubbleDialing(t, cfg, s.dial, func(b *bubble) {
@@ -251,7 +251,7 @@ func TestAnswerEndsTheFailures(t *testing.T) {
 			require.ErrorIs(b, b.Stat().LastDialError, errDown)
 			p.asked("first")
 			p.asked("second")
-			p.answer("1", "2")
+			p.reply("1", "2")
 			first.replied("1")
 			second.replied("2")
 			p.Close()

@@ -105,10 +105,10 @@ func TestReplyBeforeTheRequest(t *testing.T) {
 		second := b.call(bg, string(make([]byte, 100))) // its write blocks
 		third := b.call(bg, "third")
 		p := b.accept()
-		p.answer("to first", "to second") // only the peer knows that this is early
+		p.reply("to first", "to second") // only the peer knows that this is early
 		first.replied("to first")
 		second.replied("to second")
-		p.answer("to third")
+		p.reply("to third")
 		third.failed(pipeline.ErrUnsolicited, false)
 	})
 }
@@ -231,7 +231,7 @@ func TestPeerThatClosesEveryConnection(t *testing.T) {
 			require.Error(b, o.err)
 			require.True(b, o.err.(*pipeline.Error).SafeToRetry())
 		}
-		require.Zero(b, dials, "a connection that never answers counts as a failed dial")
+		require.Zero(b, dials, "a connection that never replies counts as a failed dial")
 	})
 }
 

@@ -20,9 +20,9 @@ func TestGoodbye(t *testing.T) {
 		bye  func(p *peer)
 		ends pipeline.Ends
 	}{
-		{"in order", pipeline.Config{Goodbye: []byte("bye")}, func(p *peer) { p.answer("bye") },
+		{"in order", pipeline.Config{Goodbye: []byte("bye")}, func(p *peer) { p.reply("bye") },
 			pipeline.Ends{pipeline.Goodbye: 1}},
-		{"numbered", pipeline.Config{Goodbye: []byte("bye"), Match: twoBytes}, func(p *peer) { p.answer("bye") },
+		{"numbered", pipeline.Config{Goodbye: []byte("bye"), Match: twoBytes}, func(p *peer) { p.reply("bye") },
 			pipeline.Ends{pipeline.Goodbye: 1}},
 		{"and closes", pipeline.Config{Goodbye: []byte("bye")}, func(p *peer) {
 			b, _ := framing.Format{}.Append(nil, []byte("bye"))
@@ -45,7 +45,7 @@ func TestGoodbye(t *testing.T) {
 						frame, err := p.frames.Next()
 						require.NoError(b, err)
 						if i == 0 && calls > 1 {
-							p.answer(string(frame))
+							p.reply(string(frame))
 							all[0].replied("\x00\x07request")
 						}
 					}
@@ -55,7 +55,7 @@ func TestGoodbye(t *testing.T) {
 					for range moved {
 						frame, err := q.frames.Next()
 						require.NoError(b, err)
-						q.answer(string(frame))
+						q.reply(string(frame))
 					}
 					for _, o := range moved {
 						o.replied("\x00\x07request")
@@ -78,7 +78,7 @@ func TestGoodbyeAgainAndAgain(t *testing.T) {
 				_, err := p.frames.Next()
 				require.NoError(b, err)
 			}
-			p.answer("bye")
+			p.reply("bye")
 		}
 		for _, o := range []*outcome{first, second} {
 			o.fails(pipeline.ErrGoodbye)
@@ -95,14 +95,14 @@ func TestGoodbyeWhileIdle(t *testing.T) {
 	inBubble(t, pipeline.Config{Goodbye: []byte("bye")}, func(b *bubble) {
 		p := b.exchange()
 		quiet()
-		p.answer("bye")
+		p.reply("bye")
 		require.Zero(b, b.Stat().Open)
 		p = b.exchange()
-		p.answer("bye") // before anybody watches
+		p.reply("bye") // before anybody watches
 		o := b.call(bg, "request")
 		q := b.accept()
 		q.asked("request")
-		q.answer("reply")
+		q.reply("reply")
 		o.replied("reply")
 		require.Equal(b, uint64(2), b.Stat().Ends[pipeline.Goodbye])
 	})

@@ -41,7 +41,7 @@ func TestHeartbeatNoticesSilence(t *testing.T) {
 				p := b.accept()
 				frame, err := p.frames.Next()
 				require.NoError(b, err)
-				p.answer(string(frame[:2]) + "reply")
+				p.reply(string(frame[:2]) + "reply")
 				<-o.done
 				require.NoError(b, o.err)
 				silent := time.Now()
@@ -126,7 +126,7 @@ func TestLateHeartbeatReply(t *testing.T) {
 		nn := q.askedNumbered("next")
 		_, _ = p.Write([]byte("\x00\x06" + numbered(pn, "late"))) // nobody reads it
 		require.Equal(b, n, nn, "a number of another connection says nothing here")
-		q.answer(numbered(nn, "reply"))
+		q.reply(numbered(nn, "reply"))
 		next.replied("1.reply")
 	})
 }

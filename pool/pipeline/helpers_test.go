@@ -107,13 +107,13 @@ func (b *bubble) call(ctx context.Context, request string) *outcome {
 	return o
 }
 
-// exchange has a call answered, over a new connection, whose peer it returns.
+// exchange has a call replied to, over a new connection, whose peer it returns.
 func (b *bubble) exchange() *peer {
 	b.Helper()
 	o := b.call(bg, "request")
 	p := b.accept()
 	p.asked("request")
-	p.answer("reply")
+	p.reply("reply")
 	o.replied("reply")
 	return p
 }
@@ -191,7 +191,7 @@ func (p *peer) asked(want string) {
 	require.Equal(p, want, string(got))
 }
 
-func (p *peer) answer(replies ...string) {
+func (p *peer) reply(replies ...string) {
 	p.Helper()
 	var b []byte
 	for _, r := range replies {

@@ -82,13 +82,13 @@ func TestExpiringConnectionFinishesItsCalls(t *testing.T) {
 		next := b.call(bg, "next")
 		q := b.accept()
 		q.asked("next")
-		q.answer("reply")
+		q.reply("reply")
 		next.replied("reply")
 		require.Zero(b, b.Stat().Ends)
 		slow.pending()
 		cancel()
 		gone.failed(context.Canceled, true)
-		p.answer("at last")
+		p.reply("at last")
 		slow.replied("at last")
 		synctest.Wait()
 		require.Equal(b, pipeline.Ends{pipeline.Expired: 1}, b.Stat().Ends, "only an abandoned call was left")
@@ -106,7 +106,7 @@ func TestExpiringConnectionWithoutSuccessor(t *testing.T) {
 			time.Sleep(time.Second)
 			o := b.call(bg, "request")
 			p.asked("request")
-			p.answer("reply")
+			p.reply("reply")
 			o.replied("reply")
 		}
 		require.LessOrEqual(b, b.Stat().Dials, uint64(60), "about one a second")
@@ -124,13 +124,13 @@ func TestMaxIdleTime(t *testing.T) {
 			time.Sleep(50 * time.Second)
 			o := b.call(bg, "request")
 			p.asked("request")
-			p.answer("reply")
+			p.reply("reply")
 			o.replied("reply")
 		}
 		o := b.call(bg, "slow")
 		p.asked("slow")
 		time.Sleep(time.Hour)
-		p.answer("reply")
+		p.reply("reply")
 		o.replied("reply")
 		last := time.Now()
 		for b.Stat().Open == 1 {
@@ -196,7 +196,7 @@ func TestAfterConnect(t *testing.T) {
 		require.Equal(b, "login", string(got))
 		p.asked("request")
 		time.Sleep(time.Minute) // its deadline is none of ours
-		p.answer("reply")
+		p.reply("reply")
 		o.replied("reply")
 	})
 }
@@ -242,6 +242,23 @@ func TestPatientCallerOnADeadConnection(t *testing.T) {
 	}
 }
 
+// Flows that are dropped one after the other do not use up the connections there
+// may be: those nobody waits on any more make room.
+func TestDroppedFlows(t *testing.T) {
+	inBubble(t, pipeline.Config{}, func(b *bubble) {
+		start := time.Now()
+		for time.Since(start) < time.Minute {
+			ctx, cancel := context.WithTimeout(bg, time.Second)
+			o := b.call(ctx, "request")
+			<-o.done
+			cancel()
+			require.Error(b, o.err)
+		}
+		require.Greater(b, b.Stat().Dials, uint64(20), "60 s, and each flow is found dead within 2 s")
+		require.LessOrEqual(b, b.Stat().Open, 2)
+	})
+}
+
 // A server that is slow, not dead, costs one connection more and no call.
 func TestSlowServerIsNotTakenForDead(t *testing.T) {
 	inBubble(t, pipeline.Config{}, func(b *bubble) {
@@ -256,9 +273,9 @@ func TestSlowServerIsNotTakenForDead(t *testing.T) {
 		third := b.call(bg, "third") // both are silent: the least loaded
 		fourth := b.call(bg, "fourth")
 		require.Equal(b, uint64(2), b.Stat().Dials, "MaxConns and one more")
-		p.answer("reply")
+		p.reply("reply")
 		first.replied("reply")
-		q.answer("reply")
+		q.reply("reply")
 		for _, p := range []*peer{p, q} {
 			go func() {
 				for {

@@ -46,18 +46,18 @@ func TestRepliesInAnyOrder(t *testing.T) {
 		third := b.call(bg, numbered(7, "third"))
 		bn, cn := p.askedNumbered("second"), p.askedNumbered("third")
 		require.Len(b, map[int]bool{a: true, bn: true, cn: true}, 3, "numbers differ, although the callers' are the same")
-		p.answer(numbered(cn, "to third"))
+		p.reply(numbered(cn, "to third"))
 		third.replied(numbered(7, "to third"))
 		first.pending()
-		p.answer(numbered(a, "to first"))
+		p.reply(numbered(a, "to first"))
 		first.replied(numbered(7, "to first"))
 		second.pending()
-		p.answer(numbered(bn, "to second"))
+		p.reply(numbered(bn, "to second"))
 		second.replied(numbered(7, "to second"))
 		require.Equal(b, uint64(3), b.Stat().Replies)
 
 		last := b.call(bg, numbered(0xffff, "alone"))
-		p.answer(numbered(p.askedNumbered("alone"), ""))
+		p.reply(numbered(p.askedNumbered("alone"), ""))
 		last.replied(numbered(0xffff, ""))
 	})
 }
@@ -95,7 +95,7 @@ func TestNumberPlaces(t *testing.T) {
 					}
 					reply := []byte("ABCDEFGHIJKLMNOP")
 					pipeline.Number{Offset: place.Offset, Size: place.Size, LittleEndian: place.LittleEndian}.Restore(reply, n)
-					p.answer(string(reply))
+					p.reply(string(reply))
 					<-o.done
 					require.NoError(b, o.err)
 					old, _ := pipeline.Number{Offset: c.Offset, Size: c.Size, LittleEndian: c.LittleEndian}.Get(request)
@@ -129,7 +129,7 @@ func TestNumbersOfNoCall(t *testing.T) {
 				inBubble(t, pipeline.Config{Match: twoBytes}, func(b *bubble) {
 					o := b.call(bg, numbered(1, "earlier"))
 					p := b.accept()
-					p.answer(numbered(p.askedNumbered("earlier"), "reply"))
+					p.reply(numbered(p.askedNumbered("earlier"), "reply"))
 					o.replied(numbered(1, "reply"))
 					o = b.call(bg, numbered(1, "request"))
 					n := p.askedNumbered("request")
@@ -138,7 +138,7 @@ func TestNumbersOfNoCall(t *testing.T) {
 						other = b.call(bg, numbered(1, "other"))
 						p.askedNumbered("other")
 					}
-					p.answer(c.frames(n)...)
+					p.reply(c.frames(n)...)
 					if c.ends {
 						o.failed(pipeline.ErrUnsolicited, true)
 						if many {
@@ -149,10 +149,10 @@ func TestNumbersOfNoCall(t *testing.T) {
 						return
 					}
 					o.pending()
-					p.answer(numbered(n, "reply"))
+					p.reply(numbered(n, "reply"))
 					o.replied(numbered(1, "reply"))
 					if many {
-						p.answer(numbered(n+1, "reply"))
+						p.reply(numbered(n+1, "reply"))
 						other.replied(numbered(1, "reply"))
 					}
 					require.Equal(b, c.late, b.Stat().Late)
@@ -171,7 +171,7 @@ func TestNumberedReplyBeforeTheRequest(t *testing.T) {
 			second := b.call(bg, numbered(0, string(make([]byte, 100)))) // its write blocks
 			third := b.call(bg, numbered(0, "third"))
 			p := b.accept()
-			p.answer(numbered(3, "guessed"))
+			p.reply(numbered(3, "guessed"))
 			third.failed(pipeline.ErrUnsolicited, false)
 			second.failed(pipeline.ErrUnsolicited, true)
 			first.failed(pipeline.ErrUnsolicited, true)
@@ -188,7 +188,7 @@ func TestRequestTooShortForItsNumber(t *testing.T) {
 		}
 		o := b.call(bg, numbered(1, ""))
 		p := b.accept()
-		p.answer(numbered(p.askedNumbered(""), ""))
+		p.reply(numbered(p.askedNumbered(""), ""))
 		o.replied(numbered(1, ""))
 	})
 }
@@ -229,16 +229,16 @@ func TestNumbersExhausted(t *testing.T) {
 		b.call(hasty, "?hasty").failed(context.DeadlineExceeded, false)
 		waits := b.call(bg, "?waits")
 		waits.pending() // the given-up calls' numbers may not be used again
-		p.answer(string(givenUp[3:4]) + "late")
+		p.reply(string(givenUp[3:4]) + "late")
 		waits.pending() // but for the one that has had its reply
 		frame, err := p.frames.Next()
 		require.NoError(b, err)
 		require.Equal(b, "waits", string(frame[1:]))
 		require.NotContains(b, append(others, givenUp...), frame[0], "the one used longest ago: here, the one never used")
-		p.answer(string(frame[:1]) + "reply")
+		p.reply(string(frame[:1]) + "reply")
 		waits.replied("?reply")
 		for i, n := range others {
-			p.answer(string([]byte{n}) + strconv.Itoa(i))
+			p.reply(string([]byte{n}) + strconv.Itoa(i))
 		}
 		for i, o := range patient {
 			o.replied("?" + strconv.Itoa(i))
@@ -254,12 +254,12 @@ func TestSlowRequestHoldsUpNobody(t *testing.T) {
 		n := p.askedNumbered("slow")
 		go func() {
 			time.Sleep(time.Second)
-			p.answer(numbered(n, "reply"))
+			p.reply(numbered(n, "reply"))
 		}()
 		start := time.Now()
 		for range 1000 {
 			o := b.call(bg, numbered(2, "fast"))
-			p.answer(numbered(p.askedNumbered("fast"), "reply"))
+			p.reply(numbered(p.askedNumbered("fast"), "reply"))
 			o.replied(numbered(2, "reply"))
 		}
 		require.Zero(b, time.Since(start), "the fast ones do not wait")
@@ -282,7 +282,7 @@ func TestServerOfOneNumber(t *testing.T) {
 		p := b.accept()
 		n := p.askedNumbered("request")
 		for range 5 {
-			p.answer(numbered(n, "reply"))
+			p.reply(numbered(n, "reply"))
 		}
 		calls[0].replied(numbered(9, "reply"))
 		for _, o := range calls[1:] {
@@ -312,16 +312,16 @@ func TestLostReplyRetiresTheConnection(t *testing.T) {
 				break
 			}
 			o := b.call(bg, numbered(1, "other"))
-			p.answer(numbered(p.askedNumbered("other"), "reply"))
+			p.reply(numbered(p.askedNumbered("other"), "reply"))
 			o.replied(numbered(1, "reply"))
 		}
 		require.Equal(b, uint64(2), b.Stat().Dials)
 		next := b.call(bg, numbered(1, "next"))
 		q := b.accept()
-		q.answer(numbered(q.askedNumbered("next"), "reply"))
+		q.reply(numbered(q.askedNumbered("next"), "reply"))
 		next.replied(numbered(1, "reply"))
 		patient.pending() // what is waited for is not cut off
-		p.answer(numbered(slow, "reply"))
+		p.reply(numbered(slow, "reply"))
 		patient.replied(numbered(1, "reply"))
 		time.Sleep(time.Second)
 		require.Equal(b, pipeline.Ends{pipeline.Stalled: 1}, b.Stat().Ends)
@@ -354,17 +354,17 @@ func TestMatcherOfTheUsers(t *testing.T) {
 		p := b.accept()
 		p.asked("\x01\x00\x00\x00\x01first")
 		p.asked("\x01\x00\x00\x00\x02second")
-		p.answer("\x01\x00\x00\x00\x02ping", "\x80\x00\x00\x00\x02reply")
+		p.reply("\x01\x00\x00\x00\x02ping", "\x80\x00\x00\x00\x02reply")
 		second.replied("\x80....reply")
 		require.Equal(b, "\x01\x00\x00\x00\x02ping", <-pushes)
 		p.asked("\x80\x00\x00\x00\x02pong")
-		p.answer("\x80\x00\x00\x00\x01reply")
+		p.reply("\x80\x00\x00\x00\x01reply")
 		first.replied("\x80....reply")
 		for range 2 { // alone, and read by the connection's goroutine
 			o := b.call(bg, "\x01....last")
 			_, err := p.frames.Next()
 			require.NoError(b, err)
-			p.answer("\x80")
+			p.reply("\x80")
 			var e *pipeline.PanicError
 			<-o.done
 			require.ErrorAs(b, o.err, &e)
@@ -372,7 +372,7 @@ func TestMatcherOfTheUsers(t *testing.T) {
 			o = b.call(bg, "\x01....again")
 			p = b.accept()
 			p.asked("\x01\x00\x00\x00\x01again")
-			p.answer("\x80\x00\x00\x00\x01reply")
+			p.reply("\x80\x00\x00\x00\x01reply")
 			o.replied("\x80....reply")
 			quiet()
 		}

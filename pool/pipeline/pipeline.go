@@ -223,7 +223,7 @@ func (p *Pipeline) do(ctx context.Context, done <-chan struct{}, dst, request []
 	}
 }
 
-// refusal is the error of a call that no link has accepted.
+// refusal is the error of a call that no connection has accepted.
 func (p *Pipeline) refusal(cause error) error {
 	return &Error{Op: "wait", Addr: p.target.Address, Err: cause}
 }

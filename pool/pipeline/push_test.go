@@ -26,21 +26,21 @@ func TestPushes(t *testing.T) {
 		o := b.call(bg, numbered(1, "alone"))
 		p := b.accept()
 		n := p.askedNumbered("alone")
-		p.answer(numbered(0, "beside a lone call"), "x", numbered(999, "of no call"), numbered(n, "reply"), numbered(0, "behind it"))
+		p.reply(numbered(0, "beside a lone call"), "x", numbered(999, "of no call"), numbered(n, "reply"), numbered(0, "behind it"))
 		o.replied(numbered(1, "reply"))
 		require.Equal(b, numbered(0, "beside a lone call"), <-pushes)
 		require.Equal(b, "x", <-pushes)
 		require.Equal(b, numbered(999, "of no call"), <-pushes)
 		require.Equal(b, numbered(0, "behind it"), <-pushes)
 		quiet()
-		p.answer(numbered(0, "while idle"))
+		p.reply(numbered(0, "while idle"))
 		require.Equal(b, numbered(0, "while idle"), <-pushes)
 		p.raw([]byte{0, 4, 0}) // half of one, and a call meanwhile
 		first, second := b.call(bg, numbered(1, "first")), b.call(bg, numbered(1, "second"))
 		an, bn := p.askedNumbered("first"), p.askedNumbered("second")
 		p.raw([]byte{0, 'a', 'b'})
 		require.Equal(b, "\x00\x00ab", <-pushes)
-		p.answer(numbered(bn, ""), numbered(0, "between"), numbered(an, ""))
+		p.reply(numbered(bn, ""), numbered(0, "between"), numbered(an, ""))
 		first.replied(numbered(1, ""))
 		second.replied(numbered(1, ""))
 		require.Equal(b, numbered(0, "between"), <-pushes)
@@ -91,9 +91,9 @@ func TestPushSend(t *testing.T) {
 		o := b.call(bg, numbered(1, "request"))
 		p := b.accept()
 		n := p.askedNumbered("request")
-		p.answer(numbered(0, "ping"))
+		p.reply(numbered(0, "ping"))
 		p.asked(numbered(0, "ping!"))
-		p.answer(numbered(n, "reply"))
+		p.reply(numbered(n, "reply"))
 		o.replied(numbered(1, "reply"))
 		addr, id := last.Peer()
 		require.Equal(b, "peer", addr)
@@ -141,14 +141,14 @@ func TestBlockedOnPush(t *testing.T) {
 			}
 			n := p.askedNumbered("request")
 			for i := range 65 {
-				p.answer(numbered(0, strconv.Itoa(i)))
+				p.reply(numbered(0, strconv.Itoa(i)))
 			}
-			p.answer(numbered(n, "reply"))
+			p.reply(numbered(n, "reply"))
 			o.replied(numbered(1, "reply"))
 			ctx, cancel := context.WithTimeout(bg, time.Second)
 			o = b.call(ctx, numbered(1, "another"))
 			n = p.askedNumbered("another")
-			p.answer(numbered(0, "too many"), numbered(n, "reply"))
+			p.reply(numbered(0, "too many"), numbered(n, "reply"))
 			o.failed(context.DeadlineExceeded, true)
 			cancel()
 			for range 66 {
@@ -159,7 +159,7 @@ func TestBlockedOnPush(t *testing.T) {
 			require.Zero(b, b.Stat().Abandoned)
 			require.Len(b, seen, 66*(round+1))
 		}
-		p.answer(numbered(0, "last"))
+		p.reply(numbered(0, "last"))
 		quiet()
 		require.NoError(b, b.Close())
 		require.True(b, ended)
@@ -177,7 +177,7 @@ func TestPanickingOnPush(t *testing.T) {
 					o := b.call(bg, numbered(1, "request"))
 					p := b.accept()
 					p.askedNumbered("request")
-					p.answer(numbered(0, "push"))
+					p.reply(numbered(0, "push"))
 					<-o.done
 					var panicked *pipeline.PanicError
 					if name == "panic" {

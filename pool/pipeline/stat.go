@@ -112,7 +112,7 @@ var reasons = [numReasons]string{
 	"expired", "idle too long", "goodbye",
 }
 
-// counters count what happened on one link, or on all that have ended.
+// counters count what happened on one connection, or on all that have ended.
 type counters struct {
 	calls, replies, cancelled, late, beats, flushes, read, written uint64
 }

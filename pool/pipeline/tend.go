@@ -69,6 +69,7 @@ func (w *tender) inspect() time.Duration {
 	if oldest != nil {
 		start = oldest.start
 	}
+	lonely := s.left > s.beats && s.left == inFlight // nobody waits for a reply any more
 	drained, leaving := s.leaving != nil && inFlight == s.left, s.leaving
 	s.mu.Unlock()
 	if drained {
@@ -87,7 +88,10 @@ func (w *tender) inspect() time.Duration {
 
 	next := farAway
 	if c.StallTimeout > 0 {
-		w.suspect(now, oldest, start, heard)
+		if w.suspect(now, oldest, start, heard) && lonely && s.p.full() {
+			s.fail(ErrStalled)
+			return farAway
+		}
 		next = w.stall(now, waiting, stuck)
 	}
 	if c.Heartbeat.Interval > 0 {
@@ -121,8 +125,9 @@ func (w *tender) sleep() time.Duration {
 // suspect finds out whether the peer has sent nothing for a while although it
 // owes a reply, always the same. New calls then go to another connection, if
 // there can be one. When the peer is heard again, and another connection has
-// taken its place meanwhile, the connection retires.
-func (w *tender) suspect(now stamp, oldest *call, start uint64, heard bool) {
+// taken its place meanwhile, the connection retires. It returns true as long as
+// the peer is silent so.
+func (w *tender) suspect(now stamp, oldest *call, start uint64, heard bool) bool {
 	s := w.s
 	same := oldest != nil && oldest == w.oldest && start == w.start
 	w.oldest, w.start = oldest, start
@@ -131,11 +136,12 @@ func (w *tender) suspect(now stamp, oldest *call, start uint64, heard bool) {
 		if s.suspect.Swap(false) && s.p.surplus(s) {
 			s.retire(errSurplus)
 		}
-		return
+		return false
 	}
 	if now.mono-w.silent.mono >= s.p.cfg.StallTimeout/suspectShare {
 		s.suspect.Store(true)
 	}
+	return s.suspect.Load()
 }
 
 // stall ends a connection that owes a reply to a caller that has given up and

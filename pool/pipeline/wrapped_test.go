@@ -40,7 +40,7 @@ func (l *layer) Write(b []byte) (int, error) {
 // what was in that Write is not safe to repeat, whatever the layer's type.
 func TestFailedWriteOfALayerIsNotSafe(t *testing.T) {
 	broken := errors.New("broken")
-	for _, size := range []int{1, 5000} { // written by the caller, by the link
+	for _, size := range []int{1, 5000} { // written by the caller, by the writer
 		inBubbleDialing(t, pipeline.Config{}, func(ctx context.Context, l *memnet.Listener) (net.Conn, error) {
 			nc, err := l.Dial(ctx)
 			return &layer{nc, broken}, err
