@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// process is a program that runs beside this one.
+type process struct {
+	cmd  *exec.Cmd
+	addr string // of a server
+	gone bool
+}
+
+// kill is kill -9.
+func (p *process) kill() error {
+	if p.gone {
+		return nil
+	}
+	p.gone = true
+	err := p.cmd.Process.Kill()
+	_ = p.cmd.Wait() // it says that the process was killed
+	return err
+}
+
+// terminate asks the process to end, and waits.
+func (p *process) terminate() error {
+	if p.gone {
+		return nil
+	}
+	p.gone = true
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	return p.cmd.Wait()
+}
+
+// start starts etcd and three servers.
+func (c *cluster) start(ctx context.Context) (err error) {
+	if _, err := exec.LookPath("etcd"); err != nil {
+		return errors.New("no etcd in PATH: install the distribution's package etcd-server")
+	}
+	if c.dir, err = os.MkdirTemp("", "cluster"); err != nil {
+		return err
+	}
+	if c.addr, err = freeAddr(); err != nil {
+		return err
+	}
+	if err := c.startEtcd(ctx); err != nil {
+		return err
+	}
+	for range 3 {
+		if err := c.addServer(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stop ends whatever runs.
+func (c *cluster) stop() {
+	for _, p := range c.servers {
+		_ = p.kill()
+	}
+	if c.etcd != nil {
+		_ = c.etcd.kill()
+	}
+	if c.dir != "" {
+		_ = os.RemoveAll(c.dir)
+	}
+}
+
+// startEtcd starts etcd, with the data it had before, and waits until it replies.
+func (c *cluster) startEtcd(ctx context.Context) error {
+	peer, err := freeAddr()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command("etcd", "--data-dir", filepath.Join(c.dir, "etcd"), "--log-level", "error",
+		"--listen-client-urls", "http://"+c.addr, "--advertise-client-urls", "http://"+c.addr,
+		"--listen-peer-urls", "http://"+peer, "--initial-advertise-peer-urls", "http://"+peer, "--initial-cluster", "default=http://"+peer)
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	c.etcd = &process{cmd: cmd}
+	return c.until(ctx, func() bool {
+		reply, err := http.Get("http://" + c.addr + "/health")
+		if err != nil {
+			return false
+		}
+		defer reply.Body.Close()
+		body, err := io.ReadAll(reply.Body)
+		return err == nil && strings.Contains(string(body), `"true"`)
+	})
+}
+
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// addServer starts this program again as a server, which says its address when
+// it is registered.
+func (c *cluster) addServer(ctx context.Context) error {
+	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Env = append(os.Environ(), serveVariable+"="+c.addr)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	p := &process{cmd: cmd}
+	c.servers = append(c.servers, p)
+	late := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	defer late.Stop()
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		return fmt.Errorf("a server did not start: %w", err)
+	}
+	p.addr = strings.TrimSpace(line)
+	return nil
+}
