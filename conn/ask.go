@@ -6,26 +6,25 @@ import (
 	"syscall"
 )
 
-// Ask writes p, a request, and waits for the first byte of the answer, which it
-// leaves buffered. It is for the first request on a connection that has been
-// idle: it is Reusable, Check, Write and Peek(1) in one, and on a Unix socket
-// it takes no more than a write and a read do. Where a read looks for an answer
-// that cannot have come yet, Ask looks before it writes, for what must not be
-// there.
+// Ask writes p, a request, and waits for the first byte of the reply, which stays
+// buffered. It is for the first request on a connection that has been idle: it
+// does the work of Reusable, Check, Write and Peek(1). Ask checks for unexpected
+// bytes before it writes the request; on a Unix socket that costs no extra
+// system call.
 //
-// If the connection is not fit for a request, Ask has written nothing and fails
-// with an *Error that is safe to retry, on another connection, and that is what
-// Reusable or Check would say: ErrPeerClosed, ErrUnread, ErrBusy if there is any
-// other read or write in progress, or if the kernel takes nothing at the moment.
-// Where it finds bytes that nobody has asked for, every later read and write
-// fails with that error too, so that nobody takes them for an answer.
+// If the connection is not fit for a request, Ask writes nothing and fails with
+// an *Error that is safe to retry on another connection. The cause is that of
+// Reusable or Check: ErrPeerClosed, ErrUnread, or ErrBusy if another read or
+// write is in progress or the kernel takes nothing at the moment. After
+// ErrUnread every later read and write fails with that error too, so that nobody
+// takes those bytes for a reply.
 //
-// Other errors are those of Write, or, if n is len(p), of Read. A request that a
-// timeout has cut short, n above zero and below len(p), cannot be resumed: every
-// later write fails.
+// Other errors are those of Write, or, if n is len(p), of Read. If a timeout cut
+// the request short, with n above zero and below len(p), the rest cannot be
+// written, and every later write fails.
 //
-// A deadline set by the caller makes the connection unfit (ErrDeadlineSet); Do
-// is the way to bound an Ask.
+// A deadline of the caller's makes the connection unfit (ErrDeadlineSet). Use Do
+// to bound an Ask.
 func (c *Conn) Ask(p []byte) (n int, err error) {
 	k, err := c.beginAsk()
 	if err != nil {
@@ -39,7 +38,7 @@ func (c *Conn) Ask(p []byte) (n int, err error) {
 	}
 	k.endRead()
 	if rest {
-		// Without rmu, for the peer may have to be read from to go on.
+		// Without rmu: the peer may wait until somebody reads from it.
 		if err == nil {
 			n, err = c.writeRest(k, p, n)
 		}
@@ -51,7 +50,7 @@ func (c *Conn) Ask(p []byte) (n int, err error) {
 	return n, err
 }
 
-// beginAsk takes both I/O locks, if the connection is fit for a request.
+// beginAsk acquires both I/O locks, if the connection is fit for a request.
 func (c *Conn) beginAsk() (*core, error) {
 	k := c.core
 	if k == nil || !c.live(k) {
@@ -60,8 +59,8 @@ func (c *Conn) beginAsk() (*core, error) {
 	if !k.rmu.TryLock() && !k.lockIdle() {
 		return nil, k.askRefused(ErrBusy)
 	}
-	// A lock that is held without a writer at work is about to be released, as
-	// in lockIdle.
+	// If the lock is held without a write in progress, it is about to be
+	// released, as in lockIdle.
 	for !k.wmu.TryLock() {
 		if k.state.Load()&markWriting != 0 {
 			k.rmu.Unlock()
@@ -79,13 +78,13 @@ func (c *Conn) beginAsk() (*core, error) {
 	err := c.unfitness(k, markDoing)
 	k.wmu.Unlock()
 	k.rmu.Unlock()
-	if err == nil { // it was, a moment ago
+	if err == nil { // the reason is gone meanwhile
 		err = ErrBusy
 	}
 	return nil, k.askRefused(err)
 }
 
-// writeRest writes what is left of p behind its first n bytes. The caller holds
+// writeRest writes what is left of p after its first n bytes. The caller holds
 // wmu.
 func (c *Conn) writeRest(k *core, p []byte, n int) (int, error) {
 	if k.opaque {
@@ -102,22 +101,23 @@ func (c *Conn) writeRest(k *core, p []byte, n int) (int, error) {
 	if err != nil {
 		err = k.writeError(int64(n), err)
 		if e, ok := err.(*Error); ok && n > 0 && k.werr == nil {
-			k.werr = e // only the caller could resume it, and he is told
+			k.werr = e // only this caller knows that the rest is missing
 			k.failed(e, true)
 		}
 	}
 	return n, err
 }
 
-// askRefused is the error of an Ask that has written nothing.
+// askRefused makes the error of an Ask that has written nothing.
 //
 //go:noinline
 func (k *core) askRefused(err error) error {
 	return &Error{Op: "ask", Addr: k.peerAddr(), Err: err, safe: true}
 }
 
-// askFound makes the error of an Ask whose look has found something. Bytes that
-// nobody has asked for break the connection. The caller holds rmu and wmu.
+// askFound makes the error of an Ask that has found something before it wrote.
+// Bytes that nobody has asked for break the connection. The caller holds rmu and
+// wmu.
 //
 //go:noinline
 func (k *core) askFound(readable bool, err error) error {
@@ -133,19 +133,19 @@ func (k *core) askFound(readable bool, err error) error {
 	return e
 }
 
-// maxWrite is the most that is written at a time, in bytes: some systems take no
-// 2 GiB, as package net knows too.
+// maxWrite is how many bytes are written at a time at most: some systems refuse
+// 2 GiB, and package net has the same bound.
 const maxWrite = 1 << 30
 
-// askSocket does the work of Ask on a socket, up to what it could not write at
-// once. The caller holds rmu and wmu, and askSocket releases wmu if it has
-// written all of p.
+// askSocket does the work of Ask on a socket, except for what it could not write
+// at once. The caller holds rmu and wmu; askSocket releases wmu if it has written
+// all of p.
 //
-// It is one read of the RawConn, of which the first attempt writes. The order
-// matters, for the runtime hears only of changes: RawConn.Read forgets what
-// was heard before, then the attempt makes sure that nothing is there, and
-// only then it writes; so whatever comes after is heard of, and the attempt to
-// read that would find nothing yet need not be made.
+// It is one RawConn.Read whose first attempt writes. The order matters, since
+// the runtime's poller reports only changes. RawConn.Read first forgets earlier
+// reports. Then the attempt makes sure that nothing is there, and only then it
+// writes. So everything that comes later is reported, and the first attempt to
+// read, which would find nothing, is not needed.
 func (k *core) askSocket(p []byte) (n int, rest bool, err error) {
 	ck := k.makeChecker()
 	if ck.ask == nil {
@@ -178,8 +178,8 @@ func (k *core) askSocket(p []byte) (n int, rest bool, err error) {
 	return n, true, nil
 }
 
-// askCallback makes checker.ask: first the look and the write, and then the
-// attempts to read.
+// askCallback makes checker.ask. The first call looks and writes; the others
+// attempt to read.
 func (k *core) askCallback(ck *checker) func(fd uintptr) bool {
 	return func(fd uintptr) bool {
 		if len(ck.out) == 0 {

@@ -3,33 +3,33 @@ package conn
 import "sync"
 
 const (
-	// A first buffer is small, so that a peer which sends a few bytes and
-	// stalls costs little; one that fills it gets the large one.
+	// The first buffer is small, so that a peer that sends a few bytes and
+	// stalls costs little. A peer that fills it gets the large one.
 	smallBuffer = 4 << 10
 	largeBuffer = 64 << 10
 )
 
-// buffer is lent to a connection while bytes are in it.
+// buffer belongs to a connection while bytes are in it.
 type buffer struct {
 	data []byte
 	r, w int // data[r:w] has been received and not been read
 }
 
-// So these pools hold about as many buffers as there are connections being
-// read at the same time.
+// The pools hold about as many buffers as there are connections that are read
+// at the same time.
 var (
 	smallBuffers = sync.Pool{New: func() any { return &buffer{data: make([]byte, smallBuffer)} }}
 	largeBuffers = sync.Pool{New: func() any { return &buffer{data: make([]byte, largeBuffer)} }}
 )
 
-func borrowBuffer(large bool) *buffer {
+func acquireBuffer(large bool) *buffer {
 	if large {
 		return largeBuffers.Get().(*buffer)
 	}
 	return smallBuffers.Get().(*buffer)
 }
 
-func returnBuffer(b *buffer) {
+func recycleBuffer(b *buffer) {
 	b.r, b.w = 0, 0
 	if len(b.data) == smallBuffer {
 		smallBuffers.Put(b)
@@ -38,8 +38,8 @@ func returnBuffer(b *buffer) {
 	}
 }
 
-// unread returns the buffered bytes. It and the methods below belong to the
-// holder of rmu.
+// unread returns the buffered bytes. For it and for the methods below the caller
+// holds rmu.
 func (k *core) unread() []byte {
 	if k.buf == nil {
 		return nil
@@ -57,14 +57,14 @@ func (k *core) consume(n int) {
 // empty reports whether no bytes are buffered.
 func (k *core) empty() bool { return k.buf == nil || k.buf.r == k.buf.w }
 
-// room returns the free space of the read buffer, borrowing, compacting or
-// growing it where there is none. Nobody asks behind largeBuffer unread bytes,
+// room returns the free space of the read buffer. If there is none, it acquires,
+// compacts or grows the buffer. It is never called with largeBuffer unread bytes,
 // so there is always some.
 func (k *core) room() []byte {
 	b := k.buf
 	switch {
 	case b == nil:
-		b = borrowBuffer(k.big)
+		b = acquireBuffer(k.big)
 		k.buf = b
 	case k.big && len(b.data) == smallBuffer:
 		b = k.grow()
@@ -82,18 +82,18 @@ func (k *core) room() []byte {
 
 // grow moves what is in the small buffer to a large one.
 func (k *core) grow() *buffer {
-	large := borrowBuffer(true)
+	large := acquireBuffer(true)
 	large.w = copy(large.data, k.unread())
-	returnBuffer(k.buf)
+	recycleBuffer(k.buf)
 	k.buf = large
 	return large
 }
 
-// releaseBuffer gives the buffer back if it is empty. The caller knows that
-// no slice from Peek is in use.
+// releaseBuffer releases the buffer if it is empty. The caller knows that no
+// slice from Peek is in use.
 func (k *core) releaseBuffer() {
 	if k.buf != nil && k.buf.r == k.buf.w {
-		returnBuffer(k.buf)
+		recycleBuffer(k.buf)
 		k.buf = nil
 	}
 }

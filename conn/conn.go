@@ -6,13 +6,12 @@ import (
 )
 
 // Conn is a handle on one connection, and a net.Conn. All its methods may be
-// called from several goroutines at a time: reads take turns, writes take
-// turns, and Close, the deadlines and the questions about health never wait
-// for either.
+// called from several goroutines at a time. Reads take turns, and so do writes.
+// Close, the deadlines and the methods for health wait for neither.
 //
 // A handle ends when the connection is closed or handed on with Handoff. The
-// zero Conn is a handle that has ended. Every method of an ended handle fails
-// with an error that is net.ErrClosed and touches nothing.
+// zero Conn is a handle that has ended. Every method of a handle that has ended
+// fails with net.ErrClosed and has no effect.
 type Conn struct {
 	core *core  // nil: never began; immutable once set
 	gen  uint64 // in the place it has in core.state
@@ -20,15 +19,16 @@ type Conn struct {
 
 var _ net.Conn = (*Conn)(nil)
 
-// New makes the first handle on nc, which from then on must be used through
-// it alone. nc must be a stream; it can be any net.Conn.
+// New makes the first handle on nc. From then on nc must be used only through
+// that handle. nc can be any net.Conn that is a stream.
 //
-// A *net.TCPConn or *net.UnixConn on a Unix system is read through its raw
-// descriptor, and while it is idle it holds no buffer. Any other connection
-// holds 4 KiB while a read waits. A connection that has a NetConn method, as
-// *tls.Conn does, is taken to transform bytes: what can be learned from the
-// connection under it is only whether the peer is there, and no failed write
-// is safe to repeat. One without is believed where it says how much it wrote.
+// New reads a *net.TCPConn or *net.UnixConn on a Unix system through its
+// descriptor; such a connection holds no buffer while it is idle. Any other
+// connection holds 4 KiB while a read waits. A connection that has a NetConn
+// method, as *tls.Conn has, is taken to transform bytes: the connection below
+// it tells only whether the peer is there, and no failed write is safe to
+// repeat. For any other net.Conn, the byte count returned by a failed Write is
+// trusted.
 func New(nc net.Conn) *Conn {
 	c := &struct { // one allocation for both
 		handle Conn
@@ -47,14 +47,14 @@ func New(nc net.Conn) *Conn {
 }
 
 // Handoff ends this handle and makes *to the handle of the same connection,
-// for another owner. Whoever still holds the old handle can do nothing with
-// it, and slices that Peek returned through it are no longer valid. OnClose
-// and the counts of bytes go on. It allocates only for an error.
+// for another owner. A pool uses it between two callers. The old handle has no
+// effect any more, and slices that Peek returned through it are no longer
+// valid. OnClose and the byte counts stay. It allocates only for an error.
 //
-// It fails with what Reusable says, and changes nothing, if the connection is
-// not fit to be another's: there is no moment between the question and the
-// deed. A handle that has ended fails with net.ErrClosed. *to must not be in
-// use: it must be the zero Conn or a handle that has ended.
+// If the connection is not Reusable, Handoff fails with the error of Reusable
+// and changes nothing. The check and the handoff are one atomic step. A handle
+// that has ended fails with net.ErrClosed. *to must be the zero Conn or a handle
+// that has ended.
 func (c *Conn) Handoff(to *Conn) error {
 	k := c.core
 	if k == nil || !c.live(k) {
@@ -69,15 +69,15 @@ func (c *Conn) Handoff(to *Conn) error {
 	return nil
 }
 
-// pass does the work of Handoff. It has no defer, for a pool calls it at the
-// end of every loan.
+// pass does the work of Handoff. It has no defer, since a pool calls it at each
+// release.
 func (c *Conn) pass(k *core, to *Conn) error {
 	if !k.rmu.TryLock() && !k.lockIdle() {
 		return ErrBusy
 	}
 	var err error
 	for err == nil && !(k.empty() && k.state.CompareAndSwap(c.gen, c.gen+generation)) {
-		err = c.unfitness(k, 0) // nil if it is over since
+		err = c.unfitness(k, 0) // nil if the reason is gone meanwhile
 	}
 	if err == nil {
 		k.peeked = false
@@ -90,10 +90,10 @@ func (c *Conn) pass(k *core, to *Conn) error {
 
 var errHandleInUse = errors.New("the receiving handle is in use")
 
-// Close closes the connection at once: operations in progress fail with
-// net.ErrClosed, buffered bytes are gone. A second Close fails with
-// net.ErrClosed and does nothing. Over TLS, crypto/tls says goodbye first, for
-// which it waits up to five seconds where the peer does not read.
+// Close closes the connection at once. Operations in progress fail with
+// net.ErrClosed, and buffered bytes are lost. A second Close fails with
+// net.ErrClosed and has no effect. Over TLS, crypto/tls first sends an alert,
+// for which it waits up to 5 s if the peer does not read.
 func (c *Conn) Close() error {
 	k := c.core
 	if k == nil {
@@ -110,8 +110,8 @@ func (c *Conn) Close() error {
 	k.mu.Unlock()
 
 	err := k.nc.Close()
-	// A reader in progress gives its buffer back itself. A slice from Peek
-	// may be in use elsewhere, so that buffer is left to the collector.
+	// A reader in progress releases its buffer itself. A slice from Peek may
+	// be in use elsewhere, so that buffer is left to the collector.
 	if k.rmu.TryLock() {
 		if k.peeked {
 			k.buf = nil
@@ -127,10 +127,10 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// OnClose sets the one function that is called after the first Close, once,
-// on the goroutine that closed. It is called at once if the connection is
-// closed already. Nil takes it away. It belongs to the connection: Handoff
-// leaves it in place.
+// OnClose sets the function that is called once, after the first Close, on the
+// goroutine that called Close. If the connection is closed already, OnClose
+// calls it at once. There is one such function; nil removes it. Handoff leaves
+// it in place.
 func (c *Conn) OnClose(f func()) {
 	k := c.core
 	if k == nil {
@@ -150,9 +150,9 @@ func (c *Conn) OnClose(f func()) {
 	}
 }
 
-// CloseWrite ends the writing side, after a write in progress: the peer reads
-// io.EOF, reading goes on here. It fails with errors.ErrUnsupported where the
-// transport has no half-close. A connection half closed is not Reusable.
+// CloseWrite closes the writing side, after a write in progress. The peer reads
+// io.EOF; reads on this side go on. It fails with errors.ErrUnsupported if the
+// transport has no half-close. A half-closed connection is not Reusable.
 func (c *Conn) CloseWrite() error {
 	k, err := c.beginWrite("half-close")
 	if err != nil {
@@ -199,8 +199,8 @@ func (c *Conn) RemoteAddr() net.Addr {
 	return c.core.nc.RemoteAddr()
 }
 
-// BytesRead returns how many bytes have been received from the transport over
-// the connection's life, buffered ones included. Over TLS it counts plaintext.
+// BytesRead returns how many bytes the connection has received since it was
+// made, those in the buffer included. Over TLS it counts plaintext.
 func (c *Conn) BytesRead() uint64 {
 	if c.core == nil {
 		return 0
@@ -208,8 +208,8 @@ func (c *Conn) BytesRead() uint64 {
 	return c.core.read.Load()
 }
 
-// BytesWritten returns how many bytes have been handed to the transport over
-// the connection's life, whole and partial writes alike.
+// BytesWritten returns how many bytes the connection has handed to the transport
+// since it was made, those of failed writes included.
 func (c *Conn) BytesWritten() uint64 {
 	if c.core == nil {
 		return 0

@@ -11,16 +11,17 @@ import (
 	"syscall"
 )
 
-// core is the connection itself; Conns are handles on it. It is kept small,
-// for servers hold many that are idle: what many connections never need is
-// behind a pointer. For the same reason the way from Peek and Read down to the
-// system call keeps its stack frames small (no defer, errors made elsewhere):
-// a goroutine that waits for a frame must fit the 2 KiB it started with.
+// core is the connection itself; Conns are handles on it. It is small, since a
+// server holds many that are idle: what most connections never need is behind a
+// pointer. For the same reason the functions from Peek and Read down to the
+// system call have small stack frames (no defer, errors made elsewhere): a
+// goroutine that waits for a frame must fit the 2 KiB it started with.
 //
-// Three locks, taken in this order: rmu or wmu, mu. (Ask alone holds both of the
-// first two, and waits for neither.) rmu and wmu are the I/O locks: they are held
-// across a read or a write, that is their purpose. mu is never held across
-// either. Close takes mu alone, so it can interrupt both.
+// There are three locks, acquired in this order: rmu or wmu, then mu. Only Ask
+// holds both rmu and wmu, and it waits for neither. rmu and wmu are held across a
+// read or a write; that is their purpose. mu is not held across either, but it
+// is held while a deadline is set. Close acquires mu alone, so it can interrupt
+// both.
 type core struct {
 	nc  net.Conn
 	raw syscall.RawConn // of nc, or of what nc wraps; nil if there is none
@@ -51,15 +52,15 @@ type core struct {
 	rbusy atomic.Bool  // a reader is at the transport; written with rmu held
 
 	opaque bool // never changes: nc transforms bytes (TLS), so counts and readiness below it are not those above
-	big    bool // rmu: the next buffer borrowed is a large one
+	big    bool // rmu: the next buffer is a large one
 	peeked bool // rmu: a slice from Peek may be in use
 }
 
 // endOfStream stands for io.EOF where a permanent error is kept.
 var endOfStream = &Error{Op: "read", Err: io.EOF}
 
-// closedHere stands for the error that Err returns after Close. Few ask for it,
-// and to make it takes an address.
+// closedHere stands for the error that Err returns after Close. It is made when
+// it is asked for, since it needs an address.
 var closedHere = &Error{Op: "close", Err: net.ErrClosed}
 
 // public returns the error as callers see it.
@@ -73,7 +74,7 @@ func (e *Error) public() error {
 	return e
 }
 
-// handleError is what an operation through a handle that has ended gets.
+// handleError is the error of an operation on a handle that has ended.
 //
 //go:noinline
 func handleError(op string, k *core) *Error {
@@ -98,8 +99,7 @@ func (k *core) peerAddr() (a net.Addr) {
 	return k.nc.RemoteAddr()
 }
 
-// beginRead takes the read lock. A handle that has ended does not touch even
-// that.
+// beginRead acquires rmu. It does not even do that for a handle that has ended.
 func (c *Conn) beginRead() (*core, error) {
 	k := c.core
 	if k == nil || !c.live(k) {
@@ -126,7 +126,7 @@ func (k *core) endRead() {
 	k.rmu.Unlock()
 }
 
-// beginWrite takes the write lock.
+// beginWrite acquires wmu.
 func (c *Conn) beginWrite(op string) (*core, error) {
 	k := c.core
 	if k == nil || !c.live(k) {
@@ -145,9 +145,9 @@ func (k *core) endWrite() {
 	k.wmu.Unlock()
 }
 
-// lockIdle takes the read lock unless a reader is at the transport. A lock
-// that is held without one is about to be released: it is a quick operation
-// on the buffer, or a handle that finds that it has ended.
+// lockIdle acquires rmu unless a read is in progress. If rmu is held without
+// one, it is about to be released: a quick operation on the buffer holds it, or
+// a handle that finds that it has ended.
 func (k *core) lockIdle() bool {
 	for !k.rmu.TryLock() {
 		if k.rbusy.Load() {
@@ -158,9 +158,9 @@ func (k *core) lockIdle() bool {
 	return true
 }
 
-// fill reads once from the transport into the buffer, waiting for bytes. It
-// invalidates slices from Peek. The caller holds rmu. The error is as the
-// transport gave it, io.EOF, or the permanent one.
+// fill waits for bytes and reads once from the transport into the buffer.
+// Slices from Peek are no longer valid after it. The caller holds rmu. The error
+// is that of the transport, io.EOF, or the permanent one.
 func (k *core) fill() error {
 	if k.rerr != nil {
 		return k.rerr.public()
@@ -174,8 +174,8 @@ func (k *core) fill() error {
 	} else {
 		room := k.room()
 		n, err = k.readTransport(room)
-		// A reader parked here holds its buffer, so a large one is worth
-		// having only while reads fill what they are given.
+		// A reader that waits here holds its buffer, so a large one is useful
+		// only while reads fill what they are given.
 		k.big = n == len(room)
 	}
 	k.rbusy.Store(false)
@@ -185,16 +185,16 @@ func (k *core) fill() error {
 	return k.received(n, err)
 }
 
-// readDirect reads once from the transport into p, past the buffer, which is
-// empty.
+// readDirect reads once from the transport into p. The buffer is empty and is
+// not used.
 func (k *core) readDirect(p []byte) (int, error) {
 	if k.rerr != nil {
 		return 0, k.rerr.public()
 	}
 	k.releaseBuffer()
 	if len(p) >= largeBuffer/2 {
-		// For who reads so much into memory of his own, all that a large
-		// buffer brings is copied once more.
+		// The caller reads much into its own memory; a large buffer would
+		// only add a copy.
 		k.big = false
 	}
 	k.rbusy.Store(true)
@@ -206,8 +206,8 @@ func (k *core) readDirect(p []byte) (int, error) {
 // maxIdleReads is how many reads in a row may bring nothing.
 const maxIdleReads = 100
 
-// readTransport reads once from nc. One that brings neither bytes nor an error
-// means nothing, as io.Reader says: the end of an empty message, for instance.
+// readTransport reads once from nc. A read that returns neither bytes nor an
+// error means nothing, as io.Reader says, and is repeated.
 func (k *core) readTransport(p []byte) (n int, err error) {
 	for range maxIdleReads {
 		if n, err = k.nc.Read(p); n != 0 || err != nil {
@@ -217,8 +217,8 @@ func (k *core) readTransport(p []byte) (n int, err error) {
 	return 0, io.ErrNoProgress
 }
 
-// received accounts for a read. Bytes that came with a permanent error are
-// delivered first, the error with the next read.
+// received counts the bytes of a read. If bytes came with a permanent error,
+// the bytes are returned first, and the error by the next read.
 func (k *core) received(n int, err error) error {
 	if n > 0 {
 		k.read.Add(uint64(n))
@@ -230,7 +230,7 @@ func (k *core) received(n int, err error) error {
 	return err
 }
 
-// readError makes the public error of a failed read and keeps it if it is
+// readError makes the error that a failed read returns, and keeps it if it is
 // permanent. The caller holds rmu.
 func (k *core) readError(err error) error {
 	if k.rerr != nil {
@@ -254,8 +254,9 @@ func (k *core) readError(err error) error {
 	return e
 }
 
-// handshakeCut reports whether TLS has not shaken hands, after a read that
-// failed: then it never will, and gives every read and write the same error.
+// handshakeCut reports whether nc is a TLS connection without a complete
+// handshake. After a read that failed it never completes, and every read and
+// write fails with the same error.
 //
 //go:noinline
 func (k *core) handshakeCut() bool {
@@ -263,8 +264,8 @@ func (k *core) handshakeCut() bool {
 	return ok && !tc.ConnectionState().HandshakeComplete
 }
 
-// interrupted returns the error of an operation that Close cut short as
-// net.ErrClosed, also where the transport has its own word for it.
+// interrupted returns net.ErrClosed for an operation that Close interrupted,
+// also if the transport has an error of its own for that.
 func (k *core) interrupted(err error) error {
 	if k.closed() && !errors.Is(err, net.ErrClosed) && !isTimeout(err) {
 		return net.ErrClosed
@@ -272,8 +273,8 @@ func (k *core) interrupted(err error) error {
 	return err
 }
 
-// failed notes that an operation failed; fatal says that the connection is
-// lost with it.
+// failed records that an operation failed. If it was fatal, the connection is
+// lost.
 func (k *core) failed(err *Error, fatal bool) {
 	k.mu.Lock()
 	k.state.Or(markUnfit)

@@ -17,14 +17,14 @@ type limits struct {
 // underDo reports whether a Do is in progress.
 func (l *limits) underDo() bool { return l != nil && l.do != nil && l.do.active }
 
-// SetDeadline sets the read and the write deadline, as net.Conn says; the
-// zero time means none. During Do the earlier of it and the context's counts.
+// SetDeadline sets the read and the write deadline, as net.Conn says. The zero
+// time means none. During Do the earlier of it and the context's is in effect.
 func (c *Conn) SetDeadline(t time.Time) error { return c.setDeadline(t, true, true) }
 
-// SetReadDeadline sets the deadline of reads in progress and to come.
+// SetReadDeadline sets the deadline of all reads, those in progress included.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadline(t, true, false) }
 
-// SetWriteDeadline sets the deadline of writes in progress and to come.
+// SetWriteDeadline sets the deadline of all writes, those in progress included.
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadline(t, false, true) }
 
 func (c *Conn) setDeadline(t time.Time, read, write bool) error {
@@ -64,7 +64,7 @@ func (c *Conn) setDeadline(t time.Time, read, write bool) error {
 	return nil
 }
 
-// makeLimits returns the limits, which it makes if there are none. The caller
+// makeLimits returns the limits, and makes them if there are none. The caller
 // holds mu.
 func (k *core) makeLimits() *limits {
 	if k.limits == nil {
@@ -73,9 +73,9 @@ func (k *core) makeLimits() *limits {
 	return k.limits
 }
 
-// applyLimits gives the transport the deadlines in effect: the earliest of the
-// caller's, the context's and the internal one. The caller holds mu and has
-// made the limits.
+// applyLimits sets the deadlines in effect on the transport: the earliest of the
+// caller's, the context's and the internal one. The caller holds mu and has made
+// the limits.
 func (k *core) applyLimits(read, write bool) error {
 	l := k.limits
 	rd, wd := earliest(l.read, l.wait), l.write
@@ -126,15 +126,15 @@ func (k *core) setInternal(t time.Time, look bool) error {
 	return k.applyLimits(true, false)
 }
 
-// readTimedOut reports whether one of the caller's own limits on reading has
-// passed.
+// readTimedOut reports whether a limit on reading has passed that is not the
+// internal one.
 func (k *core) readTimedOut() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.limits != nil && k.limits.passed(k.limits.read)
 }
 
-// writeTimedOut reports the same of writing.
+// writeTimedOut reports the same for writing.
 func (k *core) writeTimedOut() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()

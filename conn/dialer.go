@@ -16,27 +16,28 @@ const (
 	userTimeout = 10 * time.Second
 )
 
-// Dialer makes connections. Its zero value is ready to use. It must not be
-// changed while in use, and may be used by several goroutines at a time.
+// Dialer makes connections over TCP and unix sockets, with TLS if asked. The zero
+// Dialer is ready to use. Several goroutines can use one Dialer at a time. It must
+// not be changed while it is in use.
 type Dialer struct {
-	// Timeout bounds the whole of Dial: name resolution, connecting to one
-	// address after the other, and the TLS handshake. Zero means 30 s.
-	// Negative means no limit but the context's.
+	// Timeout bounds the whole of Dial: name resolution, all attempts to
+	// connect, and the TLS handshake. Zero means 30 s. Negative means no
+	// limit but the context's.
 	Timeout time.Duration
 
 	// KeepAlive configures TCP keep-alive probes, as in net.Dialer. The
-	// zero value means net's defaults: a probe after 15 seconds. To turn
+	// zero value means the defaults of net: a probe after 15 s. To turn
 	// probes off, leave Enable false and set Idle negative.
 	KeepAlive net.KeepAliveConfig
 
-	// TLS, if not nil, makes Dial speak TLS with this configuration, which is
-	// not changed. The peer's certificate is verified, against the host in
-	// the address where ServerName is empty, unless the configuration says
-	// InsecureSkipVerify.
+	// TLS is the configuration of TLS. Nil means no TLS. Dial does not change
+	// it. The peer's certificate is verified unless InsecureSkipVerify is
+	// set. If ServerName is empty, it is verified against the host in the
+	// address.
 	TLS *tls.Config
 
 	// LocalAddr is the local address: a *net.TCPAddr for TCP, a
-	// *net.UnixAddr for unix. Nil lets the system choose.
+	// *net.UnixAddr for unix. Nil means that the system chooses.
 	LocalAddr net.Addr
 
 	// UserTimeout is how long written data may stay unacknowledged before
@@ -182,7 +183,7 @@ func withoutZone(host string) string {
 	return host
 }
 
-// dialAddr is an address as the caller wrote it.
+// dialAddr is an address as the caller gave it.
 type dialAddr struct{ network, address string }
 
 func (a dialAddr) Network() string { return a.network }

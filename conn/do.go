@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// doState is what Do keeps on a connection. It is guarded by core.mu, but for
-// the two fields that never change.
+// doState is the state of Do. core.mu guards it, except the two fields that
+// never change.
 type doState struct {
 	interrupt func()        // for context.AfterFunc
 	fired     chan struct{} // gets one token from each interrupt
@@ -16,19 +16,19 @@ type doState struct {
 	deadline    time.Time // the context's
 }
 
-// Do runs f, whose reads and writes on this connection end when ctx does.
-// The context's deadline is set once, on top of the caller's own deadlines,
-// which are in effect again when Do returns. Do starts no goroutine and
-// returns on the caller's; f runs on it too, and must not call Do itself.
+// Do calls f, and bounds the reads and writes of f on this connection by ctx:
+// they fail when ctx ends. The caller's own deadlines stay in effect beside that
+// of ctx, and alone again when Do returns. Do calls f on the caller's goroutine
+// and starts no other. f must not call Do.
 //
-// Where f fails because ctx ended, the error is an *Error for which errors.Is
-// finds ctx.Err(), context.Cause(ctx) and the I/O error alike. If ctx has
-// ended before, f is not called. Any other error of f is returned as it is,
-// but for one that calls itself safe to retry after f has written other
-// bytes, or may have: that is returned inside an *Error that says no.
+// If f fails because ctx ended, the error is an *Error in which errors.Is finds
+// ctx.Err(), context.Cause(ctx) and the I/O error. If ctx has ended already, f is
+// not called. Any other error of f is returned unchanged. Exception: if f wrote
+// bytes and then failed with an error whose SafeToRetry is true, Do wraps it in
+// an *Error whose SafeToRetry is false.
 //
-// Only one Do can be in progress on a connection; a second fails with ErrBusy.
-// With a context that can never end, Do just calls f.
+// One Do can be in progress on a connection; a second one fails with ErrBusy. If
+// ctx can never end, Do only calls f.
 func (c *Conn) Do(ctx context.Context, f func() error) error {
 	k := c.core
 	if k == nil || !c.live(k) {
@@ -111,8 +111,8 @@ func (k *core) interrupt() {
 	d.fired <- struct{}{}
 }
 
-// sent is what has left the process over the connection's life: bytes that
-// were counted, and writes of which nobody can know how much.
+// sent is what has left the process since the connection was made: bytes that
+// were counted, and writes of which the count is not known.
 type sent struct {
 	bytes uint64
 	torn  uint32

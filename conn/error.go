@@ -10,22 +10,22 @@ import (
 	"syscall"
 )
 
-// Errors that say why a connection is not fit for what was asked of it. They
-// arrive inside an *Error; test for them with errors.Is.
+// Errors that say why a connection is not fit for an operation. They are found
+// inside an *Error with errors.Is.
 var (
-	// ErrPeerClosed means that the peer has ended its side of the
-	// connection. It is an io.EOF too: errors.Is(ErrPeerClosed, io.EOF).
+	// ErrPeerClosed means that the peer has closed its side of the
+	// connection. It is also io.EOF: errors.Is(ErrPeerClosed, io.EOF).
 	ErrPeerClosed error = peerClosedError{}
-	// ErrUnread means that bytes have arrived which nobody has read.
+	// ErrUnread means that bytes have arrived that nobody has read.
 	ErrUnread error = unreadError{}
 	// ErrBusy means that an operation is in progress on the connection.
 	ErrBusy = errors.New("operation in progress")
-	// ErrMidMessage means that a message was left half read or half written.
+	// ErrMidMessage means that a message is half read or half written.
 	ErrMidMessage = errors.New("stopped in the middle of a message")
 	// ErrDeadlineSet means that a read or write deadline is still set.
 	ErrDeadlineSet = errors.New("deadline still set")
-	// ErrUnfit means that an earlier operation failed, timed out or gave up
-	// at a place in the stream that nobody else can know.
+	// ErrUnfit means that an earlier operation failed or timed out, so that
+	// the position in the stream is not known.
 	ErrUnfit = errors.New("an earlier operation failed or timed out")
 	// ErrBufferFull means that Peek was asked for more than BufferSize bytes.
 	ErrBufferFull = errors.New("peek beyond the buffer size")
@@ -40,20 +40,19 @@ type peerClosedError struct{}
 func (peerClosedError) Error() string { return "closed by the peer" }
 func (peerClosedError) Unwrap() error { return io.EOF }
 
-// Error is the error of every operation in this package, io.EOF from reads
-// apart, which stays bare so that callers can compare it. Its text names the
+// Error is the error of every operation in this package, except io.EOF from
+// reads, which stays bare so that callers can compare it. Its text names the
 // operation and the peer's address.
 type Error struct {
 	// Op is the operation that failed: "dial", "read", "write", "ask", "do",
 	// "close", "check", "reuse", "handoff", "deadline" or "half-close".
 	Op string
-	// Addr is the peer's address, or for "dial" the address asked for.
-	// Nil where it is not known.
+	// Addr is the peer's address, or for "dial" the address that was asked
+	// for. It is nil if it is not known.
 	Addr net.Addr
-	// Written is the number of bytes the failed operation handed to the
-	// operating system before it failed; the rest never left the process.
-	// Over TLS it counts plaintext, and the record that failed may have
-	// left in part.
+	// Written is how many bytes the operation handed to the operating system
+	// before it failed. The rest never left the process. Over TLS it counts
+	// plaintext, and a part of the record that failed may have left too.
 	Written int64
 	// Err is the cause.
 	Err error
@@ -62,7 +61,7 @@ type Error struct {
 	safe bool
 }
 
-// Error says which operation failed, with which peer, and why.
+// Error returns a line with the operation, the peer and the cause.
 func (e *Error) Error() string {
 	s := "conn: " + e.Op
 	if e.Addr != nil {
@@ -81,35 +80,33 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Timeout reports whether a deadline or a context's time limit ended the
-// operation, or the system's own for connecting; with Temporary it makes *Error
-// a net.Error. It is false where the system has given up the connection
-// (ETIMEDOUT): waiting longer does not help then.
+// Timeout reports whether a deadline ended the operation, that of the connection
+// or of a context, or the system's own for connecting. It is false if the system
+// has given up the connection (ETIMEDOUT): then it does not help to wait longer.
 func (e *Error) Timeout() bool {
 	return isTimeout(e.Err) || e.Op == "dial" && errors.Is(e.Err, syscall.ETIMEDOUT)
 }
 
-// Temporary reports whether the operation can be tried again on the same
-// connection, which is so for a timeout only. crypto/tls asks this of the
-// connection under it.
+// Temporary is Timeout: only after a timeout can the operation be tried again on
+// the same connection. It makes *Error a net.Error, and crypto/tls asks for it.
 func (e *Error) Temporary() bool { return e.Timeout() }
 
 // SafeToRetry reports whether the operation can be repeated on another
-// connection without the peer seeing anything twice: it is true only where
-// not one byte left the process. A failed dial is always safe, a failed read
-// never, since what was asked before it may have been done. A write speaks for
-// itself alone: where a request takes several, put them into one Do, which
-// speaks for all of them.
+// connection, and the peer sees nothing twice. It is true only if no byte left
+// the process. A failed dial is always safe. A failed read never is, since the
+// request before it may have been executed. For a write the result covers that
+// write only. For a request made of several writes use Do, which reports on all
+// of them.
 func (e *Error) SafeToRetry() bool { return e.safe || e.Op == "dial" }
 
-// LineTooLongError is the cause of a ReadUntil that met no delimiter within
-// its bound. The bytes up to the bound were returned; those after it are
-// still to be read.
+// LineTooLongError is the cause if ReadUntil found no delimiter within its
+// bound. The bytes up to the bound were returned; those after it can still be
+// read.
 type LineTooLongError struct {
 	Limit int // the bound, in bytes, delimiter included
 }
 
-// Error names the bound.
+// Error returns a line with the bound.
 func (e *LineTooLongError) Error() string {
 	return "no delimiter within " + strconv.Itoa(e.Limit) + " bytes"
 }
@@ -170,17 +167,17 @@ func (e *interruptError) Unwrap() []error {
 // about by a deadline in the past, is a timeout.
 func (e *interruptError) Timeout() bool { return errors.Is(e.ctx, context.DeadlineExceeded) }
 
-// brokenError is what later writes get on a connection that an earlier write
-// broke. It is a timeout where the earlier failure was one, as it is in
-// crypto/tls; Conn.Err tells that waiting longer does not help.
+// brokenError is the error of a write on a connection that an earlier write
+// broke. It is a timeout if the earlier error was one, as in crypto/tls.
+// Conn.Err tells that it does not help to wait longer.
 type brokenError struct{ cause error }
 
 func (e *brokenError) Error() string { return "broken by an earlier write: " + causeText(e.cause) }
 func (e *brokenError) Unwrap() error { return e.cause }
 
-// isTimeout reports whether err came of a deadline, after which the connection
-// is as it was. ETIMEDOUT calls itself a timeout, but is the end: keep-alive
-// probes or written data were not acknowledged.
+// isTimeout reports whether err is that of a deadline, after which the
+// connection is as it was. ETIMEDOUT has a Timeout method that returns true, but
+// is final: keep-alive probes or written data were not acknowledged.
 func isTimeout(err error) bool {
 	// The common case first, without the reflection in errors.As.
 	t, ok := err.(interface{ Timeout() bool })

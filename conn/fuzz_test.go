@@ -26,7 +26,7 @@ func FuzzReadUntil(f *testing.F) {
 		c := conn.New(&stub{read: cutReads(stream, cuts)})
 		bound := max
 		if bound <= 0 {
-			bound = conn.DefaultMaxLine
+			bound = (1 << 20)
 		}
 		rest := stream
 		for {

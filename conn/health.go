@@ -2,11 +2,10 @@ package conn
 
 import "net"
 
-// Err returns the first error that the connection did not survive, nil while
-// it is alive. It stays the same from then on. The end of the peer's stream
-// counts, as io.EOF; a timeout does not, except that of a write over TLS.
-// After Close it is an error that is net.ErrClosed, unless there was one
-// before.
+// Err returns the first fatal error of the connection, nil while there is none.
+// From then on it returns the same error. The end of the peer's stream is fatal,
+// as io.EOF. A timeout is not, except that of a write over TLS. After Close the
+// error is net.ErrClosed, unless there was one before.
 func (c *Conn) Err() error {
 	k := c.core
 	if k == nil {
@@ -23,8 +22,8 @@ func (c *Conn) Err() error {
 	return k.err.Load().public()
 }
 
-// SetMidMessage marks the connection as stopped inside a message (true) or
-// between two (false). Code that reads or writes messages sets it, so that
+// SetMidMessage tells the connection whether it is inside a message (true) or
+// between two (false). Code that reads or writes messages calls it, so that
 // Reusable knows.
 func (c *Conn) SetMidMessage(mid bool) {
 	k := c.core
@@ -43,11 +42,11 @@ func (c *Conn) SetMidMessage(mid bool) {
 	}
 }
 
-// Reusable returns nil if somebody else can use the connection from here on as
-// if it were new: no operation is in progress, none has failed or timed out,
-// no byte is buffered, no deadline is set, no message is half done. It says
-// nothing of what the peer has done since; Check does. It makes no system
-// call, and allocates only for an error.
+// Reusable returns nil if the connection has no pending state, so that another
+// caller can use it as if it were new: no operation is in progress, none has
+// failed or timed out, no byte is buffered, no deadline is set, no message is
+// half done. Otherwise the error says which. It does not look at what the peer
+// has done; Check does. It makes no system call, and allocates only for an error.
 func (c *Conn) Reusable() error {
 	k := c.core
 	if k == nil || !c.latest(k.state.Load()) {
@@ -64,8 +63,8 @@ func (c *Conn) Reusable() error {
 	return nil
 }
 
-// unfitness says why the connection cannot be another's, if so, but for marks
-// that are the caller's own. The caller holds rmu.
+// unfitness returns why the connection is not reusable, or nil. It ignores the
+// marks in own. The caller holds rmu.
 func (c *Conn) unfitness(k *core, own uint64) error {
 	state := k.state.Load() &^ own
 	switch {

@@ -1,10 +1,10 @@
 package conn
 
-// Peek returns the next n bytes without reading past them, waiting until they
-// have come. The slice is the connection's own buffer: it is valid until the
-// next call that reads (Discard is not one) or Handoff. With an error it returns
-// what is there, which may be less than n; nothing is lost and the call can be
-// repeated. n must not be larger than BufferSize.
+// Peek waits for the next n bytes and returns them without consuming them. The
+// slice is in the connection's own buffer: it is valid until Handoff or the next
+// call that reads, where Discard of buffered bytes does not count. With an error
+// it returns the bytes that are there, which may be fewer than n; nothing is
+// lost, and the call can be repeated. n must not be larger than BufferSize.
 func (c *Conn) Peek(n int) ([]byte, error) {
 	k, err := c.beginRead()
 	if err != nil {
@@ -42,9 +42,9 @@ func (k *core) peekError(n int) error {
 	return k.error("read", ErrBufferFull)
 }
 
-// Discard skips the next n bytes, waiting for those that are not buffered.
-// If it skips fewer than n it says how many and why. Skipping buffered bytes
-// leaves slices from Peek valid.
+// Discard skips the next n bytes, and waits for those that are not buffered. If
+// it skips fewer than n, it returns how many, and why. Slices from Peek stay
+// valid if all n bytes were buffered.
 func (c *Conn) Discard(n int) (int, error) {
 	k, err := c.beginRead()
 	if err != nil {
@@ -69,8 +69,8 @@ func (c *Conn) Discard(n int) (int, error) {
 	return n - left, err
 }
 
-// Buffered returns how many bytes can be read without touching the transport.
-// It never waits; during a read by another goroutine it is the number from
+// Buffered returns how many bytes can be read without using the transport. It
+// never waits. During a read by another goroutine it returns the number from
 // before that read.
 func (c *Conn) Buffered() int {
 	if c.core == nil || !c.live(c.core) {
@@ -79,5 +79,5 @@ func (c *Conn) Buffered() int {
 	return int(c.core.avail.Load())
 }
 
-// BufferSize returns the most that Peek can return, in bytes.
+// BufferSize returns how many bytes Peek can return at most: 65,536.
 func (c *Conn) BufferSize() int { return largeBuffer }

@@ -10,8 +10,7 @@ import (
 // maxWrappers is more than any sane stack of connections has.
 const maxWrappers = 8
 
-// openRaw finds what can be had of nc's descriptor, or of that of a connection
-// it wraps.
+// openRaw finds the descriptor of nc, or of a connection that nc wraps.
 func (k *core) openRaw() {
 	nc := k.nc
 	for range maxWrappers {
@@ -31,9 +30,9 @@ func (k *core) openRaw() {
 	}
 }
 
-// isSocket reports whether reading nc is the same as reading its descriptor.
-// A type that embeds one of these has their SyscallConn too, but may have its
-// own way to read.
+// isSocket reports whether to read nc is the same as to read its descriptor. A
+// type that embeds one of these has its SyscallConn too, but may have a Read of
+// its own.
 func isSocket(nc net.Conn) bool {
 	switch nc := nc.(type) {
 	case *net.TCPConn:
@@ -61,9 +60,9 @@ func rawConn(nc net.Conn) syscall.RawConn {
 }
 
 // fillRaw waits for bytes and reads once into the buffer. The RawConn calls
-// onReadable at once and again when the socket has become readable, which
-// gives the buffer back before the wait; so after a wait there is none, and
-// fillRaw borrows one here, where the stack is shallower, and goes again.
+// onReadable at once, and again when the socket has become readable. onReadable
+// releases the buffer before the wait, so after a wait there is none. fillRaw
+// then acquires one here, where the stack is less deep, and starts again.
 func (k *core) fillRaw() (int, error) {
 	for {
 		k.room()
@@ -78,7 +77,7 @@ func (k *core) fillRaw() (int, error) {
 	}
 }
 
-// rawReadError says what a plain read would have said.
+// rawReadError makes the error that a plain read would have returned.
 //
 //go:noinline
 func (k *core) rawReadError(err error) error {
@@ -94,7 +93,7 @@ func (k *core) rawReadError(err error) error {
 	return k.opError("read", err)
 }
 
-// opError is the error that the net package would make.
+// opError makes the error that package net would make.
 func (k *core) opError(op string, err error) error {
 	network := "unix"
 	if _, ok := k.nc.(*net.TCPConn); ok {
@@ -105,12 +104,12 @@ func (k *core) opError(op string, err error) error {
 }
 
 // readCallback makes onReadable: one attempt to read, on the goroutine of the
-// reader, which holds rmu. False makes the RawConn wait for readability, and
-// until then the buffer belongs to others.
+// reader, which holds rmu. If it returns false, the RawConn waits until the
+// socket is readable, and the connection has no buffer meanwhile.
 func (k *core) readCallback() func(fd uintptr) bool {
 	return func(fd uintptr) bool {
 		if k.buf == nil {
-			return true // woken
+			return true // the wait is over
 		}
 		b := k.buf
 		n, errno := sysRead(fd, b.data[b.w:])
@@ -176,7 +175,7 @@ func newRawWriter() *rawWriter {
 	return w
 }
 
-// rawWriteError says what a plain write would have said.
+// rawWriteError makes the error that a plain write would have returned.
 //
 //go:noinline
 func (k *core) rawWriteError(err error, errno syscall.Errno) error {
@@ -188,21 +187,21 @@ func (k *core) rawWriteError(err error, errno syscall.Errno) error {
 	return k.opError("write", err)
 }
 
-// checker holds what the callbacks of Check and Ask work with, so that neither
-// allocates but for the first on a connection. It is guarded by rmu.
+// checker is the state of the callbacks of Check and Ask, so that only the first
+// call on a connection allocates. rmu guards it.
 type checker struct {
 	peek  func(fd uintptr)
 	n     int
 	errno syscall.Errno
 	buf   [1]byte
-	lost  error // what the socket has told; the reader gets it for io.EOF
+	lost  error // the socket's error; the next read returns it in place of io.EOF
 
 	ask    func(fd uintptr) bool
 	out    []byte // what Ask has not written yet; wmu is held while there is some
 	outErr error  // why writing it failed
 }
 
-// makeChecker returns the checker, which it makes if there is none.
+// makeChecker returns the checker, and makes it if there is none.
 func (k *core) makeChecker() *checker {
 	if k.checker == nil {
 		ck := &checker{}
@@ -216,8 +215,8 @@ func (ck *checker) run(fd uintptr) {
 	ck.n, ck.errno = sysPeek(fd, ck.buf[:])
 }
 
-// checkSocket looks for a first byte in the socket. RawConn.Control is used
-// because, unlike Read, it works after a deadline has passed.
+// checkSocket looks for a first byte in the socket. It uses RawConn.Control,
+// which works after a deadline has passed, unlike RawConn.Read.
 func (k *core) checkSocket() (readable bool, err error) {
 	ck := k.makeChecker()
 	if err := k.raw.Control(ck.peek); err != nil {
@@ -226,12 +225,12 @@ func (k *core) checkSocket() (readable bool, err error) {
 	return k.checked()
 }
 
-// checked says what the checker has found.
+// checked returns what the checker has found.
 func (k *core) checked() (readable bool, err error) {
 	ck := k.checker
 	if ck.errno != 0 && ck.errno != syscall.EAGAIN {
-		// The socket tells its error once; a read after this finds a clean end
-		// of the stream.
+		// The socket reports its error once; a read after this finds a clean
+		// end of the stream.
 		k.gotErrno = ck.errno
 		ck.lost = k.rawReadError(nil)
 	}

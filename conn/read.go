@@ -6,15 +6,14 @@ import (
 	"time"
 )
 
-// DefaultMaxLine is the bound of ReadUntil where the caller names none, in
-// bytes.
-const DefaultMaxLine = 1 << 20
+// maxLine is the bound of ReadUntil if the caller gives none, in bytes.
+const maxLine = 1 << 20
 
-// Read reads what is there, waiting for the first byte, as io.Reader says.
-// Buffered bytes come first. An error at the end of the stream is a bare
-// io.EOF; every other is an *Error. After a timeout reading can go on, and
-// nothing is lost, except that a TLS handshake which it cut is not resumed:
-// that connection is broken.
+// Read waits for the first byte and reads what is there, as io.Reader says.
+// Buffered bytes come first. The error at the end of the stream is a bare
+// io.EOF; every other error is an *Error. After a timeout nothing is lost and
+// reading can go on. The exception is a timeout in a TLS handshake: that
+// connection is broken.
 func (c *Conn) Read(p []byte) (int, error) {
 	k, err := c.beginRead()
 	if err != nil {
@@ -31,8 +30,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readInto reads once, buffered bytes first. A p as large as a buffer is
-// filled without one.
+// readInto reads once, buffered bytes first. It uses no buffer if p is at least
+// as large as one.
 func (k *core) readInto(p []byte) (int, error) {
 	k.peeked = false
 	if k.empty() {
@@ -48,10 +47,10 @@ func (k *core) readInto(p []byte) (int, error) {
 	return n, nil
 }
 
-// ReadFull fills p, as io.ReadFull does: the error is nil only if n is
-// len(p), io.EOF if the stream ended before the first byte, and
-// io.ErrUnexpectedEOF if it ended later. After a timeout the n bytes read are
-// in p and reading can go on behind them.
+// ReadFull fills p, as io.ReadFull does. The error is nil only if n is len(p). It
+// is io.EOF if the stream ended before the first byte, and io.ErrUnexpectedEOF
+// if it ended later. After a timeout the n bytes read are in p, and reading can
+// go on after them.
 func (c *Conn) ReadFull(p []byte) (n int, err error) {
 	k, err := c.beginRead()
 	if err != nil {
@@ -72,15 +71,15 @@ func (c *Conn) ReadFull(p []byte) (n int, err error) {
 	return n, err
 }
 
-// ReadUntil appends to dst everything up to and including delim and returns
-// the extended slice. Bytes behind delim stay for the next read. With an
-// error, io.EOF and timeouts included, it returns what came before it; but for
-// the first bytes of a delimiter that a timeout cut: they stay buffered, so
-// that the next call finds all of it.
+// ReadUntil appends to dst everything up to and including delim, and returns
+// the extended slice. Use it for lines. Bytes after delim stay for the next
+// read. With an error, io.EOF and timeouts included, it returns what came before
+// the error. If a timeout came in the middle of a delimiter, the first part of
+// the delimiter stays buffered instead, so that the next call finds all of it.
 //
-// max bounds what is appended, delimiter included, in bytes; zero and negative
-// mean DefaultMaxLine. Where delim does not come within it, the error is an
-// *Error with a *LineTooLongError in it. delim must not be empty.
+// max bounds the appended bytes, delim included. Zero and negative mean 1 MiB.
+// If delim does not come within max bytes, the error is an *Error with a
+// *LineTooLongError in it. delim must not be empty.
 func (c *Conn) ReadUntil(dst, delim []byte, max int) ([]byte, error) {
 	k, err := c.beginRead()
 	if err != nil {
@@ -91,7 +90,7 @@ func (c *Conn) ReadUntil(dst, delim []byte, max int) ([]byte, error) {
 		return dst, k.error("read", ErrEmptyDelimiter)
 	}
 	if max <= 0 {
-		max = DefaultMaxLine
+		max = maxLine
 	}
 	k.peeked = false
 	start := len(dst)
@@ -126,8 +125,8 @@ func (c *Conn) ReadUntil(dst, delim []byte, max int) ([]byte, error) {
 	}
 }
 
-// putBack buffers the end of seen again if delim can begin there, and returns
-// its length. The buffer is empty.
+// putBack puts the end of seen back into the buffer if delim can begin there,
+// and returns its length. The buffer is empty.
 func (k *core) putBack(seen, delim []byte) int {
 	for n := min(len(delim)-1, len(seen), smallBuffer); n > 0; n-- {
 		if bytes.HasSuffix(seen, delim[:n]) {
@@ -139,11 +138,11 @@ func (k *core) putBack(seen, delim []byte) int {
 	return 0
 }
 
-// delimEnd returns the index in data behind the first delim in seen+data, or
-// -1. seen itself has none.
+// delimEnd returns the index in data after the first delim in seen+data, or -1.
+// seen itself has none.
 func delimEnd(seen, data, delim []byte) int {
-	// A delimiter that began in seen ends before any that is in data alone,
-	// and the one that began first ends first.
+	// A delimiter that begins in seen ends before one that is in data alone,
+	// and the one that begins first ends first.
 	for k := min(len(delim)-1, len(seen)); k > 0; k-- {
 		if bytes.HasPrefix(data, delim[k:]) && bytes.HasSuffix(seen, delim[:k]) {
 			return len(delim) - k
@@ -156,15 +155,15 @@ func delimEnd(seen, data, delim []byte) int {
 	return i + len(delim)
 }
 
-// ReadAvailable appends to dst what the peer has to say for now and returns
-// the extended slice. It waits for the first bytes. If they are fewer than
-// short, it returns at once; otherwise it reads on until nothing comes for
-// wait, and that is no error. A wait of zero or less never reads on.
+// ReadAvailable appends to dst what the peer sends before it pauses, and returns
+// the extended slice. It is for protocols without message boundaries, and can be
+// no more exact than they are. It waits for the first bytes. If they are fewer
+// than short, it returns at once. Otherwise it reads on until nothing comes for
+// the time wait, and returns no error. If wait is zero or less, it does not read
+// on.
 //
-// It is for protocols without message boundaries, and no more exact than
-// they are. It bounds neither size nor time by itself; a read deadline bounds
-// the whole. With an error, io.EOF and timeouts included, it returns what
-// came before it.
+// It bounds neither size nor time itself; a read deadline bounds the whole. With
+// an error, io.EOF and timeouts included, it returns what came before the error.
 func (c *Conn) ReadAvailable(dst []byte, short int, wait time.Duration) ([]byte, error) {
 	k, err := c.beginRead()
 	if err != nil {

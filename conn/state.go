@@ -1,32 +1,32 @@
 package conn
 
-// core.state is the generation of the live handle with marks below it: what a
-// connection must be free of to be another's, as far as rmu does not guard it.
-// A Conn keeps its generation in the same place, so a state that equals it is
-// that handle's with no mark.
+// core.state holds the generation of the live handle, and marks in the bits
+// below it. A mark says why the connection cannot be handed on; what rmu guards
+// has no mark. A Conn keeps its generation in the same place, so a state that
+// equals it belongs to that handle and has no mark.
 //
-// So Handoff is one compare-and-swap from that to the next generation, under
-// rmu to have no reader and no byte buffered. It is safe because whatever else
-// a handle begins or leaves behind is announced first, by a mark that mark
-// sets only in the handle's own generation, and taken off last. Either the
-// mark comes first, and Handoff fails; or Handoff does, and the mark fails
-// and whoever wanted it has touched nothing.
+// So Handoff is one compare-and-swap to the next generation, with rmu held, which
+// excludes readers and buffered bytes. It is safe because everything else that a
+// handle begins or leaves behind sets a mark first and removes it last, and a
+// mark can be set only in the handle's own generation. Either the mark is first,
+// and Handoff fails; or Handoff is first, and the mark fails before anything was
+// done.
 const (
 	markWriting  uint64 = 1 << iota // a writer is at work; changed with wmu held
 	markDoing                       // a Do is in progress; changed with mu held
 	markHooking                     // OnClose is at work; changed with mu held
 	markDeadline                    // a deadline of the caller's is set, or about to be; changed with mu held
 	markMid                         // a message is half read or half written
-	markUnfit                       // an operation failed or timed out; never taken off
-	markClosed                      // Close has been called; set with mu held, never taken off
+	markUnfit                       // an operation failed or timed out; never removed
+	markClosed                      // Close has been called; set with mu held, never removed
 	generation                      // the first; each is a multiple of it
 )
 
-// latest reports whether c has not been handed on, by a state.
+// latest reports whether the state is that of c, which has not been handed on.
 func (c *Conn) latest(state uint64) bool { return state&^(generation-1) == c.gen }
 
-// live reports whether c is the handle of an open connection. Under rmu or a
-// mark the answer can be relied on, but for Close.
+// live reports whether c is the handle of an open connection. With rmu held or
+// a mark set, only Close can change the result.
 func (c *Conn) live(k *core) bool { return k.state.Load()&^(generation-1-markClosed) == c.gen }
 
 // mark sets a mark if c is the handle of an open connection.
@@ -42,7 +42,7 @@ func (c *Conn) mark(k *core, m uint64) bool {
 	}
 }
 
-// unmark takes off a mark that has kept the connection from being handed on.
+// unmark removes a mark.
 func (k *core) unmark(m uint64) { k.state.And(^m) }
 
 func (k *core) closed() bool { return k.state.Load()&markClosed != 0 }

@@ -63,8 +63,8 @@ func TestReadUntilBound(t *testing.T) {
 		{"fits exactly", "abc\nrest", 4, "abc\n", false},
 		{"one too long", "abcd\nrest", 4, "abcd", true},
 		{"delimiter cut by the bound", "ab\r\nrest", 3, "ab\r", true},
-		{"default bound", strings.Repeat("x", conn.DefaultMaxLine+10), 0, strings.Repeat("x", conn.DefaultMaxLine), true},
-		{"negative is the default too", strings.Repeat("x", conn.DefaultMaxLine+10), -1, strings.Repeat("x", conn.DefaultMaxLine), true},
+		{"default bound", strings.Repeat("x", (1<<20)+10), 0, strings.Repeat("x", (1 << 20)), true},
+		{"negative is the default too", strings.Repeat("x", (1<<20)+10), -1, strings.Repeat("x", (1 << 20)), true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -6,15 +6,15 @@ import (
 	"sync"
 )
 
-// Below this many bytes one copy and one write is faster than a vectored
-// write; measured in internal/benchmarks.
+// vectorFrom is the size in bytes from which a vectored write is at least as
+// fast as a copy and a write.
 const vectorFrom = 16 << 10
 
-// Write writes all of p or returns an *Error that says how much of it was
-// written. A timeout leaves the connection usable, and the rest can be
-// written later, except over TLS: there a timeout during the write may have
-// cut a record, and the connection is broken (one that has passed before it
-// begins is harmless). After any other error all writes fail.
+// Write writes all of p, or returns an *Error that says how much of it was
+// written. After a timeout the connection is usable, and the rest can be written
+// later. Over TLS that is so only if the deadline had passed before the write
+// began: a timeout during the write may have cut a record, and the connection is
+// broken. After any other error all writes fail.
 func (c *Conn) Write(p []byte) (int, error) {
 	k, err := c.beginWrite("write")
 	if err != nil {
@@ -35,10 +35,10 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteBuffers writes the concatenation of bufs as one write: small ones are
-// copied together, large ones go out in one vectored system call where the
-// transport has it. Neither bufs nor what is in it is changed. The count and
-// the error are those of Write.
+// WriteBuffers writes the concatenation of bufs as one write. Below 16 KiB it
+// copies them together; above, it makes one vectored system call if the
+// transport has it. It changes neither bufs nor what is in it. The count and the
+// error are those of Write.
 func (c *Conn) WriteBuffers(bufs [][]byte) (int64, error) {
 	k, err := c.beginWrite("write")
 	if err != nil {
@@ -68,8 +68,8 @@ func (c *Conn) WriteBuffers(bufs [][]byte) (int64, error) {
 }
 
 func (k *core) writeJoined(bufs [][]byte, total int) (int64, error) {
-	b := borrowBuffer(total > smallBuffer)
-	defer returnBuffer(b)
+	b := acquireBuffer(total > smallBuffer)
+	defer recycleBuffer(b)
 	for _, p := range bufs {
 		b.w += copy(b.data[b.w:], p)
 	}
@@ -96,8 +96,8 @@ func (k *core) writeVector(bufs [][]byte) (int64, error) {
 	return n, err
 }
 
-// writeError makes the public error of a write that failed after n bytes and
-// keeps it if it is permanent. The caller holds wmu.
+// writeError makes the error of a write that failed after n bytes, and keeps it
+// if it is permanent. The caller holds wmu.
 //
 //go:noinline
 func (k *core) writeError(n int64, err error) error {
@@ -120,8 +120,9 @@ func (k *core) writeError(n int64, err error) error {
 	return e
 }
 
-// writeRefused says why a write must not reach the transport: an earlier one
-// broke it, or this one would break it by being late. The caller holds wmu.
+// writeRefused returns why a write must not reach the transport: an earlier
+// write broke it, or the deadline has passed and this write would break it. The
+// caller holds wmu.
 //
 //go:noinline
 func (k *core) writeRefused() error {
