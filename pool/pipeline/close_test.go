@@ -93,6 +93,18 @@ func TestCloseWakesWhoWaits(t *testing.T) {
 	})
 }
 
+func TestCloseIsAtOnce(t *testing.T) {
+	inBubble(t, pipeline.Config{}, func(b *bubble) {
+		o := b.call(bg, "request")
+		b.accept().asked("request")
+		start := time.Now()
+		require.NoError(b, b.Close())
+		o.failed(pipeline.ErrClosed, true)
+		require.Zero(b, time.Since(start))
+		require.NoError(b, b.Close())
+	})
+}
+
 func TestCloseUnused(t *testing.T) {
 	p, err := pipeline.New(conn.Target{Address: "127.0.0.1:1"}, framing.Format{}, pipeline.Config{})
 	require.NoError(t, err)

@@ -254,6 +254,7 @@ func TestReplyEndsTheFailures(t *testing.T) {
 			p.reply("1", "2")
 			first.replied("1")
 			second.replied("2")
+			require.ErrorIs(b, b.Stat().LastDialError, errDown, "only a new connection can say that dials succeed")
 			p.Close()
 			quiet()
 		}

@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"context"
 	"io"
 	"net"
 	"testing"
@@ -23,6 +24,11 @@ func TestGoodbye(t *testing.T) {
 		{"in order", pipeline.Config{Goodbye: []byte("bye")}, func(p *peer) { p.reply("bye") },
 			pipeline.Ends{pipeline.Goodbye: 1}},
 		{"numbered", pipeline.Config{Goodbye: []byte("bye"), Match: twoBytes}, func(p *peer) { p.reply("bye") },
+			pipeline.Ends{pipeline.Goodbye: 1}},
+		{"with pushes", pipeline.Config{Goodbye: []byte("b"), Match: twoBytes, OnPush: func(context.Context, *pipeline.Push) {
+			panic("a goodbye is no push")
+		}}, func(p *peer) { p.reply("b") }, pipeline.Ends{pipeline.Goodbye: 1}},
+		{"of one byte", pipeline.Config{Goodbye: []byte("b")}, func(p *peer) { p.reply("b") },
 			pipeline.Ends{pipeline.Goodbye: 1}},
 		{"and closes", pipeline.Config{Goodbye: []byte("bye")}, func(p *peer) {
 			b, _ := framing.Format{}.Append(nil, []byte("bye"))
