@@ -52,7 +52,7 @@ func (e *endpoint) attempt(ctx context.Context, dst, request []byte) ([]byte, er
 	if layer := (*pipeline.Error)(nil); !errors.As(err, &layer) {
 		return dst, requestError(e.addr, err)
 	}
-	return dst, attemptError(e.addr, false, err)
+	return dst, e.failed(e.addr, false, err)
 }
 
 // shutdown waits for the calls in progress, then closes the connections.

@@ -30,7 +30,7 @@ type CallError struct {
 
 	layer error // the error of the pool or the pipeline, for the text
 	safe  bool  // the server cannot have handled the request, and another attempt may succeed
-	final bool  // no attempt can succeed: the request does not fit, or the client is closed
+	final bool  // no other attempt is of use: the request does not fit, the client is closed, or no time is left
 }
 
 // Error returns one line with the address, the cause, and whether the request
@@ -80,6 +80,17 @@ func (e *CallError) Timeout() bool {
 func (e *CallError) Temporary() bool { return e.Timeout() }
 
 var _ net.Error = (*CallError)(nil)
+
+// failed makes the error of one attempt. A call that is refused because too
+// little time is left is not repeated on the same server, where later is too
+// late as well.
+func (e *endpoint) failed(addr string, written bool, err error) *CallError {
+	failed := attemptError(addr, written, err)
+	if e.client.set == nil && (errors.Is(err, pool.ErrOverloaded) || errors.Is(err, pipeline.ErrOverloaded)) {
+		failed.final = true
+	}
+	return failed
+}
 
 // attemptError makes the error of one attempt. The types that only one mode
 // has are taken off: what is left to unwrap is the same in both.

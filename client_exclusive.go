@@ -95,14 +95,14 @@ func (e *endpoint) exclusive(ctx context.Context, dst, request []byte) ([]byte, 
 	}
 	held, err := e.pool.Get(ctx)
 	if err != nil {
-		return dst, attemptError(e.addr, false, err)
+		return dst, e.failed(e.addr, false, err)
 	}
 	defer held.Close()
 	x.dst = dst
 	written, err := x.on(ctx, held)
 	if err != nil && !written && held.Reused() && diedIdle(err) && ctx.Err() == nil {
 		if failed := held.Replace(ctx); failed != nil {
-			return dst, attemptError(e.addr, false, failed)
+			return dst, e.failed(e.addr, false, failed)
 		}
 		written, err = x.on(ctx, held)
 	}
@@ -112,7 +112,7 @@ func (e *endpoint) exclusive(ctx context.Context, dst, request []byte) ([]byte, 
 			addr = peer.String()
 		}
 		held.EvictFor(err)
-		e := attemptError(addr, written, err)
+		e := e.failed(addr, written, err)
 		e.safe = e.safe || x.left
 		return dst, e
 	}

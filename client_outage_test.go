@@ -2,7 +2,10 @@ package gtcp_test
 
 import (
 	"context"
+	"io"
 	"net"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +15,8 @@ import (
 	"github.com/seed-99d6a01a/gtcp"
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/internal/memnet"
+	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 	"github.com/seed-99d6a01a/gtcp/retry"
 )
 
@@ -44,4 +49,61 @@ func TestClientAcceptThenCloseIsAFailedDial(t *testing.T) {
 			require.NoError(t, c.Close())
 		})
 	})
+}
+
+// With twice the calls that the server can handle, the good ones are nearly all
+// that it can do, by either kind of client, and the others are refused before
+// they are sent or give up, without another attempt.
+func TestClientOverload(t *testing.T) {
+	const work, patience, length = 20 * time.Millisecond, 2 * time.Second, 30 * time.Second
+	eachMode(t, func(t *testing.T, shared bool) {
+		synctest.Test(t, func(t *testing.T) {
+			c := gtcp.NewClient("server:1", gtcp.ClientConfig{
+				Shared: shared, Target: conn.Target{Dial: slowServer(work)},
+				Pool: pool.Config{MaxConns: 2}, Pipeline: pipeline.Config{MaxConns: 2},
+			})
+			defer c.Close()
+			var good atomic.Int64
+			var callers sync.WaitGroup
+			for begun := time.Now(); time.Since(begun) < length; time.Sleep(work / 4) {
+				callers.Go(func() {
+					ctx, cancel := context.WithTimeout(context.Background(), patience)
+					defer cancel()
+					if _, err := c.Call(ctx, []byte("x")); err == nil {
+						good.Add(1)
+					}
+				})
+			}
+			callers.Wait()
+			s := c.Stat()
+			t.Logf("%d good, %v, %d dials", good.Load(), s.Errors, s.Pool.Dials+s.Pipeline.Dials)
+			capacity := float64(2 * length / work)
+			require.Greater(t, float64(good.Load()), 0.9*capacity)
+			require.NotZero(t, s.Errors[conn.KindOverloaded]+s.Errors[conn.KindTimeout])
+			require.Zero(t, s.Retries)
+			require.LessOrEqual(t, s.Pool.Dials+s.Pipeline.Dials, uint64(5))
+		})
+	})
+}
+
+// slowServer dials a server that replies to each request after so long, one
+// after the other on each connection.
+func slowServer(work time.Duration) func(context.Context) (net.Conn, error) {
+	return func(context.Context) (net.Conn, error) {
+		here, there := memnet.Pipe()
+		go func() {
+			defer there.Close()
+			frame := make([]byte, 3)
+			for {
+				if _, err := io.ReadFull(there, frame); err != nil {
+					return
+				}
+				time.Sleep(work)
+				if _, err := there.Write(frame); err != nil {
+					return
+				}
+			}
+		}()
+		return here, nil
+	}
 }

@@ -56,6 +56,8 @@ type sharedConn struct {
 	look     chan struct{} // capacity 1: wakes tend
 	pushes   chan []byte   // to pushLoop
 
+	pace pace // of its replies
+
 	// Of the holder of the read turn.
 	frames      *framing.Reader
 	batch       []*call       // empty, with room

@@ -250,6 +250,9 @@ func (s *sharedConn) deliver(frame []byte, own *call) (stop bool) {
 	first = first && s.count.replied()
 	last := s.queue.len() == 0
 	s.mu.Unlock()
+	if own == nil {
+		s.pace.replied(len(batch), s.born.since(), !last)
+	}
 	if first {
 		s.p.replied()
 	}

@@ -18,6 +18,11 @@ var (
 	// a pool it means "not now": its Timeout is true, and it is safe to retry.
 	ErrTooManyWaiters error = tooManyWaiters{}
 
+	// ErrOverloaded is the cause of a call that was not sent because its reply
+	// would have come after its deadline: the replies come too slowly for the
+	// calls in flight. Its Timeout is true, and it is safe to retry.
+	ErrOverloaded error = tooSlow{}
+
 	// ErrUnsolicited is the cause of a connection's end when the peer sent
 	// bytes that no request asked for.
 	ErrUnsolicited error = &fault{"pipeline: peer sent an unsolicited frame", conn.KindProtocol, nil}
@@ -99,6 +104,10 @@ func (e *PanicError) Unwrap() error {
 	err, _ := e.Value.(error)
 	return err
 }
+
+type tooSlow struct{ tooManyWaiters }
+
+func (tooSlow) Error() string { return "pipeline: overloaded: the reply would come too late" }
 
 type tooManyWaiters struct{}
 

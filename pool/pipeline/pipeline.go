@@ -57,7 +57,7 @@ type Pipeline struct {
 	dials, dialErrors uint64
 	dialTime          time.Duration
 
-	failures, refused, timeouts atomic.Uint64 // calls, by outcome
+	failures, refused, overloaded, timeouts atomic.Uint64 // calls, by outcome
 }
 
 // New returns a pipeline to the server that t says how to reach, for frames of
@@ -188,6 +188,10 @@ func (p *Pipeline) do(ctx context.Context, done <-chan struct{}, dst, request []
 		s, err := p.pick(ctx, done)
 		if err != nil {
 			return nil, false, err
+		}
+		if s.tooLate(ctx) {
+			p.overloaded.Add(1)
+			return nil, false, p.refusal(ErrOverloaded)
 		}
 		c, inline, write, err := s.submit(dst, request)
 		if err == errEnded {

@@ -35,6 +35,9 @@ type Stat struct {
 	// Refused counts the calls rejected because MaxWaiters callers were
 	// already waiting. Failed counts them too.
 	Refused uint64
+	// Overloaded counts the calls that were not sent because their replies
+	// would have come after their deadlines. Failed counts them too.
+	Overloaded uint64
 	// Timeouts counts the calls whose context's deadline passed.
 	Timeouts uint64
 	// WaitTime is the sum of all waits because MaxInFlight was reached.
@@ -155,6 +158,7 @@ func (p *Pipeline) Stat() Stat {
 	s.Waiting = int(p.permits.waiting.Load())
 	s.WaitTime = time.Duration(p.permits.waitTime.Load())
 	s.Failed, s.Refused, s.Timeouts = p.failures.Load(), p.refused.Load(), p.timeouts.Load()
+	s.Overloaded = p.overloaded.Load()
 	s.Calls, s.Replies, s.Canceled = sum.calls, sum.replies, sum.cancelled
 	s.Late, s.Writes = sum.late, sum.flushes
 	s.BytesRead, s.BytesWritten = sum.read, sum.written

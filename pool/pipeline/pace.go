@@ -1,0 +1,54 @@
+package pipeline
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// pace is how fast replies come on a connection, from which a call can tell
+// whether its reply will come in time.
+//
+// A request that was written is handled even if its caller gives up. With more
+// calls than the server can handle, and deadlines, the server would soon handle
+// only requests whose callers have gone: with 1.5 times the load it did a tenth
+// of the good work it can do. So a call that would come too late is not sent.
+type pace struct {
+	each atomic.Int64  // nanoseconds from one reply to the next, lately
+	last time.Duration // when a reply last came with more awaited, else 0; of the holder of the read turn
+}
+
+const (
+	// crowd is how many calls must be in flight for a call to be refused. So
+	// the pace is always that of replies that still come: it cannot get stuck
+	// at what it once was.
+	crowd = 8
+
+	// paceLeast is the shortest wait that matters: up to it no call pays for a
+	// look at its deadline.
+	paceLeast = time.Millisecond
+)
+
+// replied notes that n replies have come together, and whether more are awaited.
+func (p *pace) replied(n int, now time.Duration, more bool) {
+	if p.last > 0 && n > 0 {
+		each, x := p.each.Load(), int64(now-p.last)/int64(n)
+		p.each.Store(each + (x-each)*int64(min(n, 4))/8)
+	}
+	p.last = 0
+	if more {
+		p.last = max(now, 1)
+	}
+}
+
+// tooLate reports whether the reply to one more call would come after ctx's
+// deadline, at the pace of the replies lately and a quarter more.
+func (s *sharedConn) tooLate(ctx context.Context) bool {
+	load := s.load.Load()
+	wait := time.Duration(s.pace.each.Load()) * time.Duration(load+1)
+	if load < crowd || wait < paceLeast {
+		return false
+	}
+	deadline, ok := ctx.Deadline()
+	return ok && time.Until(deadline) < wait+wait/4
+}
