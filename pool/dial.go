@@ -23,7 +23,7 @@ func (p *Pool) newMember(ctx context.Context) (*Member, error) {
 		}
 	}()
 	for {
-		err := p.connect(ctx, context.Background(), m, nil)
+		err := p.connect(ctx, context.Background(), m, nil, nil)
 		if err == nil {
 			break
 		}
@@ -105,7 +105,8 @@ func (p *Pool) redial(ctx context.Context, m *Member, lease backend.Lease[*Membe
 	if !p.tasks.begin() { // Close waits for what begins
 		return ErrClosed
 	}
-	defer p.tasks.end()
+	end := sync.OnceFunc(p.tasks.end)
+	defer end()
 	h, old, life := m.live()
 	uses := h.usesEnded() - life.uses
 	if into != nil {
@@ -115,7 +116,7 @@ func (p *Pool) redial(ctx context.Context, m *Member, lease backend.Lease[*Membe
 	dialing, cancel := context.WithTimeout(ctx, p.cfg.DialTimeout)
 	defer cancel()
 	defer context.AfterFunc(p.ending, cancel)()
-	err = p.connect(dialing, ctx, m, into)
+	err = p.connect(dialing, ctx, m, into, end)
 	if p.closed.Load() { // a Close that does not wait may have closed the old one
 		_, c, _ := m.live()
 		_ = c.Close()
@@ -134,8 +135,9 @@ func (p *Pool) redial(ctx context.Context, m *Member, lease backend.Lease[*Membe
 
 // connect dials for m under the gate's rules, and installs the connection. ctx
 // bounds the dial; if it was cancelled, or caller has ended too, the dial was
-// given up and has not failed.
-func (p *Pool) connect(ctx, caller context.Context, m *Member, into *Conn) (err error) {
+// given up and has not failed. cut, if not nil, is called once ctx has ended
+// AfterConnect and the connection is closed, however long that goes on.
+func (p *Pool) connect(ctx, caller context.Context, m *Member, into *Conn, cut func()) (err error) {
 	pass, err := p.gate.Enter(ctx)
 	if err != nil {
 		return err
@@ -155,7 +157,7 @@ func (p *Pool) connect(ctx, caller context.Context, m *Member, into *Conn) (err 
 		event.Err = err
 		p.dialed(ctx, l, event)
 	}()
-	c, session, err := p.dialOne(ctx)
+	c, session, err := p.dialOne(ctx, cut)
 	if err != nil {
 		return err
 	}
@@ -175,14 +177,14 @@ func hasPassed(ctx context.Context) bool {
 var errPanicked = errors.New("pool: panic while dialing")
 
 // dialOne makes a connection ready for use.
-func (p *Pool) dialOne(ctx context.Context) (c *conn.Conn, session any, err error) {
+func (p *Pool) dialOne(ctx context.Context, cut func()) (c *conn.Conn, session any, err error) {
 	if c, err = p.target.Connect(ctx); err != nil {
 		return nil, nil, err
 	}
 	if p.cfg.AfterConnect == nil {
 		return c, nil, nil
 	}
-	if session, err = p.prepare(ctx, c); err != nil {
+	if session, err = p.prepare(ctx, c, cut); err != nil {
 		return nil, nil, err
 	}
 	return c, session, nil
@@ -190,7 +192,7 @@ func (p *Pool) dialOne(ctx context.Context) (c *conn.Conn, session any, err erro
 
 // prepare runs Config.AfterConnect. c is closed if that fails or panics, and if
 // ctx ends, whatever AfterConnect is doing then.
-func (p *Pool) prepare(ctx context.Context, c *conn.Conn) (session any, err error) {
+func (p *Pool) prepare(ctx context.Context, c *conn.Conn, cut func()) (session any, err error) {
 	ready := false
 	defer func() {
 		if !ready {
@@ -200,7 +202,7 @@ func (p *Pool) prepare(ctx context.Context, c *conn.Conn) (session any, err erro
 	err = bounded(ctx, c, func() (err error) {
 		session, err = p.cfg.AfterConnect(ctx, c)
 		return err
-	})
+	}, cut)
 	if err != nil {
 		return nil, err
 	}

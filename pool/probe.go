@@ -108,20 +108,23 @@ func (p *Pool) probe(ctx context.Context, m *Member) (Reason, error) {
 	defer cancel()
 	defer context.AfterFunc(p.ending, cancel)()
 	c := &m.handle.Load().Conn
-	err := bounded(ctx, c, func() error { return p.cfg.Probe.Func(ctx, c) })
+	err := bounded(ctx, c, func() error { return p.cfg.Probe.Func(ctx, c) }, nil)
 	if err == nil {
 		err = c.Reusable()
 	}
 	return diagnose(err)
 }
 
-// bounded calls f and closes c if ctx ends meanwhile. The error is then ctx's
-// too.
-func bounded(ctx context.Context, c *conn.Conn, f func() error) error {
+// bounded calls f and closes c if ctx ends meanwhile, and then calls cut, if it
+// is not nil. The error is then ctx's too.
+func bounded(ctx context.Context, c *conn.Conn, f func() error, cut func()) error {
 	closed := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(closed)
 		_ = c.Close()
+		if cut != nil {
+			cut()
+		}
 	})
 	ended := func() bool {
 		if stop() {

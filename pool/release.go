@@ -112,14 +112,14 @@ func (c *Conn) reason(cause error) (Reason, error) {
 		}
 	}
 	switch {
+	case fatal == nil && cause != nil && conn.KindOf(cause) == conn.KindTimeout:
+		return TimedOut, err
 	case errors.Is(fatal, conn.ErrUnread), errors.Is(unfit, conn.ErrUnread):
 		return Dirty, err
 	case errors.Is(fatal, io.EOF):
 		return PeerClosed, err
 	case fatal != nil:
 		return Broken, err
-	case cause != nil && conn.KindOf(cause) == conn.KindTimeout:
-		return TimedOut, err
 	case unfit != nil:
 		return Unfit, err
 	}
