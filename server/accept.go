@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime/debug"
 	"slices"
 	"syscall"
 	"time"
@@ -35,13 +36,28 @@ func (s *Server) accept(l net.Listener) error {
 			return ErrServerClosed
 		case passes(err):
 			delay = min(max(2*delay, minAcceptDelay), maxAcceptDelay)
-			s.stats.acceptErrors.Add(1)
+			s.acceptFailed(l, err)
 			s.logger().Warn("server: accept failed, will try again",
 				"addr", l.Addr().String(), "err", err, "delay", delay)
 			s.pause(delay)
 		default:
 			return fmt.Errorf("server: accept on %s: %w", l.Addr(), err)
 		}
+	}
+}
+
+// acceptFailed counts an error of accept that is waited out.
+func (s *Server) acceptFailed(l net.Listener, err error) {
+	s.stats.acceptErrors.Add(1)
+	for _, h := range s.sortHooks().accepts {
+		func() {
+			defer func() {
+				if v := recover(); v != nil {
+					s.logger().Error("server: panic in a hook", "panic", v, "stack", string(debug.Stack()))
+				}
+			}()
+			h.AfterAcceptError(l.Addr(), err)
+		}()
 	}
 }
 
@@ -89,7 +105,7 @@ func (s *Server) emptyBacklog(l net.Listener) {
 		case !passes(err):
 			return
 		default:
-			s.stats.acceptErrors.Add(1)
+			s.acceptFailed(l, err)
 			time.Sleep(minAcceptDelay)
 		}
 	}

@@ -20,7 +20,7 @@ type concurrent struct {
 
 	wg sync.WaitGroup // of workers and the writer
 
-	mu      sync.Mutex // guards the fields below
+	mu      sync.Mutex // guards the fields below; taken with Server.mu held by Stat
 	room    sync.Cond  // the reader waits for room here
 	todo    fifo       // read, not begun
 	replies fifo       // in order: all that are not written; else: those to write
@@ -37,7 +37,8 @@ type concurrent struct {
 type request struct {
 	req, reply, buf []byte
 	err             error
-	done            bool // handled; guarded by concurrent.mu
+	o               *observed // nil if nobody observes it
+	done            bool      // handled; guarded by concurrent.mu
 }
 
 // fifo is a queue that keeps no pointer to what has left it.
@@ -82,6 +83,7 @@ var errPanicked = errors.New("server: handler panicked")
 func newConcurrent(ctx context.Context, f *frameConn) *concurrent {
 	c := &concurrent{ctx: ctx, out: *f}
 	c.room.L = &c.mu
+	f.sess.makeExtra().many.Store(c)
 	return c
 }
 
@@ -93,12 +95,13 @@ func (c *concurrent) take(req []byte) bool {
 		r = new(request)
 	}
 	r.req = append(r.req[:0], req...)
+	r.o = c.out.sess.observe(c.ctx, len(req))
 	return c.enqueue(r)
 }
 
 // refuse hands in the reply to a request that is not handled.
-func (c *concurrent) refuse(reply []byte, err error) bool {
-	return c.enqueue(&request{reply: reply, err: err, done: true})
+func (c *concurrent) refuse(o *observed, reply []byte, err error) bool {
+	return c.enqueue(&request{o: o, reply: reply, err: err, done: true})
 }
 
 func (c *concurrent) enqueue(r *request) bool {
@@ -192,8 +195,7 @@ func (c *concurrent) handle(r *request) {
 	defer func() { // a handler may also end its goroutine
 		if !returned {
 			if v := recover(); v != nil {
-				c.out.sess.srv.stats.panics.Add(1)
-				logPanic(c.out.log(), c.out.conn, v)
+				c.out.sess.srv.panicked(c.out.sess, v)
 			}
 			r.reply, r.err = nil, errPanicked
 		}
@@ -210,7 +212,7 @@ func (c *concurrent) handle(r *request) {
 	if c.out.sess.dropRequests.Load() {
 		r.reply, r.err = nil, errGone
 	} else {
-		r.reply, r.err = c.out.h.respond(c.ctx, &r.buf, r.req)
+		r.reply, r.err = c.out.h.respond(c.ctx, r.o, &r.buf, r.req)
 	}
 	returned = true
 }
@@ -220,7 +222,7 @@ func (c *concurrent) write() {
 	for {
 		c.mu.Lock()
 		r := c.writableLocked()
-		if r == nil && c.out.x.w.Buffered() == 0 || c.failed {
+		if r == nil && c.out.x.w.Buffered() == 0 && len(c.out.x.observed) == 0 || c.failed {
 			c.restLocked()
 			return
 		}
@@ -269,7 +271,10 @@ func (c *concurrent) settle(r *request) {
 	case !c.out.answer(r.reply, r.err):
 		c.fail()
 	}
-	r.reply, r.err, r.done = nil, nil, false
+	if r.o != nil {
+		c.out.x.observed = append(c.out.x.observed, r.o)
+	}
+	r.reply, r.err, r.done, r.o = nil, nil, false, nil
 	if cap(r.req) <= keepReply {
 		c.out.h.requests.Put(r)
 	}
@@ -279,6 +284,8 @@ func (c *concurrent) flush() {
 	if err := c.out.x.w.Flush(); err != nil && !c.over() {
 		c.out.writeFailed(err)
 		c.fail()
+	} else if err == nil {
+		c.out.report(true)
 	}
 }
 
@@ -307,10 +314,26 @@ func (c *concurrent) wait(waiting bool) bool {
 	return c.taken > 0 || c.writing
 }
 
+// forget has a request reported whose reply is not written.
+func (c *concurrent) forget(r *request) {
+	if r.o != nil {
+		c.out.x.observed = append(c.out.x.observed, r.o)
+		r.o.silent = true
+	}
+}
+
 // close waits for the requests in progress, and takes over how the connection is to
 // be closed.
 func (c *concurrent) close(f *frameConn) {
 	c.wg.Wait()
+	for r := c.replies.pop(); r != nil; r = c.replies.pop() {
+		c.forget(r)
+	}
+	for r := c.todo.pop(); r != nil; r = c.todo.pop() {
+		if c.out.h.Unordered { // else it was among the replies
+			c.forget(r)
+		}
+	}
 	f.linger = f.linger || c.out.linger
 	f.stuck = f.stuck || c.out.stuck
 }

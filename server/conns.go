@@ -36,6 +36,8 @@ func (s *Server) track(sess *session) bool {
 		s.stats.refusedMaxConns.Add(1)
 		return false
 	}
+	s.made++
+	sess.id = s.made
 	s.open++
 	s.live++
 	sess.parts = 2

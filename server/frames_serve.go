@@ -23,6 +23,8 @@ type exchange struct {
 	reply []byte          // Append's dst
 	n     uint64          // requests not yet in the session's figure
 
+	observed []*observed // requests whose replies are not written, where hooks are told
+
 	readTimeout, writeTimeout time.Duration // 0 none
 
 	partial  bool // the time for the rest of a request runs: input may wait
@@ -143,14 +145,43 @@ func (f *frameConn) handle(ctx context.Context, req []byte) bool {
 		return false // replies do not wait for another request's turn
 	}
 	f.x.n++
-	return f.answer(f.h.respond(ctx, &f.x.reply, req))
+	if len(f.sess.srv.Hooks) > 0 {
+		return f.handleObserved(ctx, req)
+	}
+	return f.answer(f.h.respond(ctx, nil, &f.x.reply, req))
+}
+
+// handleObserved is handle for a server with hooks.
+//
+//go:noinline
+func (f *frameConn) handleObserved(ctx context.Context, req []byte) bool {
+	o := f.sess.observe(ctx, len(req))
+	if o != nil {
+		f.x.observed = append(f.x.observed, o)
+	}
+	return f.answer(f.h.respond(ctx, o, &f.x.reply, req))
+}
+
+// report tells the hooks of the requests whose replies were written, or never will
+// be.
+func (f *frameConn) report(written bool) {
+	if x := f.x; len(x.observed) > 0 {
+		f.sess.report(x.observed, written)
+		x.observed = x.observed[:0]
+	}
 }
 
 // respond calls the handler. What Append builds in is memory of our own, *buf: what
 // it returns may be the caller's or the request, and is not kept.
-func (h *FrameHandler) respond(ctx context.Context, buf *[]byte, req []byte) ([]byte, error) {
+func (h *FrameHandler) respond(ctx context.Context, o *observed, buf *[]byte, req []byte) ([]byte, error) {
 	var reply []byte
 	var err error
+	if o != nil {
+		ctx = o.ctx
+		if h.Limiter == nil {
+			o.begin()
+		}
+	}
 	switch { // calls as direct as can be: their stack is every idle connection's
 	case h.invoke != nil:
 		reply, err = h.invoke(ctx, (*buf)[:0], req)
@@ -162,10 +193,14 @@ func (h *FrameHandler) respond(ctx context.Context, buf *[]byte, req []byte) ([]
 	if n := cap(reply); h.Append != nil && n > cap(*buf) && n <= keepReply {
 		*buf = make([]byte, 0, n)
 	}
+	cause := err
 	if err != nil {
-		return h.errorReply(ctx, err)
+		reply, err = h.errorReply(ctx, err)
 	}
-	return reply, nil
+	if o != nil {
+		o.end(reply, cause, err != nil)
+	}
+	return reply, err
 }
 
 // compose makes invoke of the handler and what is around it, if there is something.
@@ -232,11 +267,18 @@ func (f *frameConn) answer(reply []byte, err error) bool {
 
 // refuse answers an oversize request that was skipped, in its turn.
 func (f *frameConn) refuse(ctx context.Context, err error) bool {
-	reply, err := f.h.errorReply(ctx, err)
-	if f.many != nil {
-		return f.many.refuse(reply, err)
+	reply, replyErr := f.h.errorReply(ctx, err)
+	o := f.sess.observe(ctx, 0)
+	if o != nil {
+		o.end(reply, err, replyErr != nil)
 	}
-	return f.answer(reply, err)
+	if f.many != nil {
+		return f.many.refuse(o, reply, replyErr)
+	}
+	if o != nil {
+		f.x.observed = append(f.x.observed, o)
+	}
+	return f.answer(reply, replyErr)
 }
 
 // badRequest decides what becomes of a connection whose next request could not be
@@ -276,8 +318,10 @@ func (f *frameConn) flush() bool {
 	err := f.x.w.Flush()
 	if err != nil {
 		f.writeFailed(err)
+		return false
 	}
-	return err == nil
+	f.report(true)
+	return true
 }
 
 func (f *frameConn) writeFailed(err error) {

@@ -257,6 +257,9 @@ func (h *FrameHandler) limited(ctx context.Context, dst, req []byte) (reply []by
 		return nil, err
 	}
 	began := time.Now()
+	if o, ok := ctx.Value(observedKey{}).(*observed); ok {
+		o.begin()
+	}
 	defer func() { l.release(time.Since(began)) }()
 	return h.handler(ctx, dst, req)
 }

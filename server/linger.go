@@ -42,13 +42,13 @@ func (f *frameConn) close() {
 	if f.many != nil {
 		f.many.close(f)
 	}
-	if x := f.x; x != nil && !f.stuck {
+	if x := f.x; x != nil {
 		x.count()
-		if x.w.Flush() != nil {
-			f.linger = false
-		}
+		written := !f.stuck && x.w.Flush() == nil
+		f.linger = f.linger && written
+		f.report(written)
 	}
-	if f.sess.sender.Load() != nil || f.drained {
+	if f.sess.extra.Load() != nil || f.drained {
 		f.sess.endSends()
 	}
 	if f.drained && !f.stuck {
@@ -92,6 +92,5 @@ func (s *session) lingeringClose() {
 // panicked logs a handler's panic. Call it while the panic unwinds.
 func (f *frameConn) panicked(v any) {
 	f.linger = true
-	f.sess.srv.stats.panics.Add(1)
-	logPanic(f.log(), f.conn, v)
+	f.sess.srv.panicked(f.sess, v)
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 )
@@ -46,10 +47,13 @@ func (e *SendError) SafeToRetry() bool {
 // Kind names the kind of the cause: see package conn.
 func (e *SendError) Kind() string { return conn.KindOf(e.Err) }
 
-// sender is what Send needs of a session, made by the first Send.
-type sender struct {
-	turn chan struct{} // holds one token: whoever takes it may write, and must put it back
+// extra is what few sessions need: kept apart, since many are idle.
+type extra struct {
+	turn chan struct{} // holds one token: whoever takes it may Send, and must put it back
 	over bool          // the last frame has been written; guarded by the token
+	due  atomic.Int64  // until when a Send must have ended; see watch
+
+	many atomic.Pointer[concurrent] // with Concurrency, once there was a request
 }
 
 // sendBuffers holds the buffers that Send builds frames in.
@@ -89,25 +93,25 @@ func Send(ctx context.Context, payload []byte) error {
 
 // send writes whole frames in their turn.
 func (s *session) send(ctx context.Context, wire []byte) error {
-	sd := s.makeSender()
+	e := s.makeExtra()
 	if err := ctx.Err(); err != nil {
 		return s.sendCause(err)
 	}
 	select {
-	case <-sd.turn:
+	case <-e.turn:
 	case <-ctx.Done():
 		return s.sendCause(ctx.Err())
 	case <-s.Done():
 		return s.sendCause(net.ErrClosed)
 	}
-	defer func() { sd.turn <- struct{}{} }()
-	if sd.over {
+	defer func() { e.turn <- struct{}{} }()
+	if e.over {
 		return net.ErrClosed
 	}
 	h := s.frames.Load()
-	s.sendDue.Store(s.srv.clock.after(orDefault(h.WriteTimeout, defaultWriteTimeout)))
+	e.due.Store(s.srv.clock.after(orDefault(h.WriteTimeout, defaultWriteTimeout)))
 	_, err := s.conn.Write(wire)
-	if s.sendDue.Swap(notDue) == overdue {
+	if e.due.Swap(notDue) == overdue {
 		err = late(err)
 	}
 	if err != nil && !errors.Is(err, net.ErrClosed) {
@@ -128,25 +132,25 @@ func (s *session) sendCause(err error) error {
 	return err
 }
 
-// makeSender returns the sender, which it makes if there is none.
-func (s *session) makeSender() *sender {
-	if sd := s.sender.Load(); sd != nil {
-		return sd
+// makeExtra returns the extra part, which it makes if there is none.
+func (s *session) makeExtra() *extra {
+	if e := s.extra.Load(); e != nil {
+		return e
 	}
-	sd := &sender{turn: make(chan struct{}, 1)}
-	sd.turn <- struct{}{}
-	if !s.sender.CompareAndSwap(nil, sd) {
-		sd = s.sender.Load()
+	e := &extra{turn: make(chan struct{}, 1)}
+	e.turn <- struct{}{}
+	if !s.extra.CompareAndSwap(nil, e) {
+		e = s.extra.Load()
 	}
-	return sd
+	return e
 }
 
 // endSends waits for a Send in progress and refuses those that come later.
 func (s *session) endSends() {
-	sd := s.makeSender()
-	<-sd.turn
-	sd.over = true
-	sd.turn <- struct{}{}
+	e := s.makeExtra()
+	<-e.turn
+	e.over = true
+	e.turn <- struct{}{}
 }
 
 // late is the error of a write that took too long: the watch has interrupted it.

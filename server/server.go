@@ -107,6 +107,12 @@ type Server struct {
 	// connection alone, as one in a handler does.
 	ConnState func(c *conn.Conn, state State)
 
+	// Hooks observe requests, errors of accept and panics. Each element
+	// implements one or more of RequestStartHook, RequestHook, AcceptErrorHook
+	// and PanicHook. They are called in their order. One that panics is logged
+	// and has its connection closed. Without hooks nothing is measured.
+	Hooks []any
+
 	// Logger takes the server's log. Nil means slog.Default.
 	Logger *slog.Logger
 
@@ -119,6 +125,7 @@ type Server struct {
 	first     *session // every session whose connection is open or whose handler runs
 	live      int      // length of that list
 	open      int      // open connections, what MaxConns bounds
+	made      uint64   // connections tracked so far
 	cut       bool     // Close found open connections
 	peers     map[netip.Prefix]*peer
 	stopping  chan struct{} // made on demand, closed when draining begins
@@ -128,6 +135,9 @@ type Server struct {
 	stats     counters
 
 	summary summary
+
+	sorting sync.Once // makes hooks
+	hooks   hooks
 }
 
 // Validate reports the first field that cannot be served with, by name.
@@ -142,6 +152,11 @@ func (s *Server) Validate() error {
 	case s.TLSConfig != nil && len(s.TLSConfig.Certificates) == 0 &&
 		s.TLSConfig.GetCertificate == nil && s.TLSConfig.GetConfigForClient == nil:
 		return errors.New("server: TLSConfig has no certificate")
+	}
+	for i, h := range s.Hooks {
+		if !isHook(h) {
+			return fmt.Errorf("server: Hooks[%d] is a %T, which implements no hook", i, h)
+		}
 	}
 	if v, ok := s.Handler.(interface{ Validate() error }); ok {
 		return v.Validate()
@@ -198,7 +213,7 @@ func (s *Server) start(nc net.Conn) {
 	if s.TLSConfig != nil {
 		nc = tls.Server(nc, s.TLSConfig)
 	}
-	sess := &session{srv: s, conn: conn.New(nc)}
+	sess := &session{srv: s, conn: conn.New(nc), accepted: time.Now().UnixNano()}
 	sess.conn.OnClose(sess.connClosed)
 	if !s.track(sess) {
 		_ = nc.Close()

@@ -36,9 +36,12 @@ type session struct {
 	dropRequests atomic.Bool                  // nobody will read a reply: begin no more requests
 
 	// Until when a read or a write must have moved on; see watch.
-	readDue, writeDue, sendDue atomic.Int64
+	readDue, writeDue atomic.Int64
 
-	sender atomic.Pointer[sender] // made by the first Send
+	extra atomic.Pointer[extra] // made by the first who needs it
+
+	id       uint64 // counts the server's connections from 1; never changes
+	accepted int64  // Unix time in nanoseconds; never changes
 
 	// Guarded by srv.mu.
 	parts      int8 // what is left of it: the connection and the goroutine
@@ -127,8 +130,7 @@ func (s *session) handlerReturned() {
 func (s *session) handlerDone() {
 	v := recover()
 	if v != nil {
-		s.srv.stats.panics.Add(1)
-		logPanic(s.srv.logger(), s.conn, v)
+		s.srv.panicked(s, v)
 	}
 	if v != nil || !s.kept {
 		s.closeGently()
@@ -139,10 +141,19 @@ func (s *session) handlerDone() {
 	s.srv.mu.Unlock()
 }
 
-// logPanic logs a handler's panic. Call it while the panic unwinds.
-func logPanic(log *slog.Logger, c *conn.Conn, v any) {
-	log.Error("server: panic in a handler, its connection is closed",
-		"remote", remote(c), "panic", v, "stack", string(debug.Stack()))
+// panicked counts and logs a panic of a handler or a hook. Call it while the panic
+// unwinds.
+func (s *Server) panicked(sess *session, v any) {
+	s.stats.panics.Add(1)
+	stack := debug.Stack()
+	s.logger().Error("server: panic in a handler, its connection is closed",
+		"remote", remote(sess.conn), "panic", v, "stack", string(stack))
+	for _, h := range s.sortHooks().panics {
+		func() {
+			defer func() { _ = recover() }() // it is about a panic already
+			h.AfterPanic(sess.id, v, stack)
+		}()
+	}
 }
 
 // remote names the peer in the log.

@@ -5,25 +5,47 @@ import "sync/atomic"
 // Stat is a snapshot of a server. Counts are since the Server was made; they are
 // read one after another, so they may disagree by what happened meanwhile.
 type Stat struct {
-	Listeners int // listeners being served
-	Open      int // open connections
-	Active    int // open connections with a request in progress, or whose handler runs
-	Idle      int // open connections between two requests, or kept open
-	Handlers  int // sessions not yet over: connection open or handler running
+	// Listeners is how many listeners are being served.
+	Listeners int
+	// Open is how many connections are open.
+	Open int
+	// Active is how many open connections have a request in progress, or a
+	// handler that is no FrameHandler and runs.
+	Active int
+	// Idle is how many open connections are between two requests, or kept open.
+	Idle int
+	// Handlers is how many connections are not over yet: open, or with a handler
+	// that runs.
+	Handlers int
+	// InProgress is how many requests of FrameHandlers have no written reply.
+	InProgress int
 
-	Accepted          uint64 // connections accepted, those refused included
-	RefusedMaxConns   uint64 // closed at once because of MaxConns
-	RefusedPerIP      uint64 // closed at once because of MaxConnsPerIP
-	AcceptErrors      uint64 // errors of Accept that were waited out
-	HandshakeFailures uint64 // TLS handshakes that failed or took too long
-	Panics            uint64 // panics in handlers
+	// Accepted counts the connections that were accepted, including those refused.
+	Accepted uint64
+	// RefusedMaxConns counts the connections closed at once because of MaxConns.
+	RefusedMaxConns uint64
+	// RefusedPerIP counts the connections closed at once because of MaxConnsPerIP.
+	RefusedPerIP uint64
+	// AcceptErrors counts the errors of Accept that were waited out.
+	AcceptErrors uint64
+	// HandshakeFailures counts the TLS handshakes that failed or took too long.
+	HandshakeFailures uint64
+	// Panics counts the panics in handlers and hooks.
+	Panics uint64
 
-	Requests      uint64 // frames a FrameHandler was given
-	Oversize      uint64 // frames refused for their size
-	Overloaded    uint64 // frames refused by a Limiter
-	ReadTimeouts  uint64 // connections closed because a frame took too long to arrive
-	WriteTimeouts uint64 // connections closed because the peer did not read
-	IdleTimeouts  uint64 // connections closed because no request came
+	// Requests counts the frames that a FrameHandler was given.
+	Requests uint64
+	// Oversize counts the frames refused for their size.
+	Oversize uint64
+	// Overloaded counts the frames refused by a Limiter.
+	Overloaded uint64
+	// ReadTimeouts counts the connections closed because a frame took too long to
+	// arrive.
+	ReadTimeouts uint64
+	// WriteTimeouts counts the connections closed because the peer did not read.
+	WriteTimeouts uint64
+	// IdleTimeouts counts the connections closed because no request came.
+	IdleTimeouts uint64
 }
 
 // counters are the figures of Stat that only grow, and rarely.
@@ -56,6 +78,7 @@ func (s *Server) Stat() Stat {
 	st.Requests = s.requests
 	for sess := s.first; sess != nil; sess = sess.next {
 		st.Requests += sess.requests.Load()
+		st.InProgress += sess.inProgress()
 		switch State(sess.state.Load()) {
 		case StateActive:
 			st.Active++

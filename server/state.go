@@ -98,8 +98,7 @@ func (s *session) tellNext() bool {
 		c.telling = false
 		c.mu.Unlock()
 		if v != nil {
-			s.srv.stats.panics.Add(1)
-			logPanic(s.srv.logger(), s.conn, v)
+			s.srv.panicked(s, v)
 			_ = s.conn.Close()
 		}
 	}()

@@ -217,7 +217,8 @@ func (s *session) expire(now, late int64) {
 	if isOverdue(&s.readDue, now, late) {
 		_ = s.conn.SetReadDeadline(aLongTimeAgo)
 	}
-	if isOverdue(&s.writeDue, now, late) || isOverdue(&s.sendDue, now, late) {
+	e := s.extra.Load()
+	if isOverdue(&s.writeDue, now, late) || e != nil && isOverdue(&e.due, now, late) {
 		if nc := s.socket(); nc != nil {
 			_ = nc.SetWriteDeadline(aLongTimeAgo)
 		}
