@@ -8,8 +8,8 @@ import (
 
 const (
 	// A frame up to directSize is read through src's buffer, so that what
-	// follows it comes with the same system call; ReadFrame reads a larger
-	// one that is not all there straight into the caller's memory.
+	// follows it comes with the same system call. A larger frame that is not
+	// all there is read by ReadFrame directly into the caller's memory.
 	directSize = 4 << 10
 
 	// New memory for a frame is taken at once up to trustedSize, and from then
@@ -21,7 +21,7 @@ const (
 	maxIdleReads = 100
 )
 
-// openFrame starts to take the next frame out of src.
+// openFrame begins to take the next frame out of src.
 func (r *Reader) openFrame(skip int64, want int) error {
 	if err := r.release(); err != nil {
 		return err
@@ -40,7 +40,7 @@ func (r *Reader) closeFrame() {
 	}
 }
 
-// drop discards the open frame's bytes that nobody gets.
+// drop discards the bytes of the open frame that are not returned.
 func (r *Reader) drop() error {
 	for idle := 0; r.skip > 0; idle++ {
 		n, err := r.src.Discard(int(min(r.skip, math.MaxInt32)))
@@ -90,7 +90,7 @@ func (r *Reader) pull(dst []byte, part bool) ([]byte, error) {
 	return dst, nil
 }
 
-// chunk is how much memory to add for a frame of which got bytes have come.
+// chunk returns how much memory to add for a frame of which got bytes have come.
 func (r *Reader) chunk(got int) int {
 	if got == 0 && r.want <= trustedSize {
 		return r.want
@@ -104,7 +104,7 @@ func (r *Reader) collect() (err error) {
 	return err
 }
 
-// resume finishes, for ReadFrame, a frame that a timeout cut.
+// resume completes for ReadFrame a frame that a timeout cut.
 func (r *Reader) resume(dst []byte) ([]byte, error) {
 	if len(r.part) == 0 {
 		return r.readInto(dst)
@@ -121,8 +121,8 @@ func (r *Reader) resume(dst []byte) ([]byte, error) {
 }
 
 // readInto appends the open frame to dst. What came before a timeout goes to
-// part and there the frame is assembled from then on, so that a caller who
-// polls does not pay for it again each time.
+// part, and the frame is assembled there from then on, so that a caller that
+// polls does not copy it again each time.
 func (r *Reader) readInto(dst []byte) ([]byte, error) {
 	n := len(dst)
 	dst, err := r.pull(dst, false)
@@ -139,14 +139,13 @@ func (r *Reader) readInto(dst []byte) ([]byte, error) {
 	return dst, err
 }
 
-// Stream returns the next frame as a reader of its bytes, and their number,
-// as soon as the header has arrived, for frames too large to hold in memory.
-// The reader returns io.EOF after the last byte, and otherwise the errors that
-// Reader documents; after a timeout it goes on.
+// Stream returns a reader of the bytes of the next frame, and their number, as
+// soon as the header has arrived. It is for frames that are too large to hold in
+// memory. The reader returns io.EOF after the last byte, and otherwise the errors
+// that Reader documents. After a timeout it can go on.
 //
-// The next call for a frame ends the stream: what the caller left unread is
-// dropped from the connection, which waits for it to arrive. MaxSize bounds
-// streamed frames too.
+// The next call for a frame ends the stream. It first waits for the bytes that
+// the caller left unread, and drops them. MaxSize bounds streamed frames too.
 func (r *Reader) Stream() (io.Reader, int64, error) {
 	if err := r.begin(); err != nil {
 		return nil, 0, err

@@ -1,7 +1,7 @@
 // Package framing reads and writes length-prefixed frames on any byte stream.
-// The zero [Format] is the package protocol of GoFrame's gtcp: a payload of up
-// to 65,535 bytes behind its length in 2 big-endian bytes. The protocol is
-// specified in docs/wire.md.
+// The zero [Format] is the package protocol of GoFrame's gtcp: a length in 2
+// big-endian bytes, then a payload of up to 65,535 bytes. docs/wire.md specifies
+// the protocol.
 //
 //	w := framing.NewWriter(conn, framing.Format{})
 //	w.WriteFrame([]byte("hello"))
@@ -13,9 +13,9 @@
 // # Formats
 //
 // A [Format] describes a frame by the parameters of netty's
-// LengthFieldBasedFrameDecoder: where the length field is, how wide, in which
-// byte order, what it counts, and how much of a frame the reader wants to see.
-// Some protocols in these terms:
+// LengthFieldBasedFrameDecoder: where the length field is, how wide it is, its
+// byte order, what it counts, and how much of a frame the reader returns. Some
+// protocols in these terms:
 //
 //	gtcp                         Format{}
 //	gtcp, 4-byte header          Format{HeaderSize: 4}
@@ -25,42 +25,41 @@
 //	HTTP/2 frames                Format{HeaderSize: 3, LengthAdjust: 6}
 //	MQTT packets                 Format{LengthOffset: 1, HeaderSize: Varint, Strip: -1}
 //
-// netty's initialBytesToStrip is Strip, but for zero: that drops the header,
-// and a negative Strip drops nothing.
+// netty's initialBytesToStrip is Strip, except that a Strip of zero drops the
+// header and a negative one drops nothing.
 //
 // A Format never puts a length on the wire that its length field cannot hold:
 // Validate refuses limits that are too wide, and the Writer refuses payloads.
 //
 // # Reading
 //
-// There are three ways to read a frame, free to mix:
+// There are three ways to read a frame, and they can be mixed:
 //
-//   - [Reader.Next] returns it where it lies in the read buffer, without a
-//     copy, until the next call.
+//   - [Reader.Next] returns the frame in the read buffer, without a copy, until
+//     the next call.
 //   - [Reader.ReadFrame] appends it to the caller's memory.
 //   - [Reader.Stream] returns an io.Reader of it, for frames that are too large
 //     to hold.
 //
-// A Reader works on the buffer of the *conn.Conn or *bufio.Reader that it is
-// given, so frames mix with lines and plain reads on one connection, and an
-// idle connection needs no second buffer. It accepts a frame larger than that
-// buffer.
+// A Reader uses the buffer of the *conn.Conn or *bufio.Reader that it is given.
+// So frames can be mixed with lines and plain reads on one connection, and an
+// idle connection needs no second buffer. A frame may be larger than that buffer.
 //
-// A read timeout loses nothing. Call again, and the Reader goes on where the
-// frame was cut; the bytes that came are not returned twice.
+// A read timeout loses nothing. Call again, and the Reader goes on where it
+// stopped; it does not return bytes twice.
 //
 // # Hostile peers
 //
-// Nothing a header says is believed: lengths are checked against MaxSize
-// before anything is allocated, and above 64 KiB memory grows only as bytes
-// arrive, so a peer that promises 2 GiB and sends 16 bytes costs 16 KiB of new memory. Over
-// the limit a Reader reports a *[SizeError] and by default reads no more.
-// With SkipOversize it drops that frame and goes on with the next.
+// A Reader trusts no header. It checks a length against MaxSize before it
+// allocates anything, and above 64 KiB its memory grows only as bytes arrive: a
+// peer that promises 2 GiB and sends 16 bytes costs 16 KiB of new memory. If a
+// frame is over the limit, a Reader returns a *[SizeError], and by default reads
+// no more. With SkipOversize it drops that frame and goes on with the next.
 //
 // # Writing
 //
 // A [Writer] collects small frames and writes them with one call on Flush, or
-// when 64 KiB have gathered; a server should Flush when [Reader.Buffered] says
-// that no further request is waiting. Large frames go out without a copy.
+// when 64 KiB are full. A server should call Flush when [Reader.Buffered] reports
+// that no further request is waiting. Large frames are written without a copy.
 // An [Encoder] makes frames without a Writer, [Format.Append] a single one.
 package framing

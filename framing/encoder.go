@@ -5,14 +5,15 @@ import (
 	"fmt"
 )
 
-// An Encoder makes frames in memory: a [Format] that has been checked once, for
-// who makes many. It is a plain value and does not change, so it can be copied
-// and used by many goroutines. The zero Encoder has the zero Format.
+// An Encoder makes frames in memory. It checks its [Format] once, so it is the
+// cheaper way to make many frames. It is a plain value that does not change, and
+// can be copied and used by many goroutines. The zero Encoder has the zero
+// Format.
 type Encoder struct {
 	lay layout // zero: that of the zero Format
 }
 
-// zeroEncoder is what the zero Encoder stands for.
+// zeroEncoder does the work of the zero Encoder.
 var zeroEncoder, _ = NewEncoder(Format{})
 
 // NewEncoder returns the Encoder of a format, or the error of its Validate.
@@ -32,14 +33,13 @@ func (e *Encoder) layout() *layout {
 	return &e.lay
 }
 
-// Append appends the frame that carries payload to dst and returns the
-// extended slice. On an error dst is returned as it was: a *[SizeError], or one
-// that wraps [ErrReadOnly] or [ErrMalformed].
+// Append appends the frame that carries payload to dst, and returns the extended
+// slice. An error is a *[SizeError], or wraps [ErrReadOnly] or [ErrMalformed];
+// then dst is returned unchanged.
 //
-// Where the format keeps the whole frame (Strip negative), payload is the
-// whole frame. The bytes of a fixed-width length field in it are only a place:
-// the right value is written there, in dst. A varint has no fixed width to
-// leave room for, so it must already be right.
+// If the format drops nothing (Strip negative), payload is the whole frame.
+// Append writes the right value into a fixed-width length field, in dst, whatever
+// payload has there. A varint has no fixed width, so it must already be right.
 func (e *Encoder) Append(dst, payload []byte) ([]byte, error) {
 	l := e.layout()
 	if uint64(len(payload)) <= l.limit {
@@ -56,9 +56,9 @@ func (e *Encoder) Append(dst, payload []byte) ([]byte, error) {
 	return append(head, rest...), err
 }
 
-// AppendHeader appends the header of a frame whose payload has size bytes,
-// for callers that send the payload themselves. The format must be one whose
-// payload follows the header: Strip and LengthOffset zero.
+// AppendHeader appends the header of a frame whose payload has size bytes. Use it
+// to send the payload yourself. The payload must follow the header in the format:
+// Strip and LengthOffset are zero.
 func (e *Encoder) AppendHeader(dst []byte, size int) ([]byte, error) {
 	l := e.layout()
 	if l.keep {

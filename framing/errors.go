@@ -6,33 +6,37 @@ import (
 	"io"
 )
 
-// ErrMalformed is wrapped by the errors for bytes that are not a frame of the
-// format: a varint that overflows 64 bits or never ends, or a length that,
-// adjusted, ends before the header does. Nothing after it on the stream can
-// be trusted, so a [Reader] that met it stays broken. [Format.Append] and
-// [Writer.WriteFrame] wrap it when they are given a payload that the format
-// cannot express; then nothing was written and the Writer stays usable.
+// ErrMalformed is wrapped by the errors for bytes that are no frame of the
+// format: a varint that overflows 64 bits or does not end, or a length that,
+// adjusted, ends before the header. Nothing after it on the stream can be
+// trusted, so it is final for a [Reader]. [Format.Append] and
+// [Writer.WriteFrame] wrap it if the format cannot express the payload; then
+// nothing was written, and the Writer stays usable.
 var ErrMalformed error = &protocolError{"framing: malformed frame"}
 
-// ErrReadOnly is wrapped by the error of a Writer or an Append whose Format
-// drops, on reading, bytes that only the sender knows: see [Format.Strip].
+// ErrReadOnly is wrapped by the errors of writing in a Format that can only be
+// read, since a Reader drops bytes that only the sender knows: see
+// [Format.Strip].
 var ErrReadOnly = errors.New("framing: format cannot be written")
 
-// errStreamEnded is what a frame's stream answers after the Reader moved on.
+// errStreamEnded is the error of a frame's stream after the next call for a frame.
 var errStreamEnded = errors.New("framing: read from the stream of an earlier frame")
 
-// What a Reader or Writer answers that has no stream: the zero value, or one that
-// was made with or reset to nil.
+// The errors of a Reader and a Writer that have no stream: the zero value, or one
+// that was made with or reset to nil.
 var (
 	errNoSource = errors.New("framing: Reader without a stream: make it with NewReader or Reset it")
 	errNoTarget = errors.New("framing: Writer without a stream: make it with NewWriter or Reset it")
 )
 
-// A SizeError says that a frame is larger than the limit. On reading, Size is
-// what the peer's header promised; none of it has been stored.
+// A SizeError is the error of a frame that is larger than the limit.
 type SizeError struct {
-	Size  uint64 // bytes of the frame as [Reader.Next] would return it; saturates at 1<<64-1
-	Limit uint64 // the largest frame allowed, in bytes
+	// Size is the size of the frame in bytes, as [Reader.Next] would return
+	// it, at most 1<<64-1. On reading it is what the peer's header promises;
+	// nothing of the frame was stored.
+	Size uint64
+	// Limit is the largest frame allowed, in bytes.
+	Limit uint64
 
 	wire int64 // bytes of the frame on the wire, 0 when beyond int64
 }
@@ -40,8 +44,7 @@ type SizeError struct {
 // Kind is "protocol", as in package conn.
 func (e *SizeError) Kind() string { return kindProtocol }
 
-// kindProtocol is conn.KindProtocol: what is on the wire, or was to be, breaks
-// the protocol.
+// kindProtocol is conn.KindProtocol.
 const kindProtocol = "protocol"
 
 type protocolError struct{ text string }
@@ -49,25 +52,27 @@ type protocolError struct{ text string }
 func (e *protocolError) Error() string { return e.text }
 func (e *protocolError) Kind() string  { return kindProtocol }
 
-// Error names the size and the limit.
+// Error returns a line with the size and the limit.
 func (e *SizeError) Error() string {
 	return fmt.Sprintf("framing: frame of %d bytes exceeds the limit of %d", e.Size, e.Limit)
 }
 
-// A FormatError says which field of a [Format] cannot work and why.
+// A FormatError names the field of a [Format] that cannot work, and why.
 type FormatError struct {
-	Field   string // name of the Format field
+	// Field is the name of the field.
+	Field string
+	// Problem says what is wrong with it.
 	Problem string
 }
 
-// Error names the field and the problem.
+// Error returns a line with the field and the problem.
 func (e *FormatError) Error() string { return "framing: Format." + e.Field + ": " + e.Problem }
 
 // SafeToRetry is false: the same Format fails again.
 func (e *FormatError) SafeToRetry() bool { return false }
 
-// A partWriteError wraps the failure of a write that followed another write of
-// the same frame: whatever the cause says of itself, bytes have left.
+// A partWriteError wraps the error of the second write of a frame. It is not safe
+// to retry, whatever the error itself says: bytes of the first write have left.
 type partWriteError struct{ err error }
 
 func (e *partWriteError) Error() string     { return e.err.Error() }

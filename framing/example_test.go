@@ -63,7 +63,7 @@ func ExampleFormat() {
 func ExampleFormat_Validate() {
 	fmt.Println(framing.Format{HeaderSize: 1, MaxSize: 300}.Validate())
 	// Output:
-	// framing: Format.MaxSize: 300 is more than the 255 that the length field can say
+	// framing: Format.MaxSize: 300 is more than the 255 that the length field can encode
 }
 
 func ExampleFormat_Append() {

@@ -9,71 +9,71 @@ import (
 // bytes, least significant group first: what protobuf calls delimited.
 const Varint = -1
 
-// DefaultMaxSize bounds a frame whose Format leaves MaxSize at zero: all that
-// a header of 3 bytes can say.
-const DefaultMaxSize = 1<<24 - 1
+// defaultMaxSize bounds a frame if Format.MaxSize is zero: all that a header of 3
+// bytes can say.
+const defaultMaxSize = 1<<24 - 1
 
-// Bounds of the Format fields that are distances, far beyond any protocol's
-// need; with them no sum of lengths can overflow.
+// Bounds of the Format fields that are distances. They are far beyond the need of
+// any protocol; with them no sum of lengths can overflow.
 const (
 	maxOffset = 255
 	maxAdjust = 1 << 30
 	maxStrip  = 1 << 16
-	maxFrame  = math.MaxInt - 1<<18 // leaves room for a header and what Strip drops
+	maxFrame  = math.MaxInt - 1<<18 // room for a header and for what Strip drops
 )
 
-// A Format says how frames lie on the wire. The zero value is gtcp's package
+// A Format describes how frames lie on the wire. The zero value is gtcp's package
 // protocol: a big-endian length in 2 bytes that counts the payload only.
 //
 // Every frame is
 //
 //	| prefix, LengthOffset bytes | length field | body |
 //
-// where the body has LengthAdjust bytes more than the length field says. The
-// parameters are those of netty's LengthFieldBasedFrameDecoder, so any
+// where the body has LengthAdjust bytes more than the value of the length field.
+// The parameters are those of netty's LengthFieldBasedFrameDecoder, so any
 // protocol with a length in its header can be described.
 //
-// A Format is a plain value: copy, compare and share it freely.
+// A Format is a plain value, which can be copied, compared and shared.
 type Format struct {
 	// HeaderSize is the width of the length field in bytes: 1, 2, 3, 4, 8 or
 	// [Varint]. Zero means 2.
 	HeaderSize int
 
-	// LittleEndian turns the byte order of a fixed-width length field around.
-	// The default is big-endian, network byte order.
+	// LittleEndian selects little-endian byte order for a fixed-width length
+	// field. The default is big-endian, network byte order.
 	LittleEndian bool
 
 	// LengthOffset is the number of bytes before the length field, 0 to 255.
 	LengthOffset int
 
 	// LengthAdjust is added to the value of the length field to get the number
-	// of bytes after the field. Negative where the value counts header bytes
-	// too (−HeaderSize if it counts itself), positive where fields follow the
-	// length that it does not count.
+	// of bytes after the field. It is negative if the value counts header bytes
+	// too (−HeaderSize if it counts itself), and positive if fields follow the
+	// length that the value does not count.
 	LengthAdjust int
 
-	// Strip is the number of bytes dropped from the front of a frame on
-	// reading. Zero drops all up to and including the length field, so the
-	// body is left; negative drops nothing.
+	// Strip is how many bytes a Reader drops from the front of a frame. Zero
+	// drops everything up to and including the length field, so that the body
+	// is left. Negative drops nothing.
 	//
-	// A Writer takes exactly what the Reader returns, so it needs every byte
-	// but the length itself. It can write a format that keeps the whole frame
-	// (Strip negative; the length field inside what it is given is filled in,
-	// see [Encoder].Append) and one that drops nothing but the length field
-	// (Strip zero with LengthOffset zero); for any other it returns an error
-	// that wraps [ErrReadOnly].
+	// A Writer takes exactly what a Reader returns. So it can write a format
+	// that drops nothing (Strip negative; the Writer fills in the length field
+	// inside the frame, see [Encoder].Append), and one that drops only the
+	// length field (Strip and LengthOffset zero). For any other format it
+	// returns an error that wraps [ErrReadOnly]; Writable tells beforehand.
 	Strip int
 
-	// MaxSize is the largest frame in bytes, counted as the Reader returns it
-	// and the Writer takes it. Zero means what the length field can say, but
-	// no more than [DefaultMaxSize]; negative means what the length field can
-	// say. A limit that the length field cannot reach is refused.
+	// MaxSize is the largest frame in bytes, counted as a Reader returns it and
+	// a Writer takes it. Zero means the largest value the length field can
+	// encode, capped at 16,777,215. Negative means the largest value the length
+	// field can encode. Validate refuses a limit that the length field cannot
+	// encode.
 	MaxSize int
 
-	// SkipOversize makes a Reader usable after a frame over MaxSize: it
-	// reports the *[SizeError] as soon as the header is there, drops the
-	// frame's bytes as they come, and goes on with the next frame. The default
-	// is that the Reader stays broken.
+	// SkipOversize lets a Reader go on after a frame over MaxSize: it returns
+	// the *[SizeError] as soon as the header is there, drops the bytes of the
+	// frame as they come, and continues with the next frame. Without it the
+	// error is final.
 	SkipOversize bool
 }
 
@@ -95,8 +95,8 @@ func (f Format) Writable() error {
 	return l.writable()
 }
 
-// MaxPayload is the largest frame the format allows, in bytes, counted as
-// MaxSize is: the limit in force after defaults. It is 0 for an invalid
+// MaxPayload returns the largest frame that the format allows, in bytes, counted
+// as MaxSize is: the limit in effect after defaults. It is 0 for an invalid
 // format.
 func (f Format) MaxPayload() int {
 	var l layout
@@ -106,7 +106,7 @@ func (f Format) MaxPayload() int {
 	return int(l.limit)
 }
 
-// Append is [Encoder].Append for a frame now and then; its other error is that
+// Append is [Encoder].Append for a single frame. It can also fail with the error
 // of Validate.
 func (f Format) Append(dst, payload []byte) ([]byte, error) {
 	e, err := NewEncoder(f)
@@ -116,7 +116,8 @@ func (f Format) Append(dst, payload []byte) ([]byte, error) {
 	return e.Append(dst, payload)
 }
 
-// AppendHeader is [Encoder].AppendHeader likewise.
+// AppendHeader is [Encoder].AppendHeader for a single frame. It can also fail
+// with the error of Validate.
 func (f Format) AppendHeader(dst []byte, size int) ([]byte, error) {
 	e, err := NewEncoder(f)
 	if err != nil {
@@ -161,14 +162,14 @@ func (l *layout) compile(f *Format) error {
 
 	capacity += l.adjust + int64(l.end-l.strip)
 	if capacity < 0 {
-		return &FormatError{"LengthAdjust", fmt.Sprintf("%d with Strip %d leaves no frame that can be said", f.LengthAdjust, f.Strip)}
+		return &FormatError{"LengthAdjust", fmt.Sprintf("%d with Strip %d: no frame is representable", f.LengthAdjust, f.Strip)}
 	}
 	l.limit = uint64(min(capacity, maxFrame))
 	switch {
 	case f.MaxSize == 0:
-		l.limit = min(l.limit, DefaultMaxSize)
+		l.limit = min(l.limit, defaultMaxSize)
 	case int64(f.MaxSize) > capacity:
-		return &FormatError{"MaxSize", fmt.Sprintf("%d is more than the %d that the length field can say", f.MaxSize, capacity)}
+		return &FormatError{"MaxSize", fmt.Sprintf("%d is more than the %d that the length field can encode", f.MaxSize, capacity)}
 	case f.MaxSize > 0:
 		l.limit = min(l.limit, uint64(f.MaxSize))
 	}

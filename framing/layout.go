@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// A layout is a checked Format with its defaults worked out.
+// A layout is a Format that was checked and has its defaults filled in.
 type layout struct {
 	size   int    // width of the length field, 0 for a varint
 	end    int    // where the length field ends; for a varint, where it starts
@@ -37,9 +37,9 @@ func (l *layout) plainSize(b []byte) (end int) {
 	return end
 }
 
-// measure reads the header at the front of b: the frame returned to the
-// caller is [start, end) of the wire bytes. An end of 0 without an error means
-// that the header is not complete.
+// measure reads the header at the front of b. The frame that is returned to the
+// caller is b[start:end]. If end is 0 without an error, the header is not
+// complete.
 func (l *layout) measure(b []byte) (start, end int, err error) {
 	var value uint64
 	header := l.end
@@ -94,8 +94,8 @@ func (l *layout) fixed(b []byte) (value uint64) {
 	return value
 }
 
-// headerWant is how many bytes the header needs at least, when have of them
-// were not enough.
+// headerWant returns how many bytes the header needs at least, if have bytes were
+// not enough.
 func (l *layout) headerWant(have int) int {
 	if l.size != 0 {
 		return l.end
@@ -121,7 +121,7 @@ func saturate(value uint64, add int64) uint64 {
 	return value + uint64(add)
 }
 
-// writable says whether a Writer can know every byte of a frame.
+// writable returns an error if a Writer cannot know every byte of a frame.
 func (l *layout) writable() error {
 	if l.keep || l.body && l.offset == 0 {
 		return nil
@@ -129,7 +129,7 @@ func (l *layout) writable() error {
 	return fmt.Errorf("%w: Strip drops bytes other than the length field", ErrReadOnly)
 }
 
-// lengthFor returns what the length field says of a payload of size bytes
+// lengthFor returns the value of the length field for a payload of size bytes
 // that follows the header.
 func (l *layout) lengthFor(size int) (uint64, error) {
 	if err := l.writable(); err != nil {
@@ -145,8 +145,8 @@ func (l *layout) lengthFor(size int) (uint64, error) {
 	return uint64(value), nil
 }
 
-// begin appends the front of the frame that carries payload, through the end
-// of the length field, and returns what of payload has to follow it.
+// begin appends the front of the frame that carries payload, up to the end of the
+// length field, and returns the part of payload that has to follow it.
 func (l *layout) begin(dst, payload []byte) (head, rest []byte, err error) {
 	if l.keep {
 		value, header, err := l.wholeLength(payload)
@@ -167,7 +167,7 @@ func (l *layout) begin(dst, payload []byte) (head, rest []byte, err error) {
 	return l.appendLength(dst, value), payload, nil
 }
 
-// headerMost is the most bytes a header can have.
+// headerMost returns how many bytes a header can have at most.
 func (l *layout) headerMost() int {
 	if l.size == 0 {
 		return l.offset + binary.MaxVarintLen64
@@ -209,8 +209,8 @@ func (l *layout) putAny(b []byte, value uint64) {
 	}
 }
 
-// wholeLength returns what the length field of a whole frame must say, and
-// where its header ends.
+// wholeLength returns the value that the length field of a whole frame must have,
+// and where its header ends.
 func (l *layout) wholeLength(frame []byte) (value uint64, header int, err error) {
 	if uint64(len(frame)) > l.limit {
 		return 0, 0, &SizeError{Size: uint64(len(frame)), Limit: l.limit}

@@ -9,17 +9,17 @@ import (
 // ownBufferSize is the read buffer of a Reader over a plain io.Reader.
 const ownBufferSize = 16 << 10
 
-// A PeekReader is a reader that lends its own buffer: *conn.Conn and
-// *bufio.Reader are. A Reader then needs none, and frames are read without a
-// copy. Peek must return what it has along with an error, and must serve
-// Peek(Buffered()) without I/O; a slice it returned must stay valid until the
-// next call that reads, with Discard of buffered bytes not counted.
+// A PeekReader is a reader that gives access to its own buffer, as *conn.Conn and
+// *bufio.Reader do. A Reader then needs no buffer, and reads frames without a
+// copy. Peek must return what it has together with an error, and Peek(Buffered())
+// must need no I/O. A slice from Peek must stay valid until the next call that
+// reads; Discard of buffered bytes does not count.
 //
-// Three optional methods are used where they exist. BufferSize() int or
-// Size() int tell the most Peek can return; without either, a frame that is
-// not yet buffered is assembled outside. SetMidMessage(bool) is told when bytes of
-// an unfinished frame have been taken out of the buffer, and when that frame
-// is finished, so that a pool does not lend the connection again in between.
+// A Reader uses three optional methods. BufferSize() int or Size() int returns
+// the most that Peek can return; without either, a frame that is not buffered
+// yet is assembled in other memory. SetMidMessage(bool) is called when bytes of an
+// unfinished frame have been taken out of the buffer, and when that frame is
+// finished, so that a pool does not reuse the connection in between.
 type PeekReader interface {
 	io.Reader
 	Peek(n int) ([]byte, error)
@@ -29,43 +29,44 @@ type PeekReader interface {
 
 // A Reader reads frames from a stream. One goroutine at a time may use it.
 //
-// Errors. io.EOF, bare, is the end of the stream between two frames;
+// Errors. A bare io.EOF is the end of the stream between two frames;
 // io.ErrUnexpectedEOF is its end inside one. A timeout (an error whose Timeout
-// method says true) loses nothing: call again to go on where the stream
-// stopped, within a frame too. An error of the underlying reader between two
-// frames is returned as it is and the next call tries again. Every other error
-// is final and is returned by all later calls: an error inside a frame, a
-// malformed frame ([ErrMalformed]), an oversize one (*[SizeError]) unless the
-// Format says SkipOversize, and a Format that does not validate
-// (*[FormatError]).
+// method returns true) loses nothing: call again, and the Reader goes on where it
+// stopped, also inside a frame. An error of the underlying reader between two
+// frames is returned unchanged, and the next call tries again. Every other error
+// is final, and all later calls return it: an error inside a frame, a malformed
+// frame ([ErrMalformed]), an oversize frame (*[SizeError]) unless the Format has
+// SkipOversize, and a Format that does not validate (*[FormatError]). Err returns
+// a final error.
 //
 // A Reader without a stream, such as the zero Reader, fails with an error that
 // says so, until Reset gives it one.
 //
-// Memory. A Reader over a [PeekReader] has no buffer while it waits for a
-// frame. A frame larger than the underlying buffer is assembled in memory that
-// grows as its bytes arrive, whatever its header promises.
+// Memory. A Reader over a [PeekReader] has no buffer while it waits for a frame.
+// A frame larger than the underlying buffer is assembled in memory that grows as
+// its bytes arrive, whatever its header promises. Up to 16 MiB that memory is
+// used again for other frames.
 type Reader struct {
-	// Exclusive says that nothing but this Reader reads from the underlying
-	// reader, which makes runs of small frames cheaper: Next then leaves the
-	// bytes of the frames it returned in the underlying buffer until it needs
-	// more. Call [Reader.Release] to make the underlying reader exact again,
-	// before giving it away or asking it what is buffered. Without Exclusive
-	// it is exactly at the end of the last frame whenever no call is running.
-	// Set it before the first call; unset it only after Release.
+	// Exclusive declares that nothing but this Reader reads from the
+	// underlying reader. That makes runs of small frames cheaper: Next leaves
+	// the bytes of the frames it returned in the underlying buffer until it
+	// needs more. Before something else uses the underlying reader, or asks
+	// it what is buffered, call [Reader.Release]. Without Exclusive the
+	// underlying reader is exactly at the end of the last frame whenever no
+	// call is in progress. Set it before the first call, and unset it only
+	// after Release.
 	Exclusive bool
 
 	lay layout
 	src PeekReader
-	own *bufio.Reader // src, when the given reader is no PeekReader
+	own *bufio.Reader // src, if the given reader is no PeekReader
 	fit int           // the most src.Peek can return
 	tag interface{ SetMidMessage(bool) }
 
-	// win is the unread part of src's buffer and taken the bytes before it
-	// that frames have used but src still holds. They outlast a call only
-	// where nobody else reads from src (see alone): then a run of buffered
-	// frames costs one Peek and one Discard, and all that src has buffered is
-	// in win.
+	// win is the unread part of src's buffer. taken counts the bytes before it
+	// that frames have used but that src still holds. They outlast a call only
+	// if nothing else reads from src (see alone). Then a run of buffered frames
+	// costs one Peek and one Discard, and win has all that src has buffered.
 	win   []byte
 	taken int
 
@@ -81,10 +82,10 @@ type Reader struct {
 	err error // final
 }
 
-// NewReader returns a Reader of the frames of r. It reads through r's own
-// buffer where r is a [PeekReader]; otherwise it buffers for itself and may
-// read more than it returns. A format that does not validate is the error of
-// every later call.
+// NewReader returns a Reader of the frames of r. If r is a [PeekReader], the
+// Reader uses its buffer; otherwise it has a buffer of its own, and may read more
+// from r than it returns. If f does not validate, every later call fails with
+// that error.
 func NewReader(r io.Reader, f Format) *Reader {
 	fr := new(Reader)
 	if fr.err = fr.lay.compile(&f); fr.err != nil {
@@ -105,9 +106,9 @@ func (r *Reader) Err() error {
 	return r.err
 }
 
-// Reset forgets everything of the present stream, an unfinished frame and a
-// final error included, and goes on with src in the same format. That of a zero
-// Reader is the zero Format. A nil src leaves it without a stream.
+// Reset makes the Reader read from src, in the same format. It forgets everything
+// of the stream before, an unfinished frame and a final error included. A zero
+// Reader has the zero Format. If src is nil, the Reader has no stream.
 func (r *Reader) Reset(src io.Reader) {
 	err := r.err
 	if _, bad := err.(*FormatError); !bad {
@@ -149,9 +150,9 @@ func (r *Reader) attach(src io.Reader) {
 	r.tag, _ = r.src.(interface{ SetMidMessage(bool) })
 }
 
-// Next returns the next frame. It is valid until the next call of any method
-// and the next read from the underlying reader: where the frame fits that
-// reader's buffer it is a part of it.
+// Next returns the next frame, without a copy if it fits the underlying buffer.
+// The frame is valid until the next call of any method, and until the next read
+// from the underlying reader.
 func (r *Reader) Next() ([]byte, error) {
 	if plain := r.lay.plain; plain != 0 {
 		if end := r.lay.plainSize(r.win); end > 0 {
@@ -216,18 +217,18 @@ func (r *Reader) take(start, end int) ([]byte, error) {
 // alone reports whether nobody else reads from src.
 func (r *Reader) alone() bool { return r.own != nil || r.Exclusive }
 
-// forget drops a window that must not outlast the call.
+// forget drops a window that is not valid after the call.
 func (r *Reader) forget() {
 	if r.taken == 0 {
 		r.win = nil
 	}
 }
 
-// ReadFrame appends the next frame to dst and returns the extended slice.
+// ReadFrame appends the next frame to dst, and returns the extended slice.
 //
-// When a frame is cut by a final error behind its header (its stream ends,
-// say), what came of it is appended and returned along with the error. After a
-// timeout dst is returned as it was: the Reader keeps what came, for the next
+// If a final error cuts a frame after its header (the stream ends, for instance),
+// ReadFrame appends what came of the frame and returns it with the error. After
+// a timeout it returns dst unchanged: the Reader keeps what came, for the next
 // call.
 func (r *Reader) ReadFrame(dst []byte) ([]byte, error) {
 	if start, end, err := r.lay.measure(r.win); err == nil && end > 0 && end <= len(r.win) {
@@ -259,8 +260,8 @@ func (r *Reader) ReadFrame(dst []byte) ([]byte, error) {
 }
 
 // Buffered reports, without I/O, whether Next would return without waiting for
-// the stream: a whole frame is buffered (or what is buffered is in error).
-// Within the rest of a frame that is being skipped or assembled it says false.
+// the stream: a whole frame is buffered, or the buffered bytes are malformed. It
+// is false while the rest of a frame is being skipped or assembled.
 func (r *Reader) Buffered() bool {
 	if r.failed() != nil {
 		return true
@@ -277,8 +278,8 @@ func (r *Reader) Buffered() bool {
 	return whole
 }
 
-// Wait blocks until at least one byte of the next frame has arrived, without
-// taking it: the place to apply an idle timeout before the one for a frame.
+// Wait blocks until at least one byte of the next frame has arrived, and does not
+// consume it. A server uses it to apply an idle timeout before that for a frame.
 func (r *Reader) Wait() error {
 	if len(r.win) > 0 {
 		return nil
@@ -293,9 +294,9 @@ func (r *Reader) Wait() error {
 	return err
 }
 
-// Release ends the use of the frame that Next returned, gives back the memory
-// it was assembled in, and with Exclusive set leaves the underlying reader
-// exactly at the end of that frame.
+// Release ends the use of the frame that Next returned. It releases the memory
+// that the frame was assembled in. With Exclusive it also puts the underlying
+// reader exactly at the end of that frame.
 func (r *Reader) Release() error {
 	if r.src == nil {
 		return r.failed()
@@ -306,8 +307,8 @@ func (r *Reader) Release() error {
 	return r.release()
 }
 
-// release gives the window back to src. Failing that, where src stands is
-// unknown.
+// release discards in src what frames have used. If that fails, the position of
+// src is unknown.
 func (r *Reader) release() error {
 	n := r.taken
 	r.win, r.taken = nil, 0
@@ -356,7 +357,7 @@ func (r *Reader) begin() error {
 	return nil
 }
 
-// look shows what is buffered in src, if the window shows nothing.
+// look sets the window to what is buffered in src, if the window is empty.
 func (r *Reader) look() {
 	if len(r.win) > 0 {
 		return
@@ -367,9 +368,9 @@ func (r *Reader) look() {
 	}
 }
 
-// locate measures the next frame and, when it has no more than fit bytes on
-// the wire, waits until all of it is in the window. On an error inside the
-// frame, end is 0 if its header is not known.
+// locate measures the next frame. If it has at most fit bytes on the wire, locate
+// waits until all of it is in the window. On an error inside the frame, end is 0
+// if the header is not known.
 func (r *Reader) locate(fit int) (start, end int, err error) {
 	for {
 		r.look()
@@ -397,7 +398,7 @@ func (r *Reader) locate(fit int) (start, end int, err error) {
 	}
 }
 
-// cut decides what an error of src means where it struck.
+// cut makes the error that the Reader returns from an error of src.
 func (r *Reader) cut(err error) error {
 	if timedOut(err) || !r.open && len(r.win) == 0 {
 		return err
@@ -406,8 +407,8 @@ func (r *Reader) cut(err error) error {
 	return r.err
 }
 
-// refuse makes the error of a bad header final, or opens the oversize frame
-// for skipping.
+// refuse makes the error of a bad header final, or begins to skip an oversize
+// frame.
 func (r *Reader) refuse(err error) error {
 	size, ok := err.(*SizeError)
 	if !ok || !r.lay.skip || size.wire == 0 {

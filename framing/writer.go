@@ -18,23 +18,22 @@ const (
 // writeBuffers holds the buffers of Writers that have nothing to flush.
 var writeBuffers = sync.Pool{New: func() any { return new([writeBufferSize]byte) }}
 
-// A Writer writes frames to a stream. Small frames are collected and written
-// together, when 64 KiB are full or on [Writer.Flush]; a frame of 40 KiB or
-// more goes out at once, behind what was collected, without a copy of its
-// payload: in one call where the stream has a method
-// WriteBuffers([][]byte) (int64, error), as *conn.Conn has, else in two.
+// A Writer writes frames to a stream. It collects small frames and writes them
+// together, on [Writer.Flush] or when 64 KiB are full. A frame of 40 KiB or more
+// is written at once, after what was collected, without a copy of its payload: in
+// one call if the stream has a method WriteBuffers([][]byte) (int64, error), as
+// *conn.Conn has, otherwise in two.
 //
-// Between Flush and the next frame a Writer holds no buffer. One goroutine at
-// a time may use it; it is independent of a Reader on the same connection. A
-// Writer without a stream, such as the zero Writer, fails with an error that says
-// so, until Reset gives it one.
+// Between Flush and the next frame a Writer holds no buffer. One goroutine at a
+// time may use it. It is independent of a Reader on the same connection. A Writer
+// without a stream, such as the zero Writer, fails with an error that says so,
+// until Reset gives it one.
 //
-// Any error of the underlying writer is final: bytes may have left, so the
-// Writer never writes again and returns that error from all later calls, like
-// bufio.Writer. Frames that WriteFrame accepted after the last successful
-// Flush may or may not have been sent; a call never writes part of a frame
-// that an earlier call began, so an error that answers SafeToRetry with true
-// means that no byte of the frames still collected has left.
+// Any error of the underlying writer is final, as in bufio.Writer: bytes may have
+// left, so the Writer never writes again, and all later calls return that error.
+// Frames that WriteFrame accepted after the last successful Flush may or may not
+// have been sent. No call writes a part of a frame that an earlier call began. So
+// if SafeToRetry of the error is true, no byte of the collected frames has left.
 type Writer struct {
 	lay   layout
 	dst   io.Writer
@@ -52,8 +51,8 @@ type buffersWriter interface {
 	WriteBuffers([][]byte) (int64, error)
 }
 
-// NewWriter returns a Writer of frames on w. A format that does not validate,
-// or cannot be written (see [Format.Strip]), is the error of every later call.
+// NewWriter returns a Writer of frames on w. If f does not validate or cannot be
+// written (see [Format.Writable]), every later call fails with that error.
 func NewWriter(w io.Writer, f Format) *Writer {
 	fw := new(Writer)
 	lay := &fw.lay
@@ -69,15 +68,15 @@ func NewWriter(w io.Writer, f Format) *Writer {
 	return fw
 }
 
-// Reset forgets what is not flushed and a final error, and goes on with dst in
-// the same format. That of a zero Writer is the zero Format. A nil dst leaves it
-// without a stream.
+// Reset makes the Writer write to dst, in the same format. It forgets what is not
+// flushed, and a final error. A zero Writer has the zero Format. If dst is nil,
+// the Writer has no stream.
 func (w *Writer) Reset(dst io.Writer) {
 	if w.bad == nil && w.lay == (layout{}) {
 		*w = *NewWriter(dst, Format{})
 		return
 	}
-	w.giveBack()
+	w.recycle()
 	w.err = w.bad
 	w.attach(dst)
 }
@@ -87,10 +86,10 @@ func (w *Writer) attach(dst io.Writer) {
 	w.vec, _ = dst.(buffersWriter)
 }
 
-// WriteFrame writes payload as one frame: what [Reader.Next] will return at
-// the other end. It does not keep payload. A payload that the format cannot
-// carry is refused with a *[SizeError] or an error that wraps [ErrMalformed];
-// nothing of it is written and the Writer stays usable.
+// WriteFrame writes payload as one frame, which [Reader.Next] returns at the other
+// end. It does not keep payload. If the format cannot carry payload, the error is
+// a *[SizeError] or wraps [ErrMalformed]; nothing of it is written, and the Writer
+// stays usable.
 func (w *Writer) WriteFrame(payload []byte) error {
 	n := w.n
 	body := n + w.lay.size
@@ -112,7 +111,7 @@ func (w *Writer) failed() error {
 	return w.err
 }
 
-// writeFrame is WriteFrame for all that the short way there cannot do.
+// writeFrame does the work of WriteFrame except for its short way.
 func (w *Writer) writeFrame(payload []byte) error {
 	if err := w.failed(); err != nil {
 		return err
@@ -135,7 +134,7 @@ func (w *Writer) writeFrame(payload []byte) error {
 	switch {
 	case err != nil:
 		if w.n == 0 {
-			w.giveBack()
+			w.recycle()
 		}
 		return err
 	case large:
@@ -145,7 +144,7 @@ func (w *Writer) writeFrame(payload []byte) error {
 	return nil
 }
 
-// Flush writes what has been collected.
+// Flush writes the frames that have been collected.
 func (w *Writer) Flush() error {
 	if w.err != nil || w.n == 0 {
 		return w.failed()
@@ -153,7 +152,7 @@ func (w *Writer) Flush() error {
 	return w.end(writeAll(w.dst, w.buf[:w.n]))
 }
 
-// Buffered returns the number of bytes that wait for a Flush.
+// Buffered returns how many bytes wait for a Flush.
 func (w *Writer) Buffered() int { return w.n }
 
 // send writes what has been collected, ending in the head of a frame, and the
@@ -177,14 +176,14 @@ func (w *Writer) send(head, rest []byte) error {
 	return w.end(err)
 }
 
-// end settles a write: the buffer is free, an error final.
+// end is called after a write: it releases the buffer and makes an error final.
 func (w *Writer) end(err error) error {
-	w.giveBack()
+	w.recycle()
 	w.err = err
 	return err
 }
 
-func (w *Writer) giveBack() {
+func (w *Writer) recycle() {
 	if w.full != nil {
 		writeBuffers.Put(w.full)
 	}
