@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,7 +30,7 @@ type checkout struct {
 	stage atomic.Uint32
 	// inspecting is held, across I/O too, while the first operation inspects
 	// the connection, for any other must know what came of it.
-	inspecting  sync.Mutex
+	inspecting  ioLock
 	sentBefore  uint64        // bytes that had been written to the connection before the checkout
 	lastSend    atomic.Uint64 // bytes that had come over it before the last write, plus one; 0: none
 	oneWay      atomic.Bool   // earlier callers have sent over the connection, and nothing has ever come
@@ -147,13 +146,9 @@ func (s *innerConn) renew(c *conn.Conn, wrote bool, err error) (*conn.Conn, erro
 // replace puts a new connection in the place of the one in use. The deadline of
 // the call in direction d bounds the dial.
 func (s *innerConn) replace(d direction) (*conn.Conn, error) {
-	var by time.Time
+	by := s.startBy(d)
 	s.mu.Lock()
 	held := s.checkout.conn
-	if s.bounds != nil {
-		b := s.bounds.of(d)
-		by = earlier(b.deadline(), b.start)
-	}
 	s.mu.Unlock()
 	ctx, cancel, _ := dialContext([]time.Duration{s.checkout.dialTimeout})
 	defer cancel()
@@ -198,8 +193,10 @@ func (s *innerConn) inspect(d direction) error {
 
 func (s *innerConn) inspectFirst(d direction) error {
 	k := s.checkout
-	k.inspecting.Lock()
-	defer k.inspecting.Unlock()
+	if !k.inspecting.lock(s.startBy(d)) {
+		return s.lockTimeout(d)
+	}
+	defer k.inspecting.unlock()
 	for !k.stage.CompareAndSwap(stageUnchecked, stageInspecting) {
 		// Somebody has inspected it, or is in ask and has: nobody else must
 		// wait for that reply. Else it is a matter of two system calls (where
@@ -239,8 +236,10 @@ func (s *innerConn) expectReply(d direction) error {
 		}
 		defer s.sending.unlock()
 	}
-	k.inspecting.Lock()
-	defer k.inspecting.Unlock()
+	if !k.inspecting.lock(s.startBy(d)) {
+		return s.lockTimeout(d)
+	}
+	defer k.inspecting.unlock()
 	switch {
 	case !k.oneWay.Load():
 		return nil // somebody else has done this

@@ -129,18 +129,33 @@ func (s *innerConn) enter(d direction, by time.Time) error {
 	if s.lockOf(d).lock(by) {
 		return nil
 	}
+	return s.lockTimeout(d)
+}
+
+func (s *innerConn) lockTimeout(d direction) error {
 	if s.checkout != nil && d == receiving {
 		s.checkout.failed.Store(true) // the reply that was waited for may still come
 	}
 	return s.opError(d.op(), &lockTimeoutError{sent: d == receiving})
 }
 
-// lockTimeoutError is the cause of a call that waited for another call in the
-// same direction until its timeout.
+// startBy is when a call in direction d must have begun its I/O; zero for never.
+func (s *innerConn) startBy(d direction) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bounds == nil {
+		return time.Time{}
+	}
+	b := s.bounds.of(d)
+	return earlier(b.deadline(), b.start)
+}
+
+// lockTimeoutError is the cause of a call that waited for another call until its
+// timeout: one in the same direction, or the first one of a checkout.
 type lockTimeoutError struct{ sent bool }
 
 func (*lockTimeoutError) Error() string {
-	return "i/o timeout: waited for another call in the same direction"
+	return "i/o timeout: waited for another call on the connection"
 }
 func (*lockTimeoutError) Timeout() bool       { return true }
 func (*lockTimeoutError) Temporary() bool     { return true }

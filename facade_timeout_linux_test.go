@@ -1,7 +1,9 @@
 package gtcp_test
 
 import (
+	"context"
 	"net"
+	"os"
 	"strconv"
 	"syscall"
 	"testing"
@@ -14,10 +16,9 @@ import (
 	"github.com/seed-99d6a01a/gtcp/pool/resolve"
 )
 
-// deafServer listens with room for one connection in its queue. hello serves
-// that one; then it is reset and no dial is answered any more, as if the host
-// were gone.
-func deafServer(t *testing.T) (addr string, hello, deaf func()) {
+// fullListener listens with room for one connection in its queue. When that is
+// taken, no dial is answered.
+func fullListener(t *testing.T) (fd int, addr string) {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	require.NoError(t, err)
 	t.Cleanup(func() { syscall.Close(fd) })
@@ -25,7 +26,15 @@ func deafServer(t *testing.T) (addr string, hello, deaf func()) {
 	require.NoError(t, syscall.Listen(fd, 0))
 	name, err := syscall.Getsockname(fd)
 	require.NoError(t, err)
-	addr = "127.0.0.1:" + strconv.Itoa(name.(*syscall.SockaddrInet4).Port)
+	return fd, "127.0.0.1:" + strconv.Itoa(name.(*syscall.SockaddrInet4).Port)
+}
+
+// deafServer listens with room for one connection in its queue. hello serves
+// that one; then it is reset and no dial is answered any more, as if the host
+// were gone.
+func deafServer(t *testing.T) (addr string, hello, deaf func()) {
+	fd, addr := fullListener(t)
+	var err error
 	accepted := -1
 	hello = func() {
 		if accepted, _, err = syscall.Accept(fd); err != nil {
@@ -135,6 +144,54 @@ func TestTimeoutBoundsTheDialOfOneShotCalls(t *testing.T) {
 			}
 		})
 	}
+}
+
+// dialStarts is a hook that hears of each dial that begins.
+type dialStarts chan string
+
+func (d dialStarts) BeforeDial(ctx context.Context, addr string) context.Context {
+	d <- addr
+	return ctx
+}
+
+// Beside a call that dials, one with a timeout does not wait for the dial.
+func TestTimeoutBoundsTheWaitForADial(t *testing.T) {
+	fd, addr := fullListener(t)
+	dialing := make(dialStarts, 10)
+	configure(t, gtcp.PoolOptions{Hooks: []any{dialing}}, addr)
+	use := make(chan int, 1)
+	go func() {
+		accepted, _, _ := syscall.Accept(fd)
+		buf := make([]byte, 16)
+		n, _ := syscall.Read(accepted, buf)
+		_, _ = syscall.Write(accepted, buf[:n])
+		use <- accepted
+	}()
+	c := checkOut(t, addr)
+	_, err := c.SendRecvPkg([]byte("hello"))
+	require.NoError(t, err)
+	accepted := <-use
+	defer syscall.Close(accepted)
+	require.NoError(t, c.Close())
+	_, err = syscall.Write(accepted, []byte("late"))
+	require.NoError(t, err)
+	fills, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	defer fills.Close()
+
+	c = checkOut(t, addr)
+	for len(dialing) > 0 {
+		<-dialing
+	}
+	sent := make(chan error, 1)
+	go func() { sent <- c.SendWithTimeout([]byte("hello"), 1500*time.Millisecond) }() // moves to a new connection
+	within(t, func() { <-dialing })
+	began := time.Now()
+	_, err = c.RecvWithTimeout(1, 50*time.Millisecond)
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	require.Less(t, time.Since(began), time.Second)
+	require.True(t, isTimeout(<-sent))
+	require.NoError(t, c.Close())
 }
 
 // A server whose host does not answer costs a caller a third of its time, not
