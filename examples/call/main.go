@@ -1,11 +1,12 @@
 // Command call is where a new program starts: a server of frames, and a Client
 // that calls it with a limit on the time. It prints the reply to each word it is
-// given.
+// given. Look at call: it shows what an error tells.
 //
 //	go run ./examples/call one two three
 //
-// With -addr it calls a server that runs already, such as examples/server; with
-// -shared all calls share one connection.
+// Without -addr it starts a server of its own, and says so. With -addr it calls
+// a server that runs already, such as examples/server; with -shared all calls
+// share one connection.
 package main
 
 import (
@@ -52,6 +53,7 @@ func run(ctx context.Context, addr string, shared bool, words []string, out io.W
 			<-served
 		}()
 		addr = l.Addr().String()
+		fmt.Fprintln(out, "no -addr: started a server here")
 	}
 
 	client := gtcp.NewClient(addr, gtcp.ClientConfig{Shared: shared})

@@ -21,7 +21,7 @@ func TestCall(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var out strings.Builder
 			require.NoError(t, run(t.Context(), "", shared, []string{"one", "two", "three"}, &out))
-			require.Equal(t, "> one\n> two\n> three\n", out.String())
+			require.Equal(t, "no -addr: started a server here\n> one\n> two\n> three\n", out.String())
 		})
 	}
 }
