@@ -300,3 +300,50 @@ func (l *dialLog) check(t *testing.T, after, dialing int, step time.Duration, ba
 		require.GreaterOrEqual(t, gap, step/2, "between probes %d and %d", i-1, i)
 	}
 }
+
+// The first success after a refused outage comes within 50 ms of one second and
+// within 5 % of a longer one, at a bounded rate of dials, with callers that heed
+// the error and callers that do not.
+func TestRecoveryAfterARefusedOutage(t *testing.T) {
+	for _, c := range []struct {
+		outage, lag time.Duration
+		dials       int
+	}{{time.Second, 50 * time.Millisecond, 100}, {20 * time.Second, time.Second, 260}} {
+		t.Run(c.outage.String(), func(t *testing.T) {
+			inBubbles(t, func(t *testing.T, open opener) {
+				s := newMemServer(t, echo)
+				p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open})
+				release(t, getMany(t, p, 4)...)
+				s.l.Refuse(true)
+				p.Clear()
+				before := s.dialed()
+				var back time.Time
+				time.AfterFunc(c.outage, func() { s.l.Refuse(false); back = time.Now() })
+				lags := make(chan time.Duration, 8)
+				for i := range cap(lags) {
+					go func() {
+						for {
+							c, err := p.Get(context.Background())
+							if err == nil {
+								lags <- time.Since(back)
+								_ = c.Close()
+								return
+							}
+							wait := time.Millisecond
+							var after interface{ RetryAfter() time.Duration }
+							if i%2 == 0 && errors.As(err, &after) {
+								wait = after.RetryAfter()
+							}
+							time.Sleep(wait)
+						}
+					}()
+				}
+				require.LessOrEqual(t, <-lags, c.lag+time.Millisecond)
+				for range cap(lags) - 1 { // who waits for another's dial waits for one pause more
+					require.LessOrEqual(t, <-lags, 2*c.lag+time.Millisecond)
+				}
+				require.LessOrEqual(t, s.dialed()-before, c.dials+cap(lags))
+			})
+		})
+	}
+}
