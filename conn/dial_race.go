@@ -13,9 +13,10 @@ const (
 	// is tried beside it (RFC 8305 has 250 ms, RFC 6555 300).
 	nextAddressAfter = 300 * time.Millisecond
 	// anotherAfter is how long, once all addresses are being tried, before one
-	// of them is tried again: the system sends the packet that opens a
-	// connection again after 1, 3, 7, 15 s, so that after an outage it could
-	// take seconds to notice that the network is back.
+	// of them is tried again, and the name is resolved again. The system sends
+	// the packet that opens a connection again after 1, 3, 7, 15 s, so that
+	// after an outage it could take seconds to notice that the network is
+	// back; and the name of a host that died may have moved to another.
 	anotherAfter = time.Second
 	// maxAttempts bounds the attempts of one dial at the same time. The first
 	// goes on for as long as the dial may take, for a peer that is far away;
@@ -35,6 +36,11 @@ type race struct {
 	waiting int // for so many attempts, those that gave way included
 	ended   chan *attempt
 	err     error // of the first attempt that failed
+
+	resolve   func(ctx context.Context) ([]string, error) // nil if there is no name
+	resolving bool
+	resolved  chan []string
+	known     map[string]bool // all addresses so far; made by the first resolve
 }
 
 // attempt is one attempt to connect to one address.
@@ -49,9 +55,10 @@ type attempt struct {
 // run returns the first connection, and the addresses that were tried before
 // its own.
 func (r *race) run(ctx context.Context) (nc net.Conn, addr string, err error) {
-	r.ended = make(chan *attempt)
+	ctx, cancel := context.WithCancel(ctx)
+	r.ended, r.resolved = make(chan *attempt), make(chan []string)
 	r.fresh = len(r.addrs)
-	defer r.stop()
+	defer r.stop(cancel)
 	r.start(ctx)
 	timer := time.NewTimer(r.pace())
 	defer timer.Stop()
@@ -76,10 +83,19 @@ func (r *race) run(ctx context.Context) (nc net.Conn, addr string, err error) {
 				timer.Reset(r.pace())
 			}
 		case <-timer.C:
+			if r.fresh == 0 {
+				r.resolveAgain(ctx)
+			}
 			if len(r.addrs) > 0 {
 				r.start(ctx)
 			}
 			timer.Reset(r.pace())
+		case addrs := <-r.resolved:
+			r.resolving = false
+			if r.add(addrs) {
+				r.start(ctx)
+				timer.Reset(r.pace())
+			}
 		}
 	}
 }
@@ -112,6 +128,41 @@ func (r *race) start(ctx context.Context) {
 	}()
 }
 
+// resolveAgain resolves the name beside the attempts, once at a time.
+func (r *race) resolveAgain(ctx context.Context) {
+	if r.resolve == nil || r.resolving {
+		return
+	}
+	if r.known == nil {
+		r.known = make(map[string]bool)
+		for _, addr := range r.addrs {
+			r.known[addr] = true
+		}
+	}
+	r.resolving = true
+	go func() {
+		addrs, _ := r.resolve(ctx) // without a reply the old addresses stay
+		r.resolved <- addrs
+	}()
+}
+
+// add puts new addresses before those that have been tried. It reports whether
+// there were any.
+func (r *race) add(addrs []string) bool {
+	var fresh []string
+	for _, addr := range addrs {
+		if !r.known[addr] {
+			r.known[addr] = true
+			fresh = append(fresh, addr)
+		}
+	}
+	if len(fresh) > 0 {
+		r.addrs = append(fresh, r.addrs...)
+		r.next, r.fresh = 0, len(fresh)
+	}
+	return len(fresh) > 0
+}
+
 // failed takes out an attempt that failed, and its address.
 func (r *race) failed(a *attempt) {
 	r.forget(a)
@@ -140,10 +191,11 @@ func (r *race) forget(a *attempt) {
 	}
 }
 
-// stop ends all attempts but the one that was returned, and waits for them.
-func (r *race) stop() {
-	for _, a := range r.running {
-		a.cancel()
+// stop ends all attempts except the one that was returned, and waits for them.
+func (r *race) stop(cancel context.CancelFunc) {
+	cancel()
+	if r.resolving {
+		<-r.resolved
 	}
 	for ; r.waiting > 0; r.waiting-- {
 		if a := <-r.ended; a.nc != nil {

@@ -175,6 +175,39 @@ func TestDialWaitsForTheSlowAddressWhenTheOtherFails(t *testing.T) {
 	require.Equal(t, "127.0.0.2", host(t, r.c, r.err))
 }
 
+// The host dies and its name moves to another while a dial is in progress.
+func TestDialFollowsANameThatMoves(t *testing.T) {
+	target, _, ips := named(t)
+	dead, alive := netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("127.0.0.1")
+	ips.Store(&[]netip.Addr{dead})
+	port := netip.MustParseAddrPort("127.0.0.2" + target.Address[len("db.test."):])
+	moved := make(chan struct{})
+	go func() {
+		defer close(moved)
+		for opening(t, port) == 0 {
+			time.Sleep(10 * time.Millisecond)
+		}
+		ips.Store(&[]netip.Addr{alive})
+	}()
+	c, err := target.Connect(t.Context())
+	require.Equal(t, "127.0.0.1", host(t, c, err))
+	<-moved
+
+	prepared, err := target.Prepare()
+	require.NoError(t, err)
+	ips.Store(&[]netip.Addr{dead})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := prepared.Connect(ctx)
+		done <- err
+	}()
+	require.Eventually(t, func() bool { return opening(t, port) >= 2 }, 20*time.Second, 10*time.Millisecond, "the same address again")
+	cancel()
+	require.ErrorIs(t, <-done, context.Canceled)
+	require.Zero(t, opening(t, port))
+}
+
 func TestDialFromALocalAddressTriesThatFamily(t *testing.T) {
 	target, _, ips := named(t)
 	ips.Store(&[]netip.Addr{netip.MustParseAddr("127.0.0.1")})
@@ -202,7 +235,10 @@ func TestDialOfManyDeadAddressesIsBoundedByItsContext(t *testing.T) {
 // opening counts this machine's sockets that are connecting to addr.
 func opening(t testing.TB, addr netip.AddrPort) (n int) {
 	f, err := os.Open("/proc/net/tcp")
-	require.NoError(t, err)
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
 	defer f.Close()
 	ip := addr.Addr().As4()
 	want := fmt.Sprintf("%08X:%04X 02 ", binary.NativeEndian.Uint32(ip[:]), addr.Port()) // 02 is SYN_SENT

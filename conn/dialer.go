@@ -82,7 +82,8 @@ func (d *Dialer) Validate() error {
 // resolver, IPv6 and IPv4 in turn: the next one begins when one has failed, or
 // has not connected within 300 ms. If all are being tried, one more attempt
 // begins each second, so that a packet that was lost costs a second and no
-// more. The first connection wins, and the other attempts end. At most 3 are in
+// more, and the name is resolved again, since it may have moved to another host.
+// The first connection wins, and the other attempts end. At most 3 are in
 // progress at a time.
 //
 // Every error is an *Error with Op "dial" that names the address and is safe
@@ -134,6 +135,9 @@ func (d *Dialer) connect(ctx context.Context, nd *net.Dialer, network, address s
 	r := race{addrs: addrs, dial: func(ctx context.Context, addr string) (net.Conn, error) {
 		return nd.DialContext(ctx, network, addr)
 	}}
+	if len(addrs) > 1 || addrs[0] != address {
+		r.resolve = func(ctx context.Context) ([]string, error) { return d.addresses(ctx, network, address) }
+	}
 	nc, addr, err := r.run(ctx)
 	if err != nil && isTimeout(err) && !errors.Is(err, context.DeadlineExceeded) && hasEnded(ctx) {
 		err = newInterruptError(ctx, context.DeadlineExceeded, err) // which the socket's timeout does not say
