@@ -41,9 +41,9 @@ type Probe struct {
 	// Mode says who checks, and when.
 	Mode ProbeMode
 	// After is how long a connection must have been idle to be checked at Get.
-	// Zero means always. On systems other than Unix, and where there is no
-	// socket to ask, a check waits for a millisecond; there zero means one
-	// second. Negative is invalid; ProbeNever switches probes off.
+	// Zero means always. Where there is no socket to ask, and on systems other
+	// than Unix and Windows, a check waits for a millisecond; on those systems
+	// zero means one second. Negative is invalid; ProbeNever switches probes off.
 	After time.Duration
 	// Func replaces [conn.Conn.Check] as the check, and is what KeepAlive
 	// sends. It may do I/O. When ctx ends, the connection is closed, so that
