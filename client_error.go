@@ -36,6 +36,9 @@ type CallError struct {
 // Error returns one line with the address, the cause, and whether the request
 // was written.
 func (e *CallError) Error() string {
+	if inner := (*CallError)(nil); errors.As(e.Err, &inner) {
+		return e.Err.Error() // it says all of this already
+	}
 	s := "gtcp: call"
 	if e.layer == nil && e.Addr != "" {
 		s += " " + e.Addr

@@ -2,6 +2,7 @@ package gtcp_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -106,4 +107,28 @@ func slowServer(work time.Duration) func(context.Context) (net.Conn, error) {
 		}()
 		return here, nil
 	}
+}
+
+// A retry waits for as long as the pool or the pipeline asks, so that each
+// attempt can dial: none is spent on a refusal.
+func TestClientRetryWaitsForTheDial(t *testing.T) {
+	eachMode(t, func(t *testing.T, shared bool) {
+		synctest.Test(t, func(t *testing.T) {
+			dials := 0
+			c := gtcp.NewClient("server:1", gtcp.ClientConfig{
+				Shared: shared, Retry: retry.Policy{MaxAttempts: 20},
+				Target: conn.Target{Dial: func(ctx context.Context) (net.Conn, error) {
+					if dials++; dials <= 8 {
+						return nil, errors.New("down")
+					}
+					return slowServer(0)(ctx)
+				}},
+			})
+			defer c.Close()
+			reply, err := c.Call(t.Context(), []byte("x"))
+			require.NoError(t, err)
+			require.Equal(t, "x", string(reply))
+			require.LessOrEqual(t, c.Stat().Retries, uint64(2*8))
+		})
+	})
 }
