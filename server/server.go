@@ -214,6 +214,9 @@ func (s *Server) start(nc net.Conn) {
 		nc = tls.Server(nc, s.TLSConfig)
 	}
 	sess := &session{srv: s, conn: conn.New(nc), accepted: time.Now().UnixNano()}
+	if s.ConnState != nil {
+		sess.changes = new(changes)
+	}
 	sess.conn.OnClose(sess.connClosed)
 	if !s.track(sess) {
 		_ = nc.Close()

@@ -22,26 +22,25 @@ type session struct {
 	srv  *Server
 	conn *conn.Conn
 	lifetime
-	state   atomic.Uint32 // State
-	changes changes
-	kept    bool // the handler has returned and KeepOpen is set; its goroutine's
+	changes *changes // nil without a ConnState hook
 
-	drainMu sync.Mutex // guards the fields below, and keeps what drain does to one phase out of the next
-	phase   phase
-	point   int64 // where in the peer's stream a drain ends, plus 1; 0 if not noted
+	id       uint64 // counts the server's connections from 1; never changes
+	accepted int64  // Unix time in nanoseconds; never changes
 
-	requests atomic.Uint64 // frames handled; the server's figures get them at the end
-
-	frames       atomic.Pointer[FrameHandler] // who serves it, nil for any other handler
+	state        atomic.Uint32                // State
 	dropRequests atomic.Bool                  // nobody will read a reply: begin no more requests
+	frames       atomic.Pointer[FrameHandler] // who serves it, nil for any other handler
+	requests     atomic.Uint64                // frames handled; the server's figures get them at the end
+	extra        atomic.Pointer[extra]        // made by the first who needs it
 
 	// Until when a read or a write must have moved on; see watch.
 	readDue, writeDue atomic.Int64
 
-	extra atomic.Pointer[extra] // made by the first who needs it
+	drainMu sync.Mutex // guards point and phase, and keeps what drain does to one phase out of the next
+	point   int64      // where in the peer's stream a drain ends, plus 1; 0 if not noted
+	phase   phase
 
-	id       uint64 // counts the server's connections from 1; never changes
-	accepted int64  // Unix time in nanoseconds; never changes
+	kept bool // the handler has returned and KeepOpen is set; its goroutine's
 
 	// Guarded by srv.mu.
 	parts      int8 // what is left of it: the connection and the goroutine

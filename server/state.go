@@ -58,7 +58,7 @@ func (s *session) note(state State) {
 		}
 		return
 	}
-	c := &s.changes
+	c := s.changes
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if State(s.state.Load()) == StateClosed {
@@ -82,7 +82,7 @@ func (s *session) tell() {
 }
 
 func (s *session) tellNext() bool {
-	c := &s.changes
+	c := s.changes
 	c.mu.Lock()
 	if c.telling || len(c.untold) == 0 {
 		c.mu.Unlock()
