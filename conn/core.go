@@ -39,9 +39,8 @@ type core struct {
 	checker    *checker              // made by the first Check
 	rerr       *Error                // permanent read error; endOfStream for io.EOF
 
-	wmu    sync.Mutex // one writer at a time; guards the fields below
-	werr   *Error     // permanent write error
-	writer *rawWriter // made by the first write to a socket, where it is used
+	wmu  sync.Mutex // one writer at a time; guards the field below
+	werr *Error     // permanent write error
 
 	mu      sync.Mutex            // guards the fields below
 	err     atomic.Pointer[Error] // first fatal error; endOfStream for io.EOF; read without mu too

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 )
 
@@ -128,7 +129,11 @@ func (k *core) readCallback() func(fd uintptr) bool {
 	}
 }
 
-// rawWriter writes to the socket of a connection. wmu guards it.
+// rawWriters holds as many as there are writes at the same time, so that an idle
+// connection has none.
+var rawWriters = sync.Pool{New: func() any { return newRawWriter() }}
+
+// rawWriter writes to the socket of a connection.
 type rawWriter struct {
 	out   []byte // what is left to write
 	errno syscall.Errno
@@ -140,16 +145,14 @@ func (k *core) writeTransport(p []byte) (int, error) {
 	if !rawWrites || k.onReadable == nil {
 		return k.nc.Write(p)
 	}
-	if k.writer == nil {
-		k.writer = newRawWriter()
-	}
-	w := k.writer
+	w := rawWriters.Get().(*rawWriter)
 	w.out, w.errno = p, 0
 	err := k.raw.Write(w.write)
-	n := len(p) - len(w.out)
+	n, errno := len(p)-len(w.out), w.errno
 	w.out = nil
-	if err != nil || w.errno != 0 {
-		return n, k.rawWriteError(err, w.errno)
+	rawWriters.Put(w)
+	if err != nil || errno != 0 {
+		return n, k.rawWriteError(err, errno)
 	}
 	return n, nil
 }
