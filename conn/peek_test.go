@@ -96,8 +96,8 @@ func TestPeekAndDiscardWithErrors(t *testing.T) {
 	})
 }
 
-// A slice from Peek is lent until the next read: not to another connection
-// that reads meanwhile, and not when the connection is closed under it.
+// A slice from Peek is valid until the next read: another connection that reads
+// meanwhile does not get its memory, nor does one after a concurrent Close.
 func TestPeekedBytesStay(t *testing.T) {
 	c, peer := tcpPair(t)
 	other, otherPeer := tcpPair(t)

@@ -182,7 +182,7 @@ func TestOversizeCut(t *testing.T) {
 	}
 }
 
-// A pool must not lend a connection in the middle of a frame.
+// A pool must not give out a connection in the middle of a frame.
 func TestSetMidMessage(t *testing.T) {
 	wire := encode(t, framing.Format{}, fill(100))
 	for _, m := range methods {

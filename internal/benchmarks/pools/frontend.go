@@ -62,13 +62,13 @@ func openFrontend(open backend.OpenFunc[*pool.Member]) func(context.Context, int
 		if err != nil {
 			return nil, err
 		}
-		lent := make([]*pool.Conn, conns)
-		for i := range lent {
-			if lent[i], err = p.Get(ctx); err != nil {
+		held := make([]*pool.Conn, conns)
+		for i := range held {
+			if held[i], err = p.Get(ctx); err != nil {
 				return nil, err
 			}
 		}
-		for _, c := range lent {
+		for _, c := range held {
 			if err := c.Close(); err != nil {
 				return nil, err
 			}
@@ -87,18 +87,18 @@ func (f frontend) run(n int, yield bool) {
 }
 
 // settings compares what the settings of a pool cost beside the least that can
-// be done with a loan: 64 bytes to a server and back.
+// be done with one checkout: 64 bytes to a server and back.
 func settings(ctx context.Context, p *compare.Program) error {
 	addr, err := loopback.Serve(loopback.Echo)
 	if err != nil {
 		return err
 	}
-	c := compare.Comparison{Title: "A loan, 64 bytes to an echo server and back, Close; slotpool", Allocs: true}
+	c := compare.Comparison{Title: "A checkout: Get, 64 bytes to an echo server and back, Close; slotpool", Allocs: true}
 	for _, row := range []struct {
 		name string
-		set  func(*pool.Config) // nil: one loan for all
+		set  func(*pool.Config) // nil: one checkout for all
 	}{
-		{"one loan for all", nil},
+		{"one checkout for all", nil},
 		{"ProbeNever", func(c *pool.Config) { c.Probe.Mode = pool.ProbeNever }},
 		{"Probe.After: time.Second", func(c *pool.Config) { c.Probe.After = time.Second }},
 		{"ProbeOnGet, the default", func(*pool.Config) {}},
@@ -118,7 +118,7 @@ func settings(ctx context.Context, p *compare.Program) error {
 	return p.Compare(c)
 }
 
-// roundTrips borrows for each round trip, or once for all of a turn.
+// roundTrips acquires a connection for each round trip, or one for all of a turn.
 func roundTrips(ctx context.Context, p *pool.Pool, hold bool) func(n int) error {
 	msg := make([]byte, 64)
 	trip := func(c *pool.Conn) error {
