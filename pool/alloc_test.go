@@ -9,7 +9,7 @@ import (
 	"github.com/seed-99d6a01a/gtcp/pool"
 )
 
-// TestAllocs shows that a loan allocates nothing but, once in 64, the next
+// TestAllocs shows that a checkout allocates nothing but, once in 64, the next
 // handles; with the probe and without.
 func TestAllocs(t *testing.T) {
 	if raceEnabled {
@@ -22,7 +22,7 @@ func TestAllocs(t *testing.T) {
 			c.Backend = open
 			p := newPool(t, conn.Target{Address: s.addr}, c)
 			ctx := t.Context()
-			loan := func() {
+			checkout := func() {
 				c, err := p.Get(ctx)
 				if err != nil {
 					t.Fatal(err)
@@ -30,15 +30,15 @@ func TestAllocs(t *testing.T) {
 				_ = c.Close()
 			}
 			for range 200 { // the chunks of handles grow at first
-				loan()
+				checkout()
 			}
-			require.Zero(t, testing.AllocsPerRun(1000, loan), "per loan, rounded down")
+			require.Zero(t, testing.AllocsPerRun(1000, checkout), "per checkout, rounded down")
 			chunks := testing.AllocsPerRun(100, func() {
 				for range 640 {
-					loan()
+					checkout()
 				}
 			})
-			require.LessOrEqual(t, chunks, 11.0, "per 640 loans")
+			require.LessOrEqual(t, chunks, 11.0, "per 640 checkouts")
 		})
 	}
 }

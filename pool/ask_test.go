@@ -13,11 +13,11 @@ import (
 	"github.com/seed-99d6a01a/gtcp/pool"
 )
 
-// TestProbeByCaller lends a connection as it is, to a borrower who asks it
-// himself, and replaces it where it refuses.
+// TestProbeByCaller gives out a connection as it is, to a caller that asks it
+// itself, and replaces it where it refuses.
 func TestProbeByCaller(t *testing.T) {
 	for name, tc := range map[string]struct {
-		leave  func(t *testing.T, c *pool.Conn) // how the first borrower leaves it
+		leave  func(t *testing.T, c *pool.Conn) // how the first caller leaves it
 		refuse error
 		reason func(pool.Evictions) uint64
 	}{

@@ -102,9 +102,9 @@ func TestExpiresInNobodysHands(t *testing.T) {
 	})
 }
 
-// TestCloseLosesPatienceDuringReturn ends the lease of a connection that has
-// just been handed on: the borrower closes it.
-func TestCloseLosesPatienceDuringReturn(t *testing.T) {
+// TestCloseDuringReturn closes the pool while a connection is being released
+// and has just been handed on: it is closed.
+func TestCloseDuringReturn(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		m := &meddler{beforeReturn: func() { time.Sleep(2 * time.Second) }}
@@ -121,7 +121,7 @@ func TestCloseLosesPatienceDuringReturn(t *testing.T) {
 }
 
 // TestCheckoutChecksAge does not rely on the sweep: with a backend that
-// neglects it, an old connection is not lent for all that.
+// neglects it, an old connection is not given out.
 func TestCheckoutChecksAge(t *testing.T) {
 	for _, idle := range []time.Duration{0, time.Minute} {
 		inBubbles(t, func(t *testing.T, open opener) {
@@ -148,11 +148,11 @@ func TestManyDeadServerGone(t *testing.T) {
 		s := newMemServer(t, echo)
 		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 20,
 			DialBackoff: conn.DialBackoff{After: -1}})
-		lent := make([]*pool.Conn, 20)
-		for i := range lent {
-			lent[i] = get(t, p)
+		held := make([]*pool.Conn, 20)
+		for i := range held {
+			held[i] = get(t, p)
 		}
-		for _, c := range lent {
+		for _, c := range held {
 			require.NoError(t, c.Close())
 		}
 		time.Sleep(time.Second)

@@ -20,7 +20,7 @@ import (
 )
 
 // TestClose drains: waiters are told at once, what is idle is closed at once,
-// what is lent when it comes back, and then Close returns.
+// what is in use when it is released, and then Shutdown returns.
 func TestClose(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
@@ -60,8 +60,8 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// TestCloseLosesPatience closes what is lent under its borrowers' hands.
-func TestCloseLosesPatience(t *testing.T) {
+// TestShutdownEndsWithItsContext closes what is in use when the context ends.
+func TestShutdownEndsWithItsContext(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		p := newPool(t, conn.Target{Dial: s.dial, Address: "name"}, pool.Config{Backend: open})
@@ -90,18 +90,18 @@ func TestCloseLosesPatience(t *testing.T) {
 	})
 }
 
-// TestCloseLosesPatienceRaces does that while the borrowers give back, many
+// TestCloseDuringReleases closes while callers release, many
 // times: whoever is first, every connection is closed.
-func TestCloseLosesPatienceRaces(t *testing.T) {
+func TestCloseDuringReleases(t *testing.T) {
 	overBackends(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, nil)
 		var live atomic.Int32 // on our side
 		dial := func(ctx context.Context) (net.Conn, error) { return counted(ctx, s, &live) }
 		for range 500 {
 			p := newPool(t, conn.Target{Dial: dial}, pool.Config{Backend: open, Probe: pool.Probe{Mode: pool.ProbeNever}})
-			lent := []*pool.Conn{get(t, p), get(t, p), get(t, p)}
+			held := []*pool.Conn{get(t, p), get(t, p), get(t, p)}
 			var wg sync.WaitGroup
-			for _, c := range lent {
+			for _, c := range held {
 				wg.Go(func() { _ = c.Close() })
 			}
 			require.NoError(t, p.Close())
@@ -162,7 +162,7 @@ func TestCloseWaitsForReplace(t *testing.T) {
 	})
 }
 
-// TestCloseDuringReplace loses patience while a borrower dials anew: what he
+// TestCloseDuringReplace ends the context while a caller dials anew: what it
 // dials does not stay open.
 func TestCloseDuringReplace(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
@@ -184,17 +184,17 @@ func TestCloseDuringReplace(t *testing.T) {
 	})
 }
 
-// TestClear has nothing older lent, and waiters served.
+// TestClear gives out nothing older, and waiters served.
 func TestClear(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 2, Probe: pool.Probe{Mode: pool.ProbeNever}})
-		idle, lent := get(t, p), get(t, p)
+		idle, held := get(t, p), get(t, p)
 		require.NoError(t, idle.Close())
 		p.Clear()
 		synctest.Wait()
 		require.Equal(t, 1, s.open())
-		roundTrip(t, lent)
+		roundTrip(t, held)
 
 		fresh := get(t, p)
 		require.False(t, fresh.Reused())
@@ -205,7 +205,7 @@ func TestClear(t *testing.T) {
 			assert.NoError(t, c.Close())
 		})
 		synctest.Wait()
-		require.NoError(t, lent.Close())
+		require.NoError(t, held.Close())
 		wg.Wait()
 		require.NoError(t, fresh.Close())
 		synctest.Wait()
@@ -278,7 +278,7 @@ func TestGetTimeout(t *testing.T) {
 		require.Equal(t, time.Second, time.Since(start))
 		require.NoError(t, c.Close())
 		c = get(t, p)
-		time.Sleep(time.Hour) // the timeout is Get's, not the loan's
+		time.Sleep(time.Hour) // the timeout is Get's, not the checkout's
 		_, err = c.Write([]byte("x"))
 		require.NoError(t, err)
 		_, err = io.ReadFull(c, make([]byte, 1))

@@ -315,7 +315,7 @@ func TestDefectFatihSilenceper(t *testing.T) {
 }
 
 // A pool that is closed leaves no connection behind, and no goroutine, which
-// TestMain sees to, even if its borrowers never give anything back.
+// TestMain sees to, even if its callers never release anything.
 func TestCloseLeavesNothing(t *testing.T) {
 	overBackends(t, func(t *testing.T, open opener) {
 		s := newTCPServer(t, echo)

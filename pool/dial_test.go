@@ -291,8 +291,8 @@ func TestMaxDialingTimeout(t *testing.T) {
 		require.EqualValues(t, 2, noTurn.Load())
 		require.Equal(t, uint64(1), p.Stat().Dials)
 		s.l.Refuse(false)
-		lent := []*pool.Conn{get(t, p), get(t, p), get(t, p)} // the gate has lost no turn
-		for _, c := range lent {
+		held := []*pool.Conn{get(t, p), get(t, p), get(t, p)} // the gate has lost no turn
+		for _, c := range held {
 			require.NoError(t, c.Close())
 		}
 	})

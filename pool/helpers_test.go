@@ -284,7 +284,7 @@ func get(t *testing.T, p *pool.Pool) *pool.Conn {
 	return c
 }
 
-// closePool closes p, of which nothing may be lent.
+// closePool closes p, of which nothing may be in use.
 func closePool(t *testing.T, p *pool.Pool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -15,8 +15,8 @@ import (
 	"github.com/seed-99d6a01a/gtcp/pool"
 )
 
-// loans are what borrowers do with a connection, and what becomes of it.
-var loans = []struct {
+// checkouts are what callers do with a connection, and what becomes of it.
+var checkouts = []struct {
 	name  string
 	spoil func(t *testing.T, c *pool.Conn)
 	count func(pool.Evictions) uint64 // nil: it is kept
@@ -73,9 +73,9 @@ var loans = []struct {
 }
 
 // TestCloseByHealth shows what Close makes of a connection in every state, and
-// that the next borrower never has one that was touched.
+// that the next caller never has one that was touched.
 func TestCloseByHealth(t *testing.T) {
-	for _, tc := range loans {
+	for _, tc := range checkouts {
 		t.Run(tc.name, func(t *testing.T) {
 			inBubbles(t, func(t *testing.T, open opener) {
 				s := newMemServer(t, echo)
@@ -160,7 +160,7 @@ func TestStaleHandle(t *testing.T) {
 	})
 }
 
-// TestCloseTwiceAtOnce closes each loan from several goroutines: the
+// TestCloseTwiceAtOnce ends each checkout from several goroutines: the
 // connection comes back once.
 func TestCloseTwiceAtOnce(t *testing.T) {
 	overBackends(t, func(t *testing.T, open opener) {
@@ -205,7 +205,7 @@ func TestReplace(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, uint64(1), p.Stat().Evictions.Total())
 
-		// A failed dial ends the loan.
+		// A failed dial ends the checkout.
 		c = get(t, p)
 		s.l.Refuse(true)
 		err = c.Replace(t.Context())
@@ -219,7 +219,7 @@ func TestReplace(t *testing.T) {
 	})
 }
 
-// TestDo shows that Do bounds f's I/O by the context and ends the loan however
+// TestDo shows that Do bounds f's I/O by the context and ends the checkout however
 // f ends.
 func TestDo(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {

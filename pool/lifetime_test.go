@@ -47,11 +47,11 @@ var lifetimes = []struct {
 			p.Clear()
 		}
 	}},
-	{"600 s lent is closed when it comes back", func(t *testing.T, s *memServer, p *pool.Pool) {
+	{"600 s in use is closed when it is released", func(t *testing.T, s *memServer, p *pool.Pool) {
 		c := get(t, p)
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		require.Equal(t, 1, s.open(), "a borrower in possession is not disturbed")
+		require.Equal(t, 1, s.open(), "the caller that has it is not disturbed")
 		require.NoError(t, c.Close())
 		synctest.Wait()
 		require.Equal(t, 0, s.open())
@@ -71,7 +71,7 @@ var lifetimes = []struct {
 // is counted from its own dial, whenever it comes back.
 func TestReplacedLifetime(t *testing.T) {
 	for _, tc := range []struct{ replaced, returned time.Duration }{
-		{300 * time.Second, 700 * time.Second}, // the old one's life ends while it is lent
+		{300 * time.Second, 700 * time.Second}, // the old one's life ends while it is in use
 		{800 * time.Second, 900 * time.Second}, // it had ended
 	} {
 		inBubbles(t, func(t *testing.T, open opener) {

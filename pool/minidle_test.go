@@ -26,14 +26,14 @@ func TestMinIdle(t *testing.T) {
 		require.Equal(t, 3, p.Stat().MinIdle)
 
 		// Taken out, others take their place, as far as MaxConns allows.
-		var lent []*pool.Conn
+		var held []*pool.Conn
 		for i, idle := range []int{3, 3, 2, 1, 0} {
-			lent = append(lent, get(t, p))
+			held = append(held, get(t, p))
 			settle()
 			require.Equal(t, idle, p.Stat().Idle, i)
 		}
 		require.Equal(t, 5, s.dialed())
-		for _, c := range lent {
+		for _, c := range held {
 			c.Evict()
 		}
 		settle()

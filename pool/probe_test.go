@@ -69,13 +69,13 @@ func TestProbeManyDead(t *testing.T) {
 	overBackends(t, func(t *testing.T, open opener) {
 		s := newTCPServer(t, echo)
 		p := newPool(t, conn.Target{Address: s.addr}, pool.Config{Backend: open, MaxConns: 40})
-		lent := make([]*pool.Conn, 40)
-		for i := range lent {
-			lent[i] = get(t, p)
-			roundTrip(t, lent[i])
+		held := make([]*pool.Conn, 40)
+		for i := range held {
+			held[i] = get(t, p)
+			roundTrip(t, held[i])
 		}
-		ncs := make([]net.Conn, len(lent))
-		for i, c := range lent {
+		ncs := make([]net.Conn, len(held))
+		for i, c := range held {
 			ncs[i] = c.NetConn()
 			require.NoError(t, c.Close())
 		}
@@ -94,7 +94,7 @@ func TestProbeManyDead(t *testing.T) {
 	})
 }
 
-// TestProbeOff lends what the peer has closed: the borrower reads io.EOF, and
+// TestProbeOff gives out what the peer has closed: the caller reads io.EOF, and
 // Close then evicts.
 func TestProbeOff(t *testing.T) {
 	overBackends(t, func(t *testing.T, open opener) {

@@ -95,12 +95,12 @@ func TestReplaceOwnDeadline(t *testing.T) {
 			}
 			return s.dial(ctx)
 		}}, pool.Config{Backend: open, DialBackoff: conn.DialBackoff{After: 2}})
-		var lent []*pool.Conn
+		var held []*pool.Conn
 		for range 3 {
-			lent = append(lent, get(t, p))
+			held = append(held, get(t, p))
 		}
 		slow = true
-		for _, c := range lent {
+		for _, c := range held {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			err := c.Replace(ctx)
 			cancel()
@@ -258,17 +258,17 @@ func TestReleaseAfterClear(t *testing.T) {
 	})
 }
 
-// A connection dialed in place of one that nobody had was lent once.
+// A connection dialed in place of one that nobody had counts one checkout.
 func TestGetsAfterManyDead(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		const n = 20
 		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: n})
-		var lent []*pool.Conn
+		var held []*pool.Conn
 		for range n {
-			lent = append(lent, get(t, p))
+			held = append(held, get(t, p))
 		}
-		for _, c := range lent {
+		for _, c := range held {
 			require.NoError(t, c.Close())
 		}
 		s.closeConns()

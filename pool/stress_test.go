@@ -25,8 +25,8 @@ import (
 // another time, as "30s".
 const stressTime = 500 * time.Millisecond
 
-// TestStress has many callers borrow few connections on real sockets and end
-// their loans in every good and bad way, while the server closes connections
+// TestStress has many callers share few connections on real sockets and end
+// their checkouts in every good and bad way, while the server closes connections
 // and the pool is cleared and resized. Every message is checked against its
 // answer, every connection against having two owners, and stale handles are
 // used all the time: one byte of another's would show.
@@ -52,7 +52,7 @@ func TestStress(t *testing.T) {
 				r := rand.New(rand.NewPCG(seed, uint64(i)))
 				var stale *pool.Conn
 				for time.Now().Before(end) {
-					stale = st.loan(r, stale)
+					stale = st.checkout(r, stale)
 				}
 			})
 		}
@@ -83,7 +83,7 @@ func TestStress(t *testing.T) {
 		closePool(t, st.p)
 		require.Eventually(t, func() bool { open, _ := s.count(); return open == 0 }, 5*time.Second, time.Millisecond)
 		e := st.p.Stat().Evictions
-		t.Logf("%d loans, %+v", stat.Gets, e)
+		t.Logf("%d checkouts, %+v", stat.Gets, e)
 		require.Greater(t, st.good.Load(), int64(100))
 		for _, n := range []uint64{e[pool.Dead], e[pool.Dirty], e[pool.Unfit], e[pool.Discarded]} {
 			require.NotZero(t, n, "%+v", e)
@@ -110,8 +110,8 @@ func (s *stress) fault(format string, args ...any) {
 	}
 }
 
-// loan borrows once, and returns the handle, by then stale.
-func (s *stress) loan(r *rand.Rand, stale *pool.Conn) *pool.Conn {
+// checkout acquires once, and returns the handle, by then stale.
+func (s *stress) checkout(r *rand.Rand, stale *pool.Conn) *pool.Conn {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(1+r.IntN(100))*time.Millisecond)
 	defer cancel()
 	c, err := s.p.Get(ctx)
@@ -181,7 +181,7 @@ func (s *stress) use(r *rand.Rand, c *pool.Conn) bool {
 	return true
 }
 
-// end ends the loan, often after leaving something behind.
+// end ends the checkout, often after leaving something behind.
 func (s *stress) end(r *rand.Rand, c *pool.Conn, ok bool) {
 	switch r.IntN(12) {
 	case 0:

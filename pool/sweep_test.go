@@ -17,8 +17,8 @@ func TestMaxIdleTime(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxIdleTime: time.Minute, Probe: pool.Probe{Mode: pool.ProbeNever}})
-		lent := []*pool.Conn{get(t, p), get(t, p), get(t, p)}
-		for _, c := range lent {
+		held := []*pool.Conn{get(t, p), get(t, p), get(t, p)}
+		for _, c := range held {
 			require.NoError(t, c.Close())
 			time.Sleep(10 * time.Second)
 		}
@@ -70,7 +70,7 @@ func TestMaxIdleTimeAfterALongLoan(t *testing.T) {
 	})
 }
 
-// TestMaxIdleTimeUnseen has a connection become idle without a borrower: a
+// TestMaxIdleTimeUnseen has a connection become idle without a caller: a
 // dial whose caller gave up.
 func TestMaxIdleTimeUnseen(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
@@ -99,18 +99,18 @@ func TestLifetimeOff(t *testing.T) {
 
 // TestLifetimeJitter shows that jitter shortens, spreads, and is rolled once:
 // a connection that has outlived the longest jitter unused is not rolled out
-// by being lent often.
+// by being used often.
 func TestLifetimeJitter(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
 		log := &evictLog{}
 		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 100, Probe: pool.Probe{Mode: pool.ProbeNever}, Hooks: []any{log},
 			MaxLifetime: 100 * time.Second, LifetimeJitter: 50 * time.Second})
-		lent := make([]*pool.Conn, 100)
-		for i := range lent {
-			lent[i] = get(t, p)
+		held := make([]*pool.Conn, 100)
+		for i := range held {
+			held[i] = get(t, p)
 		}
-		for _, c := range lent {
+		for _, c := range held {
 			require.NoError(t, c.Close())
 		}
 		// Checked a hundred times a second: rolled anew each time, all would
@@ -151,7 +151,7 @@ func TestShortLifetimes(t *testing.T) {
 	})
 }
 
-// TestDialLongerThanLifetime still lends the connection, once.
+// TestDialLongerThanLifetime still gives out the connection, once.
 func TestDialLongerThanLifetime(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)

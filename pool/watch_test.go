@@ -204,8 +204,8 @@ func TestReasonString(t *testing.T) {
 	require.Equal(t, "unknown", (pool.PoolClosed + 1).String())
 }
 
-// borrow is a borrower to be found in a stack.
-func borrow(t *testing.T, p *pool.Pool) *pool.Conn { return get(t, p) }
+// leak is a caller to be found in a stack.
+func leak(t *testing.T, p *pool.Pool) *pool.Conn { return get(t, p) }
 
 func TestLeakReport(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
@@ -220,7 +220,7 @@ func TestLeakReport(t *testing.T) {
 		require.Empty(t, leaks)
 
 		since := time.Now()
-		c = borrow(t, p)
+		c = leak(t, p)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		require.Len(t, leaks, 1, "once")
@@ -228,12 +228,12 @@ func TestLeakReport(t *testing.T) {
 		require.True(t, since.Equal(leaks[0].Since))
 		lines := strings.Split(leaks[0].Stack, "\n")
 		require.True(t, strings.HasSuffix(lines[0], "pool_test.get"), lines[0])
-		require.True(t, strings.HasSuffix(lines[2], "pool_test.borrow"), lines[2])
+		require.True(t, strings.HasSuffix(lines[2], "pool_test.leak"), lines[2])
 		require.Contains(t, lines[3], "watch_test.go:")
 		require.NoError(t, c.Close())
 
-		// A Close that loses patience has no report after it.
-		c = borrow(t, p)
+		// A Shutdown whose context ends has no report after it.
+		c = leak(t, p)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		require.Error(t, p.Shutdown(ctx))

@@ -11,7 +11,7 @@ import (
 	"github.com/seed-99d6a01a/gtcp/pool/engine"
 )
 
-// line is a Store that lends what has been idle longest.
+// line is a Store that picks what has been idle longest.
 type line[T any] struct {
 	mu   sync.Mutex // guards idle
 	idle []*engine.Entry[T]
@@ -54,7 +54,7 @@ func (l *line[T]) take(e *engine.Entry[T]) bool {
 	defer l.mu.Unlock()
 	i := slices.Index(l.idle, e)
 	if i < 0 {
-		return false // lent meanwhile
+		return false // in use by now
 	}
 	l.idle = slices.Delete(l.idle, i, i+1)
 	return true
@@ -66,7 +66,7 @@ func (l *line[T]) Idle() int {
 	return len(l.idle)
 }
 
-// A store says where idle resources are kept and which is lent first. The
+// A store says where idle resources are kept and which is acquired first. The
 // engine does the rest of a backend.
 func ExampleStore() {
 	ctx := context.Background()

@@ -10,7 +10,7 @@ import (
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
 
-// A lease that was on its way to a caller when Close lost patience has ended
+// A lease that was on its way to a caller when Close did not wait has ended
 // too.
 func TestCloseEndsLeasesOnTheirWay(t *testing.T) {
 	bubble(t, backend.Limits{Max: 1}, func(t *testing.T, b backend.Backend[int], s *script) {

@@ -110,7 +110,7 @@ func (p trustingPool) Return(l lease, v backend.Verdict) error {
 	return nil
 }
 
-// rudePool does not let borrowers end.
+// rudePool does not let callers end.
 type rudePool struct{ pool }
 
 func (p rudePool) Close(ctx context.Context) error {

@@ -150,7 +150,7 @@ var wrongs = []wrong{
 	wrapping("clear does nothing", func(b pool) pool { return deafPool{b} }, "08 clear idle", "08 clear in use", "model"),
 	wrapping("hands to the dead", func(b pool) pool { return deadPool{b} }, "05 context ended before"),
 	wrapping("stale returns accepted", func(b pool) pool { return trustingPool{b} }, "06 return twice", "stress"),
-	wrapping("close without patience", func(b pool) pool { return rudePool{b} }, "09 close drains"),
+	wrapping("close does not wait", func(b pool) pool { return rudePool{b} }, "09 close drains"),
 	wrapping("close leaves a goroutine", func(b pool) pool { return leakyPool{b} }, "09 close closes all"),
 	wrapping("resize does nothing", func(b pool) pool { return stiffPool{b} }, "resize", "resize while dialing"),
 	wrapping("resize closes what is idle", func(b pool) pool { return hastyPool{b} }, "resize while a warming dial hangs"),

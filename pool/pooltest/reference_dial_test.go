@@ -133,7 +133,7 @@ func (p *chanPool[T]) old(it *item[T]) bool {
 // end closes an item, once. mu is held.
 func (p *chanPool[T]) end(it *item[T]) bool {
 	if p.open[it] == 0 {
-		return false // Close lost its patience
+		return false // a Close that did not wait has ended it
 	}
 	delete(p.open, it)
 	p.dispose(it.value)

@@ -42,7 +42,7 @@ func (s spent) Done() <-chan struct{} {
 }
 
 // A Return that published its entry after Close had ended what was idle, and
-// has not looked again when Close runs out of patience, breaks nothing.
+// has not looked again when Close does not wait, breaks nothing.
 func TestCloseByForceDuringPut(t *testing.T) {
 	h := &heldStore{
 		store:     newStore[int](),

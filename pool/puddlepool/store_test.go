@@ -19,7 +19,7 @@ func entries(s *store[int], n int) (all []*engine.Entry[int]) {
 	return all
 }
 
-// A sweep leaves the order as it was, and what is borrowed meanwhile is what
+// A sweep leaves the order as it was, and what is acquired meanwhile is what
 // would have been without it.
 func TestSweepKeepsTheOrder(t *testing.T) {
 	s := newStore[int]()

@@ -75,7 +75,7 @@ func TestNobodyIsStranded(t *testing.T) {
 	}
 }
 
-// strand lends all of n but a few, which many callers borrow once a round.
+// strand has all of n in use but a few, which many callers acquire once a round.
 // Were one left waiting at its end, nobody would come to wake it.
 func strand(t *testing.T, n int) {
 	const few, callers, rounds = 3, 8, 3000
