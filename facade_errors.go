@@ -39,6 +39,9 @@ func (e *PkgError) Error() string {
 	}
 }
 
+// Kind is "protocol": see conn.KindOf.
+func (e *PkgError) Kind() string { return conn.KindProtocol }
+
 // looksLike says what the bytes of a length are, if they are no length: text, or
 // the beginning of TLS.
 func looksLike(size uint64) string {
@@ -101,8 +104,8 @@ func (e *contextError) Error() string {
 
 func (e *contextError) Unwrap() error { return e.err }
 
-// Timeout, and Temporary because net.Error asks for it, make the error answer
-// err.(net.Error).
+// Timeout, and Temporary because net.Error asks for it, make the error a
+// net.Error.
 func (e *contextError) Timeout() bool   { return isTimeout(e.err) }
 func (e *contextError) Temporary() bool { return isTimeout(e.err) }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp"
+	"github.com/seed-99d6a01a/gtcp/conn"
 )
 
 func TestPkgOnTheWire(t *testing.T) {
@@ -87,6 +88,7 @@ func TestPkgErrors(t *testing.T) {
 			var bad *gtcp.PkgError
 			require.True(t, errors.As(err, &bad))
 			require.Equal(t, test.field, bad.Field)
+			require.Equal(t, conn.KindProtocol, conn.KindOf(err))
 			require.EqualError(t, err, test.says)
 		}
 		if test.field != "data" {

@@ -70,7 +70,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		open = s.describeOpen(serving)
 		close(ended)
 	})
-	defer stop()
 	collecting := make(chan struct{})
 	collected := make(chan struct{})
 	go func() {
@@ -80,12 +79,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	err := serving.Shutdown(&laterContext{ctx, ended})
 	close(collecting)
 	<-collected
-	select {
-	case <-ended:
-		if err != nil && open != "" {
-			return &contextError{text: "shutdown, with " + open, err: err}
-		}
-	default:
+	if stop() {
+		return err // ctx has not ended
+	}
+	<-ended
+	if err != nil && open != "" {
+		return &contextError{text: "shutdown: " + open, err: err}
 	}
 	return err
 }
@@ -146,13 +145,13 @@ func (s *Server) describeOpen(serving *server.Server) string {
 		}
 	}
 	s.mu.Unlock()
-	text := fmt.Sprintf("%d connections open", open)
+	text := fmt.Sprintf("open connections: %d", open)
 	if left := len(peers); left > 0 {
 		more := ""
 		if left > most {
 			peers, more = peers[:most], ", …"
 		}
-		text += fmt.Sprintf(", %d of them left open by handlers that have returned (%s%s)", left, strings.Join(peers, ", "), more)
+		text += fmt.Sprintf("; left open by handlers that have returned: %d (%s%s)", left, strings.Join(peers, ", "), more)
 	}
 	return text
 }

@@ -166,7 +166,7 @@ func TestShutdownSaysWhatIsOpen(t *testing.T) {
 	err := s.Shutdown(ctx)
 	close(release)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.ErrorContains(t, err, "7 connections open, 6 of them left open by handlers that have returned (127.0.0.1:")
+	require.ErrorContains(t, err, "shutdown: open connections: 7; left open by handlers that have returned: 6 (127.0.0.1:")
 	require.ErrorContains(t, err, ", …)")
 	require.NotContains(t, err.Error(), peers[6])
 	within(t, func() { require.NoError(t, s.Shutdown(context.Background())) })
