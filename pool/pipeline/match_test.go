@@ -246,6 +246,31 @@ func TestNumbersExhausted(t *testing.T) {
 	})
 }
 
+// The numbers begin again at 1, without those that are in use.
+func TestNumbersBeginAgain(t *testing.T) {
+	inBubble(t, pipeline.Config{Match: pipeline.Number{Size: 1}, StallTimeout: -1}, func(b *bubble) {
+		slow := b.call(bg, "?slow")
+		p := b.accept()
+		p.asked("\x01slow")
+		last := byte(1)
+		for range 600 {
+			o := b.call(bg, "?fast")
+			frame, err := p.frames.Next()
+			require.NoError(b, err)
+			require.NotContains(b, []byte{0, 1, last}, frame[0], "nobody's, the slow one's, the one before")
+			last = frame[0]
+			p.reply(string(frame[:1]) + "reply")
+			o.replied("?reply")
+		}
+		p.reply("\x01at last")
+		slow.replied("?at last")
+		require.Zero(b, b.Stat().Late)
+		p.reply("\x01again")
+		quiet()
+		require.Equal(b, uint64(1), b.Stat().Late)
+	})
+}
+
 // A slow request holds up nobody. In order it would be all.
 func TestSlowRequestHoldsUpNobody(t *testing.T) {
 	inBubble(t, pipeline.Config{Match: twoBytes}, func(b *bubble) {
