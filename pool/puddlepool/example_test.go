@@ -47,5 +47,5 @@ func Example() {
 	fmt.Println(conns.Return(lease, verdict))
 	// Output:
 	// 1 idle of 4
-	// backend: lease has ended
+	// backend: returned twice, or to another backend
 }
