@@ -268,7 +268,7 @@ func (c *concurrent) settle(r *request) {
 	case r.err == errPanicked:
 		c.out.linger = true
 		c.fail()
-	case !c.out.answer(r.reply, r.err):
+	case !c.out.reply(r.reply, r.err):
 		c.fail()
 	}
 	if r.o != nil {

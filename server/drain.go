@@ -101,7 +101,7 @@ func (f *frameConn) pastPoint() bool {
 }
 
 // lastRequests decides about an idle connection of a draining server: true if a
-// request has arrived that must still be answered.
+// request has arrived that must still be handled.
 func (f *frameConn) lastRequests() bool {
 	if f.pastPoint() {
 		return false
@@ -109,7 +109,7 @@ func (f *frameConn) lastRequests() bool {
 	if f.arrived() {
 		return true
 	}
-	f.drained, f.linger = true, true // a peer that was answered just now may be sending
+	f.drained, f.linger = true, true // a peer that has a reply just now may be sending
 	return false
 }
 

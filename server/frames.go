@@ -22,11 +22,11 @@ const (
 	defaultIdleTimeout  = 15 * time.Minute
 )
 
-// ErrNoReply is returned by a FrameHandler's Handle or Append to say that the
-// request gets no reply frame: a message that is only taken note of.
+// ErrNoReply is what Handle or Append of a FrameHandler returns for a one-way
+// message: the request gets no reply frame.
 var ErrNoReply = errors.New("server: no reply")
 
-// Frames returns a FrameHandler that answers each frame of format f with what
+// Frames returns a FrameHandler that replies to each frame of format f with what
 // handle returns. Set further fields before serving with it: without ErrorReply
 // an error of handle ends the connection, and the client reads io.EOF.
 func Frames(f framing.Format, handle func(ctx context.Context, req []byte) (reply []byte, err error)) *FrameHandler {
@@ -37,27 +37,27 @@ func Frames(f framing.Format, handle func(ctx context.Context, req []byte) (repl
 // slice. req is valid until it returns.
 type Invoker func(ctx context.Context, dst, req []byte) (reply []byte, err error)
 
-// FrameHandler is a Handler of connections that carry requests as frames, each
-// answered with one frame, in the order of the requests. Only Handle or Append
+// FrameHandler is a Handler of connections that carry requests as frames. Each
+// request gets one reply frame, in the order of the requests. Only Handle or Append
 // must be set.
 //
 // Replies are collected and written when no whole request is left in the read
-// buffer, so requests that a client pipelined are answered in few system calls
-// and a lone one at once. Between requests a connection holds no buffer.
+// buffer, so the replies to pipelined requests take few system calls, and a lone
+// one is written at once. Between requests a connection holds no buffer.
 //
 // One FrameHandler serves any number of connections and servers. Fields must not
 // change once it serves, and it must not be copied.
 type FrameHandler struct {
-	// Format is how requests and replies are framed, the limit on their
-	// size included. The zero value is gtcp's package protocol: a length of 2
-	// bytes. A request over the limit is logged and ends its connection,
-	// after the answers to those before it; with Format.SkipOversize and an
-	// ErrorReply it is answered with that instead.
+	// Format is how requests and replies are framed, the limit on their size
+	// included. The zero value is gtcp's package protocol: a length of 2 bytes.
+	// A request over the limit is logged and ends its connection, after the
+	// replies to those before it. With Format.SkipOversize and an ErrorReply it
+	// gets that reply instead, and the connection goes on.
 	Format framing.Format
 
-	// Handle answers one request. req is valid only until it returns, and may
-	// be the reply or hold it. An empty reply is an empty frame; see
-	// ErrNoReply for none. The reply is copied before the next call,
+	// Handle handles one request and returns the reply. req is valid only until
+	// it returns, and may be the reply or hold it. An empty reply is an empty
+	// frame; see ErrNoReply for none. The reply is copied before the next call,
 	// so Handle may reuse its memory where Concurrency allows no two calls at
 	// once. Required, unless Append is set.
 	Handle func(ctx context.Context, req []byte) (reply []byte, err error)
@@ -68,10 +68,10 @@ type FrameHandler struct {
 	// is set, Handle must not be.
 	Append func(ctx context.Context, dst, req []byte) (reply []byte, err error)
 
-	// ErrorReply, if not nil, gives the reply to a request whose
-	// handler returned err. Where the field or its result is nil, the error is
-	// logged and ends the connection, after the answers to earlier requests.
-	// It is called where Handle is: with Concurrency, for several at once.
+	// ErrorReply, if not nil, returns the reply to a request whose handler
+	// returned err. If the field or its result is nil, the error is logged and
+	// ends the connection, after the replies to earlier requests. Concurrency
+	// applies to it as to Handle.
 	ErrorReply func(ctx context.Context, err error) []byte
 
 	// Concurrency is how many requests of one connection may be in progress at
@@ -117,8 +117,8 @@ type FrameHandler struct {
 	ReadTimeout time.Duration
 
 	// WriteTimeout bounds each write of collected replies (at most 64 KiB,
-	// or one larger reply): a peer that does not read for so long is cut
-	// off. Zero means 30 seconds, negative no bound.
+	// or one larger reply) and each Send. The connection of a peer that does not
+	// read for so long is closed. Zero means 30 seconds, negative no bound.
 	WriteTimeout time.Duration
 
 	// HalfClose says that a peer may end its side of the connection and still
@@ -276,10 +276,10 @@ type frameConn struct {
 	conn   *conn.Conn
 	sess   *session
 	x      *exchange // while requests are in progress
-	linger bool      // the peer may still be sending: close after it has seen the answers
+	linger bool      // the peer may still be sending: close after it has seen the replies
 	stuck  bool      // the peer does not read: close without a courtesy
 
-	drained bool // the server drains, and every request begun has been answered
+	drained bool // the server drains, and every request begun has its reply
 
 	many *concurrent // once there was a request, if they are handled concurrently
 }
@@ -293,7 +293,7 @@ func (f *frameConn) sum(level slog.Level, message string, args ...any) {
 }
 
 // await waits for the first byte of the next request. It returns false when there
-// will be none that should be answered.
+// will be none that should be handled.
 //
 // This is where an idle connection is parked, and where a draining server wakes it
 // by a deadline. The flag is set before that deadline and read here before
@@ -355,6 +355,14 @@ func (f *frameConn) idleDue() int64 {
 // woken decides about a read that a deadline in the past ended: false if its time
 // is over. Otherwise somebody wanted its attention, or a timeout struck as it was
 // met, and reading goes on.
+//
+// The read deadline has these writers. Other goroutines set it to a time in the past
+// to wake the reader, and each sets what the reader is to find before that: the
+// watch readDue, a drain Server.draining, and the writer of a connection with
+// Concurrency its failed. The connection's own goroutine clears it here and in
+// arrived, and sets it for waits of its own in byteBefore and readAhead. It looks at
+// all three after each clearing and before it waits again, so no wake is lost: a
+// deadline that is set later ends that wait.
 func (f *frameConn) woken() bool {
 	return f.sess.readDue.Load() != overdue && f.conn.SetReadDeadline(time.Time{}) == nil
 }

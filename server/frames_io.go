@@ -1,6 +1,6 @@
 package server
 
-// errPause is what input answers instead of waiting for the peer. It calls itself
+// errPause is what input returns instead of waiting for the peer. It calls itself
 // a timeout, since to a framing.Reader it is one: nothing is lost.
 var errPause error = pauseError{}
 

@@ -13,7 +13,7 @@ import (
 // keepReply is the largest reply buffer kept for the next exchange.
 const keepReply = 64 << 10
 
-// exchange is what answering requests takes and an idle connection does without.
+// exchange is what serving requests needs and an idle connection does without.
 // The Reader and the Writer stay attached to it when it turns to another
 // connection: at the end of an exchange there is nothing in them to reset.
 type exchange struct {
@@ -69,7 +69,7 @@ func (f *frameConn) release() {
 	f.h.scratch.Put(x)
 }
 
-// count adds the requests answered to the session's figure. The server's would be
+// count adds the requests handled to the session's figure. The server's would be
 // written by all processors at once.
 func (x *exchange) count() {
 	if x.n > 0 {
@@ -78,7 +78,7 @@ func (x *exchange) count() {
 	}
 }
 
-// exchange answers requests from the first byte that await saw until the
+// exchange serves requests from the first byte that await saw until the
 // connection is idle again, and then returns true.
 func (f *frameConn) exchange(ctx context.Context) bool {
 	f.sess.setState(StateActive)
@@ -133,7 +133,7 @@ func (f *frameConn) exchange(ctx context.Context) bool {
 	}
 }
 
-// handle answers one request, or hands it to who will.
+// handle serves one request, or hands it to the workers.
 func (f *frameConn) handle(ctx context.Context, req []byte) bool {
 	if f.sess.dropRequests.Load() {
 		return false
@@ -148,7 +148,7 @@ func (f *frameConn) handle(ctx context.Context, req []byte) bool {
 	if len(f.sess.srv.Hooks) > 0 {
 		return f.handleObserved(ctx, req)
 	}
-	return f.answer(f.h.respond(ctx, nil, &f.x.reply, req))
+	return f.reply(f.h.respond(ctx, nil, &f.x.reply, req))
 }
 
 // handleObserved is handle for a server with hooks.
@@ -159,7 +159,7 @@ func (f *frameConn) handleObserved(ctx context.Context, req []byte) bool {
 	if o != nil {
 		f.x.observed = append(f.x.observed, o)
 	}
-	return f.answer(f.h.respond(ctx, o, &f.x.reply, req))
+	return f.reply(f.h.respond(ctx, o, &f.x.reply, req))
 }
 
 // report tells the hooks of the requests whose replies were written, or never will
@@ -240,8 +240,8 @@ func (h *FrameHandler) errorReply(ctx context.Context, err error) ([]byte, error
 	return nil, err
 }
 
-// answer collects the reply to a request.
-func (f *frameConn) answer(reply []byte, err error) bool {
+// reply collects the reply to a request.
+func (f *frameConn) reply(reply []byte, err error) bool {
 	switch {
 	case err == ErrNoReply:
 		return true
@@ -265,7 +265,7 @@ func (f *frameConn) answer(reply []byte, err error) bool {
 	return false
 }
 
-// refuse answers an oversize request that was skipped, in its turn.
+// refuse replies to an oversize request that is skipped, in its turn.
 func (f *frameConn) refuse(ctx context.Context, err error) bool {
 	reply, replyErr := f.h.errorReply(ctx, err)
 	o := f.sess.observe(ctx, 0)
@@ -278,11 +278,11 @@ func (f *frameConn) refuse(ctx context.Context, err error) bool {
 	if o != nil {
 		f.x.observed = append(f.x.observed, o)
 	}
-	return f.answer(reply, replyErr)
+	return f.reply(reply, replyErr)
 }
 
 // badRequest decides what becomes of a connection whose next request could not be
-// read: it is over, except where an oversize request was skipped and is answered.
+// read: it is over, except where an oversize request is skipped and gets a reply.
 func (f *frameConn) badRequest(ctx context.Context, err error) bool {
 	var size *framing.SizeError
 	switch {
@@ -309,10 +309,10 @@ func (f *frameConn) badRequest(ctx context.Context, err error) bool {
 	return false
 }
 
-// flush writes the collected answers; false if that failed.
+// flush writes the collected replies; false if that failed.
 func (f *frameConn) flush() bool {
 	if f.many != nil {
-		return !f.many.over() // who writes the answers flushes them
+		return !f.many.over() // the writer flushes them
 	}
 	f.x.count()
 	err := f.x.w.Flush()

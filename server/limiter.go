@@ -24,8 +24,8 @@ func (overloadedError) Kind() string      { return conn.KindOverloaded }
 // Limiter bounds the requests in progress over all connections of the FrameHandlers
 // that share it, so that under overload the server does as much work as it can and
 // refuses the rest, where it would otherwise do all of it too late. A request above
-// the bound waits for MaxWait at most, the oldest first, and is then refused: it is
-// answered by ErrorReply with ErrOverloaded. Without an ErrorReply it waits for as
+// the bound waits for MaxWait at most, the oldest first, and is then refused: its
+// reply is what ErrorReply returns for ErrOverloaded. Without an ErrorReply it waits for as
 // long as it takes, and its connection is not read meanwhile. A request whose
 // context ends while it waits is dropped: its peer has gone.
 //
@@ -47,7 +47,7 @@ type Limiter struct {
 	mu       sync.Mutex // guards the fields below
 	busy     int        // requests in progress
 	bound    float64    // Min ≤ bound ≤ Max; 0 before the first request
-	queue    []*place   // who waits, the oldest first; some have given up
+	queue    []*place   // requests that wait, the oldest first; some have given up
 	waiting  int        // of them
 	refused  uint64
 	adapting gauge
@@ -97,8 +97,8 @@ func (l *Limiter) boundLocked() int {
 	return int(l.bound)
 }
 
-// acquire waits for a place. mayRefuse is whether the request can be answered with
-// ErrOverloaded. Every nil is followed by a release.
+// acquire waits for a place. mayRefuse is whether ErrOverloaded can be its
+// reply. Every nil is followed by a release.
 func (l *Limiter) acquire(ctx context.Context, mayRefuse bool) error {
 	wait := orDefault(l.MaxWait, defaultMaxWait)
 	l.mu.Lock()
@@ -158,7 +158,7 @@ func (l *Limiter) giveUp(p *place, err error) error {
 	return err
 }
 
-// dropGoneLocked forgets who has given up, at the front of the queue.
+// dropGoneLocked forgets those at the front of the queue that have given up.
 func (l *Limiter) dropGoneLocked() {
 	n := 0
 	for n < len(l.queue) && l.queue[n].gone {

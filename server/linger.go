@@ -4,7 +4,7 @@ import "time"
 
 // lingerTime is how long a connection that the server ends waits for its peer to
 // stop sending. Closing a socket with unread bytes, or that gets more, resets it,
-// and a reset destroys answers on their way (RFC 9112, section 9.6); net/http
+// and a reset destroys replies on their way (RFC 9112, section 9.6); net/http
 // waits as long.
 const lingerTime = 500 * time.Millisecond
 

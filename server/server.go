@@ -29,10 +29,11 @@ var ErrServerClosed = fmt.Errorf("server: closed: %w", net.ErrClosed)
 // Handler serves accepted connections.
 type Handler interface {
 	// ServeConn serves one connection, on a goroutine of its own. ctx ends
-	// when the connection is closed on this side, by anyone, or the server
-	// is. When ServeConn returns, the server closes the connection unless
-	// Server.KeepOpen says otherwise. A panic in it is logged with its stack
-	// and the peer's address, and ends this connection alone.
+	// when the connection or the server is closed on this side. When ServeConn
+	// returns, the server ends its side of the connection, waits up to half a
+	// second for the peer to end the other, so that no reply is destroyed, and
+	// closes it; Server.KeepOpen changes that. A panic in it is logged with its
+	// stack and the peer's address, and ends this connection alone.
 	ServeConn(ctx context.Context, c *conn.Conn)
 }
 
@@ -43,7 +44,7 @@ type HandlerFunc func(ctx context.Context, c *conn.Conn)
 func (f HandlerFunc) ServeConn(ctx context.Context, c *conn.Conn) { f(ctx, c) }
 
 // Server accepts connections on any number of listeners and runs Handler for
-// each. Handler is the only field that must be set. Fields must not change once
+// each connection. Handler is the only field that must be set. Fields must not change once
 // Serve has been called, and a Server must not be copied. All methods may be
 // called from several goroutines at once.
 type Server struct {
@@ -52,9 +53,9 @@ type Server struct {
 
 	// KeepOpen leaves a connection open when its handler returns, for handlers
 	// that give their connection to another goroutine. The server tracks the
-	// connection until somebody closes it, so Shutdown and Close still reach
-	// it (but not once it is another handle's, see conn.Conn.Handoff). A
-	// handler that panics has its connection closed either way.
+	// connection until it is closed, so Shutdown and Close still close it. They
+	// do not once it has been handed off: see conn.Conn.Handoff. A handler that
+	// panics has its connection closed either way.
 	KeepOpen bool
 
 	// TLSConfig, if not nil, puts TLS on every connection of every listener. It
@@ -77,8 +78,8 @@ type Server struct {
 	UserTimeout time.Duration
 
 	// MaxConns bounds the open connections of all listeners together, those
-	// in their handshake included. One too many is closed as soon as it is
-	// accepted, and counted. Zero or negative means no bound.
+	// in their handshake included. A connection above it is closed as soon as it
+	// is accepted, and counted. Zero or negative means no bound.
 	MaxConns int
 
 	// MaxConnsPerIP bounds the open connections of one remote IP address, or
@@ -87,10 +88,10 @@ type Server struct {
 	// is not counted. Zero or negative means no bound.
 	MaxConnsPerIP int
 
-	// IPv4Prefix and IPv6Prefix say how many leading bits of an address
-	// MaxConnsPerIP counts by, so that a neighbour with a whole network
-	// counts as one: 24 counts an IPv4 /24 together, 64 an IPv6 /64. Zero or
-	// negative means the whole address.
+	// IPv4Prefix and IPv6Prefix are how many leading bits of an address
+	// MaxConnsPerIP counts by, so that a client with a whole network counts as
+	// one: 24 counts an IPv4 /24 together, 64 an IPv6 /64. Zero or negative
+	// means the whole address.
 	IPv4Prefix, IPv6Prefix int
 
 	// ConnContext, if not nil, derives the context a handler is given from the
@@ -101,9 +102,9 @@ type Server struct {
 
 	// ConnState, if not nil, is called when a connection changes its state.
 	// For one connection StateNew is the first call and StateClosed the last,
-	// and one call returns before the next begins. It runs on the goroutine
-	// that caused the change, or on one that is in a call for the same
-	// connection already, and delays it. A panic in it is logged and ends this
+	// and one call returns before the next begins. It runs on a goroutine of the
+	// connection, or on the one that called Close, and delays that. It delays no
+	// other connection's timeouts. A panic in it is logged and ends this
 	// connection alone, as one in a handler does.
 	ConnState func(c *conn.Conn, state State)
 
@@ -182,11 +183,11 @@ func (s *Server) ListenAndServe(network, address string) error {
 }
 
 // Serve accepts connections on l until Shutdown or Close, and then returns
-// ErrServerClosed; it does not wait for the connections, Shutdown does. Any
-// other error means that l cannot accept any more: errors that pass (no file
-// descriptors left, a peer that gave up while it waited) are logged and waited
-// out, 5 ms at first and 1 s at most. Serve has closed l when it returns. It may
-// be called for several listeners at once.
+// ErrServerClosed. It does not wait for the connections; Shutdown does. Temporary
+// errors (no file descriptors left, a peer that gave up while it waited) are logged
+// and retried with backoff, 5 ms at first and 1 s at most; any other error means
+// that l cannot accept any more, and is returned. Serve has closed l when it
+// returns. It may be called for several listeners at once.
 //
 // A listener that is closed by someone else ends Serve with an error that is
 // net.ErrClosed and leaves the connections alone.

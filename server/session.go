@@ -29,9 +29,9 @@ type session struct {
 
 	state        atomic.Uint32                // State
 	dropRequests atomic.Bool                  // nobody will read a reply: begin no more requests
-	frames       atomic.Pointer[FrameHandler] // who serves it, nil for any other handler
+	frames       atomic.Pointer[FrameHandler] // its handler, nil for one of another kind
 	requests     atomic.Uint64                // frames handled; the server's figures get them at the end
-	extra        atomic.Pointer[extra]        // made by the first who needs it
+	extra        atomic.Pointer[extra]        // made when first needed
 
 	// Until when a read or a write must have moved on; see watch.
 	readDue, writeDue atomic.Int64
@@ -199,7 +199,7 @@ func (s *session) enter(p phase) {
 	}
 }
 
-// drain asks the session to end once it has answered what has arrived. The server's
+// drain asks the session to end once it has handled what has arrived. The server's
 // draining flag is set before and read again when a phase begins, so a session in
 // between is not missed.
 func (s *session) drain() {
@@ -208,8 +208,8 @@ func (s *session) drain() {
 	s.askLocked()
 }
 
-// askLocked does the work of drain. Who serves frames is woken by a deadline and decides
-// (see FrameHandler); any other handler meets the end of the stream.
+// askLocked does the work of drain. A reader of frames is woken by a deadline and
+// decides (see drain.go); any other handler meets the end of the stream.
 func (s *session) askLocked() {
 	switch s.phase {
 	case beginning:

@@ -48,7 +48,7 @@ func (s *session) setState(state State) {
 	s.tell()
 }
 
-// note is setState without the telling, for who holds a lock.
+// note is setState without the telling, for callers that hold a lock.
 func (s *session) note(state State) {
 	if s.srv.ConnState == nil {
 		for old := s.state.Load(); State(old) != StateClosed; old = s.state.Load() {

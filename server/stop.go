@@ -8,8 +8,8 @@ import (
 )
 
 // Shutdown stops the server without losing a request it has received. It stops
-// accepting. Requests that had arrived when it was called are answered; what a peer
-// sends later is not begun. So Shutdown takes as long as those requests take,
+// accepting. Requests that had arrived when it was called are handled and replied
+// to; what a peer sends later is not begun. So Shutdown takes as long as those requests take,
 // whatever the peers do. It returns nil once every connection is closed and every
 // handler has returned. If ctx ends first, it closes what is left as Close does,
 // without waiting for the handlers, and returns ctx.Err(). If Close is called

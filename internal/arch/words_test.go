@@ -36,7 +36,7 @@ var dropped = []struct {
 var uncleaned = []string{
 	// packages
 	"examples/framed",
-	"server", "pool/resolve/etcdresolve", // a lease is what etcd calls it
+	"pool/resolve/etcdresolve", // a lease is what etcd calls it
 	// documents
 	"docs/benchmarks.md", "docs/design.md", "docs/reliability.md",
 }
