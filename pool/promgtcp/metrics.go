@@ -1,0 +1,193 @@
+package promgtcp
+
+import (
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/seed-99d6a01a/gtcp"
+	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
+	"github.com/seed-99d6a01a/gtcp/server"
+)
+
+// metric is one of the metrics.
+type metric struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+}
+
+// metrics are all of them, for Describe.
+var metrics []metric
+
+func define(kind prometheus.ValueType, name, help string, labels ...string) metric {
+	m := metric{prometheus.NewDesc("gtcp_"+name, help, append([]string{"name"}, labels...), nil), kind}
+	metrics = append(metrics, m)
+	return m
+}
+
+func counter(name, help string, labels ...string) metric {
+	return define(prometheus.CounterValue, name, help, labels...)
+}
+
+func gauge(name, help string, labels ...string) metric {
+	return define(prometheus.GaugeValue, name, help, labels...)
+}
+
+var (
+	clientCalls   = counter("client_calls_total", "Calls begun.")
+	clientErrors  = counter("client_errors_total", "Calls failed, by the kind of their error.", "kind")
+	clientRetries = counter("client_retries_total", "Attempts made after another had failed.")
+	clientHedges  = counter("client_hedges_total", "Attempts made beside another.")
+	endpoints     = gauge("client_endpoints", "Servers of the service, by their state.", "state")
+
+	connections   = gauge("connections", "Open connections, by their state.", "state")
+	connLimit     = gauge("connections_limit", "Largest number of connections, 0 without a limit.")
+	connDialing   = gauge("connections_dialing", "Connections being made.")
+	connPending   = gauge("connections_pending_requests", "Callers that wait for a connection.")
+	connOldest    = gauge("connections_oldest_wait_seconds", "How long the first of them has waited.")
+	connSuspended = gauge("connections_dial_suspended", "1 while dialing is suspended because dials fail.")
+	acquires      = counter("connections_acquired_total", "Checkouts of a connection.")
+	waits         = counter("connections_waits_total", "Checkouts that found no idle connection.")
+	waitTime      = counter("connections_wait_seconds_total", "Time waited for a connection.")
+	refusals      = counter("connections_refused_total", "Callers that got no connection, by the reason.", "reason")
+	dials         = counter("connections_dials_total", "Dials.")
+	dialErrors    = counter("connections_dial_errors_total", "Dials that failed.")
+	dialTime      = counter("connections_dial_seconds_total", "Time that dials took.")
+	closed        = counter("connections_closed_total", "Connections that have ended, by the reason.", "reason")
+	received      = counter("connections_received_bytes_total", "Bytes received.")
+	sent          = counter("connections_sent_bytes_total", "Bytes sent.")
+
+	inFlight  = gauge("pipeline_in_flight_requests", "Requests without a reply.")
+	abandoned = gauge("pipeline_abandoned_requests", "Of those, the ones whose callers have given up.")
+	accepted  = counter("pipeline_requests_total", "Requests accepted by a connection.")
+	replies   = counter("pipeline_replies_total", "Replies handed to their callers.")
+	late      = counter("pipeline_late_replies_total", "Replies dropped because their callers had given up.")
+	writes    = counter("pipeline_writes_total", "System calls that wrote requests.")
+
+	serverConns     = gauge("server_connections", "Open connections, by their state.", "state")
+	serverProgress  = gauge("server_in_progress_requests", "Requests without a written reply.")
+	serverAccepted  = counter("server_accepted_total", "Connections accepted.")
+	serverRefused   = counter("server_refused_total", "Connections and requests refused, by the reason.", "reason")
+	serverRequests  = counter("server_requests_total", "Requests.")
+	serverTimeouts  = counter("server_timeouts_total", "Connections closed because of a timeout, by its kind.", "kind")
+	serverHandshake = counter("server_handshake_failures_total", "TLS handshakes that failed.")
+	serverPanics    = counter("server_panics_total", "Panics in handlers and hooks.")
+	serverAccept    = counter("server_accept_errors_total", "Errors of Accept that were waited out.")
+)
+
+// emit sends metrics of one source.
+type emit struct {
+	name string
+	out  chan<- prometheus.Metric
+}
+
+func (e emit) send(m metric, value float64, labels ...string) {
+	e.out <- prometheus.MustNewConstMetric(m.desc, m.kind, value, append([]string{e.name}, labels...)...)
+}
+
+// label writes a name of several words as one.
+func label(s string) string { return strings.ReplaceAll(s, " ", "_") }
+
+func (e emit) client(s gtcp.ClientStat) {
+	e.send(clientCalls, float64(s.Calls))
+	e.send(clientRetries, float64(s.Retries))
+	e.send(clientHedges, float64(s.Hedges))
+	for kind, n := range s.Errors {
+		e.send(clientErrors, float64(n), label(kind))
+	}
+	states := map[string]int{}
+	for _, one := range s.Endpoints {
+		states[one.State.String()]++
+	}
+	for state, n := range states {
+		e.send(endpoints, float64(n), state)
+	}
+	if s.Pool == (pool.Stat{}) { // it is shared, or has not called yet
+		e.pipeline(s.Pipeline)
+		return
+	}
+	e.pool(s.Pool)
+}
+
+func (e emit) pool(s pool.Stat) {
+	e.send(connections, float64(s.Idle), "idle")
+	e.send(connections, float64(s.Used), "used")
+	e.send(connLimit, float64(s.MaxConns))
+	e.send(connDialing, float64(s.Dialing))
+	e.send(connPending, float64(s.Waiting))
+	e.send(connOldest, s.OldestWait.Seconds())
+	e.send(acquires, float64(s.Gets))
+	e.send(waits, float64(s.Waits))
+	e.send(waitTime, s.WaitTime.Seconds())
+	e.send(refusals, float64(s.Timeouts), "timeout")
+	e.send(refusals, float64(s.Canceled), "canceled")
+	e.send(refusals, float64(s.Refused), "too_many_waiters")
+	e.send(refusals, float64(s.Overloaded), "overloaded")
+	e.send(refusals, float64(s.Failed), "other")
+	e.dialing(s.Dials, s.DialErrors, s.DialTime, s.Suspended, s.BytesRead, s.BytesWritten)
+	for reason, n := range s.Evictions {
+		if n > 0 {
+			e.send(closed, float64(n), label(pool.Reason(reason).String()))
+		}
+	}
+}
+
+// dialing is what pools and pipelines have alike.
+func (e emit) dialing(n, failed uint64, took time.Duration, suspended bool, in, out uint64) {
+	e.send(dials, float64(n))
+	e.send(dialErrors, float64(failed))
+	e.send(dialTime, took.Seconds())
+	value := 0.
+	if suspended {
+		value = 1
+	}
+	e.send(connSuspended, value)
+	e.send(received, float64(in))
+	e.send(sent, float64(out))
+}
+
+func (e emit) pipeline(s pipeline.Stat) {
+	e.send(connections, float64(s.Open), "used")
+	value := 0.
+	if s.Dialing {
+		value = 1
+	}
+	e.send(connDialing, value)
+	e.send(connPending, float64(s.Waiting))
+	e.send(waitTime, s.WaitTime.Seconds())
+	e.send(refusals, float64(s.Refused), "too_many_waiters")
+	e.send(refusals, float64(s.Overloaded), "overloaded")
+	e.dialing(s.Dials, s.DialErrors, s.DialTime, s.Suspended, s.BytesRead, s.BytesWritten)
+	e.send(inFlight, float64(s.InFlight))
+	e.send(abandoned, float64(s.Abandoned))
+	e.send(accepted, float64(s.Calls))
+	e.send(replies, float64(s.Replies))
+	e.send(late, float64(s.Late))
+	e.send(writes, float64(s.Writes))
+	for reason, n := range s.Ends {
+		if n > 0 {
+			e.send(closed, float64(n), label(pipeline.Reason(reason).String()))
+		}
+	}
+}
+
+func (e emit) server(s server.Stat) {
+	e.send(serverConns, float64(s.Active), "active")
+	e.send(serverConns, float64(s.Idle), "idle")
+	e.send(serverConns, float64(max(s.Open-s.Active-s.Idle, 0)), "new")
+	e.send(serverProgress, float64(s.InProgress))
+	e.send(serverAccepted, float64(s.Accepted))
+	e.send(serverRefused, float64(s.RefusedMaxConns), "max_conns")
+	e.send(serverRefused, float64(s.RefusedPerIP), "max_conns_per_ip")
+	e.send(serverRefused, float64(s.Oversize), "oversize")
+	e.send(serverRefused, float64(s.Overloaded), "overloaded")
+	e.send(serverRequests, float64(s.Requests))
+	e.send(serverTimeouts, float64(s.ReadTimeouts), "read")
+	e.send(serverTimeouts, float64(s.WriteTimeouts), "write")
+	e.send(serverTimeouts, float64(s.IdleTimeouts), "idle")
+	e.send(serverHandshake, float64(s.HandshakeFailures))
+	e.send(serverPanics, float64(s.Panics))
+	e.send(serverAccept, float64(s.AcceptErrors))
+}
