@@ -143,6 +143,9 @@ func (b *Balancer[T]) Pick(ctx context.Context, r Request) (Checkout[T], error) 
 		if err == nil {
 			return l, nil
 		}
+		if l.Node.gone.Load() {
+			continue // it was removed meanwhile
+		}
 		if tries++; tries == 4 || v.only != nil {
 			return Checkout[T]{}, &Error{err}
 		}

@@ -9,6 +9,7 @@ type health struct {
 	level int   // ejections in a row
 	until int64 // when a call may try the node that is out
 	outAt int64 // when it went out, or was last tried
+	quiet int64 // until when it has asked not to be called
 	back  int64 // when it came back
 
 	trying bool // a call tries it, or it is on offer
@@ -130,7 +131,11 @@ func (b *Balancer[T]) putOut(n *Node, to State, now int64, wait time.Duration, r
 	if to == Ejected {
 		l.ejected++
 	}
-	n.health.outAt, n.health.until = now, now+int64(wait)
+	h := &n.health
+	h.outAt, h.quiet, h.until = now, 0, now+int64(wait)
+	if to == Quiet {
+		h.quiet = h.until
+	}
 	b.change(n, to, reason)
 }
 
@@ -149,15 +154,16 @@ func (b *Balancer[T]) settle(e event, now int64) {
 	switch {
 	case e.result == Success && e.wait == 0:
 		b.bringBack(n, now)
-	case e.wait > 0:
-		h.outAt, h.until = now, now+int64(e.wait)
 	case e.result == Failure:
 		h.level++
-		h.outAt, h.until = now, now+int64(b.config.Health.ejectFor(h.level))
+		h.outAt, h.quiet = now, now+int64(e.wait)
+		h.until = max(h.quiet, now+int64(b.config.Health.ejectFor(h.level)))
 		if n.State() != Ejected {
 			b.loop.ejected++
 			b.change(n, Ejected, "trial failed")
 		}
+	case e.wait > 0:
+		h.outAt, h.quiet, h.until = now, now+int64(e.wait), now+int64(e.wait)
 	case e.result == Goodbye:
 		h.outAt, h.until = now, now+int64(b.config.Health.EjectFor)
 	}
@@ -237,7 +243,7 @@ func (b *Balancer[T]) try(now int64) (next int64) {
 		case !m.out() || h.trying:
 		case h.until > now:
 			next = min(next, h.until)
-			if m.State() == Ejected && now-h.outAt >= int64(c.EjectFor) && (early == nil || h.outAt < early.health.outAt) {
+			if m.State() == Ejected && h.quiet <= now && now-h.outAt >= int64(c.EjectFor) && (early == nil || h.outAt < early.health.outAt) {
 				early = &m.Node
 			}
 		case n < maxOffers:

@@ -1,6 +1,9 @@
 package balance_test
 
 import (
+	"context"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -105,5 +108,83 @@ func TestNoLongerSlowServer(t *testing.T) {
 		l := run(b, 16, 9*ms, 10*time.Second, 2)
 		t.Logf("share %.3f", l.share("s00:1"))
 		require.InDelta(t, 0.2, l.share("s00:1"), 0.05)
+	})
+}
+
+// A server that refuses connections: after three failures its pool says that it
+// does not dial for a while, which is 10 ms at first and a twentieth of the outage
+// later. That time is short; what has failed is ejected all the same.
+func TestRefusingServer(t *testing.T) {
+	for _, c := range policies {
+		bubble(t, c.name, func(t *testing.T) {
+			f := newFleet()
+			config := f.config(resolve.Static(names(5)))
+			config.Policy = c.policy
+			b := start(t, config)
+			begun, refused, calls, repeated := time.Now(), 0, 0, 0
+			for time.Since(begun) < 20*time.Second {
+				r := balance.Request{Idempotent: true}
+				for calls++; ; repeated++ {
+					l, err := b.Pick(t.Context(), r)
+					require.NoError(t, err)
+					if l.Value.addr != "s00:1" {
+						l.Done(balance.Outcome{})
+						break
+					}
+					o := failed
+					if refused++; refused > 3 {
+						o.RetryAfter = max(10*ms, time.Since(begun)/20)
+					}
+					l.Done(o)
+					r.Tried.Add(l.Node)
+				}
+				time.Sleep(ms)
+			}
+			t.Logf("%d calls, %d repeated", calls, repeated)
+			require.LessOrEqual(t, repeated, calls/200)
+		})
+	}
+}
+
+// A server that takes requests and never replies: every call to it ends at its
+// deadline.
+func TestSilentServer(t *testing.T) {
+	bubble(t, "peak EWMA", func(t *testing.T) {
+		f := newFleet()
+		b := start(t, f.config(resolve.Static(names(5))))
+		run(b, 32, 9*ms, time.Second, 1)
+		var late atomic.Int64
+		calls := func(d time.Duration) (n int64) {
+			var callers sync.WaitGroup
+			var all atomic.Int64
+			end := time.Now().Add(d)
+			for range 32 {
+				callers.Go(func() {
+					for time.Now().Before(end) {
+						all.Add(1)
+						l, err := b.Pick(context.Background(), balance.Request{})
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						o := balance.Outcome{}
+						if l.Value.addr == "s00:1" {
+							late.Add(1)
+							time.Sleep(time.Second)
+							o = failed
+						} else {
+							time.Sleep(ms)
+						}
+						l.Done(o)
+						time.Sleep(9 * ms)
+					}
+				})
+			}
+			callers.Wait()
+			return all.Load()
+		}
+		n := calls(30 * time.Second)
+		t.Logf("%d of %d calls met it", late.Load(), n)
+		require.LessOrEqual(t, late.Load(), n/200)
 	})
 }
