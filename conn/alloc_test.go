@@ -3,6 +3,7 @@ package conn_test
 import (
 	"context"
 	"io"
+	"math"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -20,11 +21,15 @@ func allocs(t *testing.T, f func() error) float64 {
 		t.Skip("the race detector allocates")
 	}
 	require.NoError(t, f())
-	return testing.AllocsPerRun(200, func() {
-		if err := f(); err != nil {
-			t.Error(err)
-		}
-	})
+	least := math.Inf(1)
+	for range 5 { // what others allocate meanwhile is counted too
+		least = min(least, testing.AllocsPerRun(200, func() {
+			if err := f(); err != nil {
+				t.Error(err)
+			}
+		}))
+	}
+	return least
 }
 
 func TestHotPathsDoNotAllocate(t *testing.T) {
