@@ -104,11 +104,7 @@ func (k *checkout) end(s *innerConn, keep bool) error {
 
 // mayKeep says whether no reply can be under way, as far as can be known.
 func (k *checkout) mayKeep(c *conn.Conn) bool {
-	received := c.BytesRead()
-	if received > 0 {
-		k.pool.expectReplies()
-	}
-	return k.lastSend.Load() != received+1 || k.pool.keepsUnanswered()
+	return k.lastSend.Load() != c.BytesRead()+1 || k.pool.keepsUnanswered()
 }
 
 // noteSend notes that c is about to be written to.

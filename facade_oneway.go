@@ -15,7 +15,7 @@ const oneWayAfter = 16
 // for good and closes what was kept.
 type oneWay struct {
 	keepUnanswered bool        // always, by PoolOptions.KeepUnanswered
-	replies        atomic.Bool // somebody has tried to receive, or a byte has come
+	replies        atomic.Bool // somebody has tried to receive, or unread bytes were found
 	unanswered     atomic.Int32
 	kept           atomic.Bool // a connection may have been kept
 }

@@ -18,10 +18,13 @@ func TestDefect21FailedAddressIsForgotten(t *testing.T) {
 			require.Error(t, err)
 		}
 		require.Equal(t, 1, addresses(r))
+		p := r.of("no port")
 		time.Sleep(2*forgetAfter + time.Second)
 		synctest.Wait()
 		require.Zero(t, addresses(r))
 		require.Nil(t, r.timer, "no timer runs for nothing")
+		_, err := p.pool.Get(t.Context())
+		require.ErrorIs(t, err, net.ErrClosed, "its pool is closed")
 	})
 }
 
