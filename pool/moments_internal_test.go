@@ -97,3 +97,36 @@ func TestSuspendedMachine(t *testing.T) {
 	require.EqualValues(t, 1, p.Stat().Evictions[Expired])
 	require.NoError(t, c.Close())
 }
+
+// TestAdmission asks about waiters when a checkout takes 100 ms.
+func TestAdmission(t *testing.T) {
+	var a admission
+	require.True(t, a.Admit(1, 1000, 1), "nothing is known")
+	for range knownFrom {
+		a.observe(int64(100 * time.Millisecond))
+	}
+	require.Equal(t, 100*time.Millisecond, a.holdTime())
+	require.False(t, a.Admit(149*time.Millisecond, 0, 1), "less than a call takes, and half as much again")
+	require.True(t, a.Admit(150*time.Millisecond, 0, 1))
+	require.True(t, a.Admit(time.Second, 8, 1))
+	require.False(t, a.Admit(time.Second, 9, 1))
+	require.True(t, a.Admit(time.Second, 17, 2), "two serve the queue")
+	require.True(t, a.Admit(1<<62, 1<<30, 1))
+
+	require.False(t, a.NewestFirst(time.Hour), "no waiter ran out of time")
+	a.missed(time.Now())
+	require.False(t, a.NewestFirst(overloadedAfter))
+	require.True(t, a.NewestFirst(overloadedAfter+1))
+	require.True(t, a.Admit(time.Second, 1000, 1), "the newest is served before all of them")
+	require.False(t, a.NewestFirst(0), "the queue has been empty")
+	require.False(t, a.Admit(time.Second, 1000, 1))
+
+	for range 1000 { // follows the median, up and down
+		a.observe(int64(time.Second))
+	}
+	require.Equal(t, time.Second, a.holdTime())
+	for range 1000 {
+		a.observe(0)
+	}
+	require.LessOrEqual(t, a.holdTime(), 20*time.Nanosecond)
+}
