@@ -1,7 +1,7 @@
 // Command framed speaks a package protocol of its own: a kind in 1 byte, then
 // a length in 4 bytes, little-endian, that counts the whole frame, then the
-// payload. The server answers a question with its payload in upper case; the
-// client sends the words it is given, all in one write, and prints the answers.
+// payload. The server replies with the payload in upper case; the
+// client sends the words it is given, all in one write, and prints the replies.
 package main
 
 import (
