@@ -346,3 +346,74 @@ func TestNoHandoffWhileAnAskWrites(t *testing.T) {
 		require.NoError(t, b.Close())
 	})
 }
+
+// Error.Written of a Do counts what this Do has written.
+func TestDoCountsItsOwnBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := memoryPair(t)
+		_, err := c.Write([]byte("earlier"))
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err = c.Do(ctx, func() error {
+			if _, err := c.Write([]byte("now")); err != nil {
+				return err
+			}
+			_, err := c.Read(make([]byte, 1))
+			return err
+		})
+		var e *conn.Error
+		require.ErrorAs(t, err, &e)
+		require.EqualValues(t, 3, e.Written)
+	})
+}
+
+// Whatever reads, its error names the operation and the peer.
+func TestEachReadsErrorIsAnError(t *testing.T) {
+	for name, read := range map[string]func(c *conn.Conn) error{
+		"Read":          func(c *conn.Conn) error { _, err := c.Read(make([]byte, 1)); return err },
+		"ReadFull":      func(c *conn.Conn) error { _, err := c.ReadFull(make([]byte, 1)); return err },
+		"ReadUntil":     func(c *conn.Conn) error { _, err := c.ReadUntil(nil, []byte("\n"), 0); return err },
+		"ReadAvailable": func(c *conn.Conn) error { _, err := c.ReadAvailable(nil, 0, 0); return err },
+		"Peek":          func(c *conn.Conn) error { _, err := c.Peek(1); return err },
+		"Discard":       func(c *conn.Conn) error { _, err := c.Discard(1); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachTransport(t, func(t *testing.T, c *conn.Conn, _ net.Conn) {
+				require.NoError(t, c.SetReadDeadline(time.Unix(1, 0)))
+				var e *conn.Error
+				err := read(c)
+				require.ErrorAs(t, err, &e)
+				require.Equal(t, "read", e.Op)
+				require.Equal(t, c.RemoteAddr(), e.Addr)
+				require.True(t, e.Timeout())
+				require.Error(t, c.Reusable())
+			})
+		})
+	}
+}
+
+// writesOf is a transport that counts its writes.
+type writesOf struct {
+	net.Conn
+	writes int
+}
+
+func (w *writesOf) Write(p []byte) (int, error) {
+	w.writes++
+	return w.Conn.Write(p)
+}
+
+func TestWriteOfNothingWritesNothing(t *testing.T) {
+	a, b := memnet.Pipe()
+	defer b.Close()
+	transport := &writesOf{Conn: a}
+	c := conn.New(transport)
+	defer c.Close()
+	n, err := c.Write(nil)
+	require.NoError(t, err)
+	require.Zero(t, n)
+	_, err = c.WriteBuffers(nil)
+	require.NoError(t, err)
+	require.Zero(t, transport.writes)
+}
