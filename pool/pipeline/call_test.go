@@ -38,7 +38,7 @@ func TestManyCallers(t *testing.T) {
 			})
 		}
 		callers.Wait()
-		require.LessOrEqual(t, p.Stat().Dials, uint64(conns))
+		require.LessOrEqual(t, p.Stat().Open, conns)
 		require.Zero(t, p.Stat().Ends)
 	}
 }
@@ -77,7 +77,7 @@ func TestRequestThatDoesNotFit(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "fits", string(got))
 	}
-	require.Equal(t, uint64(1), p.Stat().Dials)
+	require.Equal(t, 1, p.Stat().Open)
 	require.Zero(t, p.Stat().Ends)
 }
 

@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"net"
 	"slices"
 	"sync"
 	"testing"
@@ -140,6 +141,19 @@ func (starter) BeforeCall(ctx context.Context, addr string) context.Context {
 	return context.WithValue(ctx, askerKey{}, asker+", begun")
 }
 
+// A hook that only begins calls is told of them too.
+func TestStartHookAlone(t *testing.T) {
+	asked := make(chan any, 1)
+	cfg := pipeline.Config{Hooks: []any{starter{}}}
+	inBubbleDialing(t, cfg, func(ctx context.Context, l *memnet.Listener) (net.Conn, error) {
+		asked <- ctx.Value(askerKey{})
+		return l.Dial(ctx)
+	}, func(b *bubble) {
+		b.exchange()
+		require.Equal(b, ", begun", <-asked)
+	})
+}
+
 func TestConns(t *testing.T) {
 	inBubble(t, pipeline.Config{MaxConns: 2, MaxLifetime: time.Hour}, func(b *bubble) {
 		start := time.Now()
@@ -173,6 +187,7 @@ func TestConns(t *testing.T) {
 			require.Less(b, time.Since(c.LastUsed), 2*time.Second)
 			break // an iterator may be left
 		}
+		p.reply("late")
 		for _, p := range []*peer{p, q} {
 			go func() {
 				for {
@@ -183,7 +198,6 @@ func TestConns(t *testing.T) {
 				}
 			}()
 		}
-		p.reply("late")
 		second.replied("x")
 		third.replied("x")
 		time.Sleep(2 * time.Second)

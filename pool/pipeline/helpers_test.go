@@ -241,6 +241,9 @@ func open(t testing.TB, addr string, cfg pipeline.Config) *pipeline.Pipeline {
 }
 
 func openTo(t testing.TB, target conn.Target, f framing.Format, cfg pipeline.Config) *pipeline.Pipeline {
+	if cfg.StallTimeout == 0 {
+		cfg.StallTimeout = -1 // a busy machine is not a silent peer
+	}
 	p, err := pipeline.New(target, f, cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Shutdown(bg)) })

@@ -30,6 +30,7 @@ type tender struct {
 	beatAt    stamp  // when the last heartbeat was sent
 	beating   bool   // and nothing has come since
 	expiring  bool
+	leaving   bool  // it has a successor, or needs none
 	successor *dial // of a connection to take this one's place
 	retryAt   stamp // when to dial one again
 }
@@ -72,6 +73,7 @@ func (w *tender) inspect() time.Duration {
 	lonely := s.left > s.beats && s.left == inFlight // nobody waits for a reply any more
 	drained, leaving := s.leaving != nil && inFlight == s.left, s.leaving
 	s.mu.Unlock()
+	w.leaving = leaving != nil
 	if drained {
 		s.fail(leaving)
 		return farAway
@@ -175,7 +177,7 @@ func (w *tender) stall(now stamp, waiting, stuck bool) time.Duration {
 func (w *tender) stuckLocked() bool {
 	s := w.s
 	limit := s.p.cfg.StallTimeout
-	if s.p.cfg.Match == nil || limit < 0 || s.left == s.beats || s.leaving != nil {
+	if s.p.cfg.Match == nil || limit < 0 || s.left == s.beats {
 		return false
 	}
 	for c := s.queue.first; c != nil; c = c.next {
@@ -238,7 +240,7 @@ func (w *tender) lifetime(now stamp) time.Duration {
 // replace begins to dial a successor. The connection takes calls until there is
 // one.
 func (w *tender) replace(now stamp) time.Duration {
-	if w.successor != nil {
+	if w.successor != nil || w.leaving {
 		return farAway
 	}
 	if in := w.retryAt.mono - now.mono; in > 0 {
