@@ -26,19 +26,20 @@ import (
 // A call is repeated automatically only if no byte of it has left the process,
 // or if it is declared idempotent.
 type Client struct {
-	addr    string
-	config  ClientConfig
-	err     error // of the configuration
-	encode  framing.Encoder
-	states  callStates
-	hooks   clientHooks
-	invoke  Invoker // the call with interceptors and hooks, nil without any
-	plain   bool    // the first attempt needs nothing but a connection
-	limit   callTimeout
-	count   clientCounters
-	latency latencies
-	one     endpoint                     // without ClientConfig.Resolver
-	set     *balance.Balancer[*endpoint] // with it, else nil
+	addr     string
+	config   ClientConfig
+	err      error // of the configuration
+	encode   framing.Encoder
+	states   callStates
+	hooks    clientHooks
+	invoke   Invoker // the call with interceptors and hooks, nil without any
+	plain    bool    // the first attempt needs nothing but a connection
+	plainSet bool    // the same of a client of many servers
+	limit    callTimeout
+	count    clientCounters
+	latency  latencies
+	one      endpoint                     // without ClientConfig.Resolver
+	set      *balance.Balancer[*endpoint] // with it, else nil
 }
 
 // CallOptions are the settings of one call. The zero value changes nothing.
@@ -94,7 +95,8 @@ func NewClient(addr string, config ClientConfig) *Client {
 	} else {
 		c.err = c.one.open(c, config.Target)
 	}
-	c.plain = c.err == nil && c.isPlain()
+	plain := c.err == nil && c.isPlain()
+	c.plain, c.plainSet = plain && c.set == nil, plain && c.set != nil
 	return c
 }
 
@@ -139,7 +141,9 @@ func (c *Client) CallWith(ctx context.Context, dst, request []byte, options Call
 		if reply, err = c.one.attempt(ctx, dst, request); err == nil {
 			return reply, nil
 		}
-		reply, err = c.resume(ctx, dst, request, options, err)
+		reply, err = c.resume(ctx, dst, request, options, balance.Tried{}, err)
+	case c.plainSet && options.plain():
+		reply, err = c.oneOfSet(ctx, dst, request, options)
 	case c.invoke != nil:
 		reply, err = c.observed(ctx, dst, request, options)
 	default:
@@ -161,7 +165,7 @@ func (o *CallOptions) plain() bool { return o.Retry == nil && o.Hedge <= 0 }
 // isPlain is the same of the configuration.
 func (c *Client) isPlain() bool {
 	p := &c.config.Retry
-	return c.set == nil && c.invoke == nil && c.one.invoke == nil && c.hooks.attempts == nil &&
+	return c.invoke == nil && c.config.InterceptAttempt == nil && c.hooks.attempts == nil &&
 		p.PerAttemptTimeout <= 0 && p.MaxElapsed <= 0 && p.Budget == nil
 }
 
@@ -199,10 +203,11 @@ func (c *Client) do(ctx context.Context, dst, request []byte, options CallOption
 	return reply, r.attempts, nil
 }
 
-// resume goes on with a call whose first attempt has failed.
-func (c *Client) resume(ctx context.Context, dst, request []byte, options CallOptions, err error) (reply []byte, _ error) {
+// resume goes on with a call whose first attempt has failed,
+// that has used the servers in tried.
+func (c *Client) resume(ctx context.Context, dst, request []byte, options CallOptions, tried balance.Tried, err error) (reply []byte, _ error) {
 	r := c.start(options)
-	r.attempts = 1
+	r.attempts, r.tried = 1, tried
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		_ = r.failed(err)
 		return dst, r.error(c.addr, err)

@@ -88,6 +88,30 @@ func (c *Client) pick(ctx context.Context, r *run) (balance.Checkout[*endpoint],
 	return checkout, nil
 }
 
+// oneOfSet makes a call whose first attempt needs nothing but a server and a
+// connection.
+func (c *Client) oneOfSet(ctx context.Context, dst, request []byte, options CallOptions) (reply []byte, err error) {
+	var tried balance.Tried
+	checkout, err := c.set.Pick(ctx, balance.Request{Key: options.Key, Idempotent: options.Idempotent || c.config.Retry.Idempotent})
+	if err != nil {
+		err = attemptError(c.addr, false, err)
+	} else {
+		tried.Add(checkout.Node)
+		if reply, err = attemptAt(ctx, &checkout, dst, request); err == nil {
+			return reply, nil
+		}
+	}
+	return c.resume(ctx, dst, request, options, tried, err)
+}
+
+// attemptAt makes an attempt, and tells the balancer how it went.
+func attemptAt(ctx context.Context, checkout *balance.Checkout[*endpoint], dst, request []byte) (reply []byte, err error) {
+	err = errPanicked
+	defer func() { checkout.Done(verdict(err)) }()
+	reply, err = checkout.Value.attempt(ctx, dst, request)
+	return reply, err
+}
+
 // elsewhere is the backoff of a client of many servers: the first retry goes to
 // another server, so it need not wait, nor for as long as the first one asks.
 type elsewhere struct{}
