@@ -179,3 +179,37 @@ func roundTripPart(t *testing.T, c net.Conn) {
 	_, err = io.ReadFull(c, make([]byte, 1))
 	require.NoError(t, err)
 }
+
+// Connections that are not trusted are closed soon, not only when a caller
+// comes.
+func TestDistrustedConnectionsAreClosedSoon(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
+		log := &evictLog{}
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, Hooks: []any{log}, Probe: pool.Probe{Mode: pool.ProbeNever}})
+		release(t, getMany(t, p, 5)...)
+		time.Sleep(time.Second)
+		reset(t, get(t, p))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Zero(t, p.Stat().Open)
+		require.Zero(t, s.open())
+		require.EqualValues(t, 4, p.Stat().Evictions[pool.Suspect])
+		require.Len(t, log.ages(pool.Suspect), 4)
+	})
+}
+
+// A Replace that fails ends the checkout, and the hook is told, once.
+func TestFailedReplaceIsARelease(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
+		log := &hookLog{}
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, Hooks: []any{log}})
+		c := get(t, p)
+		s.l.Refuse(true)
+		time.Sleep(time.Second)
+		require.Error(t, c.Replace(t.Context()))
+		require.NoError(t, c.Close())
+		require.Equal(t, []pool.ReleaseEvent{{ID: 1, Used: time.Second, Reason: pool.Dead}}, log.releases)
+	})
+}

@@ -108,6 +108,7 @@ func TestAdmission(t *testing.T) {
 	require.Equal(t, 100*time.Millisecond, a.holdTime())
 	require.False(t, a.Admit(149*time.Millisecond, 0, 1), "less than a call takes, and half as much again")
 	require.True(t, a.Admit(150*time.Millisecond, 0, 1))
+	require.True(t, a.Admit(950*time.Millisecond, 8, 1), "to the last moment")
 	require.True(t, a.Admit(time.Second, 8, 1))
 	require.False(t, a.Admit(time.Second, 9, 1))
 	require.True(t, a.Admit(time.Second, 17, 2), "two serve the queue")
