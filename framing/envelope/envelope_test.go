@@ -35,18 +35,26 @@ func unhex(t testing.TB, s string) []byte {
 
 func TestRoundTrip(t *testing.T) {
 	for name, want := range map[string]envelope.Envelope{
-		"zero":         {},
-		"number":       {Number: math.MaxUint32},
-		"timeout":      {Timeout: time.Microsecond},
-		"expired":      {Timeout: -1},
-		"long timeout": {Timeout: 100 * 365 * 24 * time.Hour},
-		"trace":        {Trace: trace},
-		"method":       {Method: []byte("m")},
-		"longest":      {State: bytes.Repeat([]byte("s"), 512), Method: bytes.Repeat([]byte("m"), 255), Message: bytes.Repeat([]byte("x"), 1024)},
-		"status":       {Status: 1},
-		"goodbye":      {Goodbye: true},
-		"push":         {Push: true},
-		"all":          full(),
+		"zero":           {},
+		"number":         {Number: math.MaxUint32},
+		"timeout":        {Timeout: time.Microsecond},
+		"expired":        {Timeout: -1},
+		"long timeout":   {Timeout: 100 * 365 * 24 * time.Hour},
+		"trace":          {Trace: trace},
+		"128 µs":         {Timeout: 128 * time.Microsecond},
+		"127 µs":         {Timeout: 127 * time.Microsecond},
+		"status 127":     {Status: 127},
+		"status 128":     {Status: 128},
+		"status 16384":   {Status: 1 << 14},
+		"method of 127":  {Method: bytes.Repeat([]byte("m"), 127)},
+		"method of 128":  {Method: bytes.Repeat([]byte("m"), 128)},
+		"largest status": {Status: math.MaxUint32},
+		"method":         {Method: []byte("m")},
+		"longest":        {State: bytes.Repeat([]byte("s"), 512), Method: bytes.Repeat([]byte("m"), 255), Message: bytes.Repeat([]byte("x"), 1024)},
+		"status":         {Status: 1},
+		"goodbye":        {Goodbye: true},
+		"push":           {Push: true},
+		"all":            full(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			frame, err := want.Append([]byte("before"))
