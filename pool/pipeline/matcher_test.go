@@ -102,3 +102,46 @@ func TestMatcherOfTheUsers(t *testing.T) {
 		}
 	})
 }
+
+// asks is a Matcher that asks the pipeline, which it must not. It shows under
+// which locks it is called.
+type asks struct {
+	pipeline.Number
+	p *pipeline.Pipeline
+}
+
+func (m *asks) Get(frame []byte) (uint64, bool) {
+	m.p.Stat()
+	return m.Number.Get(frame)
+}
+
+func (m *asks) Restore(reply []byte, old uint64) {
+	m.p.Stat()
+	m.Number.Restore(reply, old)
+}
+
+// Replies are looked at without a lock, also where several are buffered.
+func TestMatcherReadsWithoutALock(t *testing.T) {
+	m := &asks{Number: twoBytes}
+	inBubble(t, pipeline.Config{Match: m}, func(b *bubble) {
+		m.p = b.Pipeline
+		for round := range 2 {
+			var calls []*outcome
+			for range 5 {
+				calls = append(calls, b.call(bg, numbered(1, "request")))
+			}
+			if round == 0 {
+				b.peer = b.accept()
+			}
+			var replies []string
+			for range calls {
+				replies = append(replies, numbered(b.peer.askedNumbered("request"), "reply"))
+			}
+			b.peer.reply(replies...)
+			for _, o := range calls {
+				o.replied(numbered(1, "reply"))
+			}
+			quiet() // the second round is read by the connection's goroutine alone
+		}
+	})
+}

@@ -205,7 +205,7 @@ func (w *tender) heartbeat(now stamp) time.Duration {
 	if in > 0 {
 		return in
 	}
-	if w.changed == now && w.read > 0 {
+	if w.changed == now {
 		return hb.Interval // a part of a frame has come
 	}
 	s.beat()
