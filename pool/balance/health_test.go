@@ -203,8 +203,12 @@ func TestRetryAfterIsHeeded(t *testing.T) {
 		pass(9990 * ms)
 		require.Len(t, addrs(t, b, 1000, balance.Request{Idempotent: true}), 2, "what asks for quiet is not tried early")
 		pass(20 * ms)
-		outcome(t, b, "s00:1", balance.Outcome{RetryAfter: 3 * time.Second})
-		pass(3001 * ms)
+		for _, r := range []balance.Result{balance.Success, balance.Ignored} {
+			outcome(t, b, "s00:1", balance.Outcome{Result: r, RetryAfter: 3 * time.Second})
+			pass(2990 * ms)
+			require.Len(t, addrs(t, b, 100, balance.Request{Idempotent: true}), 2, "the trial has asked for quiet")
+			pass(20 * ms)
+		}
 		outcome(t, b, "s00:1", balance.Outcome{})
 		require.Equal(t, balance.Warming, states(b)[0])
 	})

@@ -115,6 +115,27 @@ func TestDNSLooksInTime(t *testing.T) {
 		require.ErrorAs(t, w.errs()[0], &timeout)
 		require.True(t, timeout.Timeout())
 	})
+	bubble(t, "the first look after a failure is a second later", func(t *testing.T) {
+		z := &zone{err: notFound}
+		watch(t, &resolve.DNS{Name: "svc:80", Lookup: z.lookup})
+		pass(time.Second)
+		require.Equal(t, 2, z.looks)
+		pass(2 * time.Second)
+		require.Equal(t, 3, z.looks)
+	})
+	bubble(t, "the shortest interval is a millisecond", func(t *testing.T) {
+		z := &zone{addrs: []string{"10.0.0.1"}}
+		watch(t, &resolve.DNS{Name: "svc:80", Lookup: z.lookup, Interval: 1, MinInterval: -1})
+		pass(time.Second)
+		require.InDelta(t, 1000, z.looks, 2)
+	})
+	bubble(t, "its context ends a look", func(t *testing.T) {
+		z := &zone{hang: true}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := (&resolve.DNS{Name: "svc:80", Lookup: z.lookup}).Watch(ctx, func([]resolve.Endpoint, error) { t.Error("update after the end") })
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
 	bubble(t, "one family", func(t *testing.T) {
 		z := &zone{addrs: []string{"10.0.0.1"}}
 		w := watch(t, &resolve.DNS{Name: "svc:80", Network: "tcp4", Lookup: z.lookup})

@@ -101,6 +101,13 @@ func TestFirst(t *testing.T) {
 		require.Equal(t, []string{"b:1"}, w.last())
 		requireEnds(t, w, errGone)
 	})
+	bubble(t, "waits for its resolvers to end", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begun := time.Now()
+		require.ErrorIs(t, resolve.First(slowToEnd{}).Watch(ctx, nil), context.DeadlineExceeded)
+		require.Equal(t, 2*time.Second, time.Since(begun))
+	})
 	bubble(t, "of nothing", func(t *testing.T) {
 		var config *resolve.ConfigError
 		require.ErrorAs(t, resolve.First().Watch(t.Context(), nil), &config)
@@ -124,4 +131,13 @@ func unjoin(errs []error) (all []error) {
 		all = append(all, joined.Unwrap()...)
 	}
 	return all
+}
+
+// slowToEnd is a resolver that takes a second to end.
+type slowToEnd struct{}
+
+func (slowToEnd) Watch(ctx context.Context, _ func([]resolve.Endpoint, error)) error {
+	<-ctx.Done()
+	time.Sleep(time.Second)
+	return ctx.Err()
 }
