@@ -42,32 +42,34 @@ const maxServersTried = 3
 var errServiceReplaced = errors.New("the service was replaced")
 
 func (r *registry) resolve(addr string, resolver resolve.Resolver, policy balance.Policy) error {
+	old, err := r.swap(addr, resolver, policy)
+	if old != nil {
+		old.close()
+	}
+	return err
+}
+
+// swap puts a service with resolver in the place of what addr was, or takes the
+// service away. It returns the service that was there.
+func (r *registry) swap(addr string, resolver resolve.Resolver, policy balance.Policy) (*service, error) {
 	r.mu.Lock()
-	var next any
-	if resolver != nil {
-		s, err := r.newServiceLocked(addr, resolver, policy)
+	defer r.mu.Unlock()
+	v, _ := r.byAddr.Load(addr)
+	old, _ := v.(*service)
+	switch {
+	case resolver != nil:
+		next, err := r.newServiceLocked(addr, resolver, policy)
 		if err != nil {
-			r.mu.Unlock()
-			return err
+			return nil, err
 		}
-		next = s
-	}
-	old, _ := r.byAddr.Load(addr)
-	if next != nil {
 		r.byAddr.Store(addr, next)
-	} else if _, ok := old.(*service); ok {
+		if p, plain := v.(*addressPool); plain {
+			r.retireLocked(p)
+		}
+	case old != nil:
 		r.byAddr.Delete(addr)
-	} else {
-		old = nil // a plain address stays
 	}
-	if p, ok := old.(*addressPool); ok {
-		r.retireLocked(p)
-	}
-	r.mu.Unlock()
-	if s, ok := old.(*service); ok {
-		s.close()
-	}
-	return nil
+	return old, nil
 }
 
 func (r *registry) newServiceLocked(addr string, resolver resolve.Resolver, policy balance.Policy) (*service, error) {
