@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 )
 
 // concurrent handles the requests of one connection on several goroutines. The
@@ -38,6 +39,7 @@ type request struct {
 	req, reply, buf []byte
 	err             error
 	o               *observed // nil if nobody observes it
+	arrived         time.Time // noted where there is a Deadline
 	done            bool      // handled; guarded by concurrent.mu
 }
 
@@ -96,6 +98,7 @@ func (c *concurrent) take(req []byte) bool {
 	}
 	r.req = append(r.req[:0], req...)
 	r.o = c.out.sess.observe(c.ctx, len(req))
+	r.arrived = c.out.x.filled
 	return c.enqueue(r)
 }
 
@@ -212,7 +215,7 @@ func (c *concurrent) handle(r *request) {
 	if c.out.sess.dropRequests.Load() {
 		r.reply, r.err = nil, errGone
 	} else {
-		r.reply, r.err = c.out.h.respond(c.ctx, r.o, &r.buf, r.req)
+		r.reply, r.err = c.out.h.respondInTime(c.ctx, r.o, r.arrived, &r.buf, r.req)
 	}
 	returned = true
 }

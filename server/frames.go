@@ -98,6 +98,15 @@ type FrameHandler struct {
 	// It may be shared with other FrameHandlers.
 	Limiter *Limiter
 
+	// Deadline, if not nil, tells how long the caller of req waits for its reply,
+	// counted from when the request arrived, where the protocol says so (see
+	// package framing/envelope). Zero means no limit, negative that the time is
+	// over. The context of the request ends then. A request whose time is over
+	// before its turn is not handled: its reply is what ErrorReply returns for
+	// context.DeadlineExceeded. For a request that waits in the read buffer, time
+	// counts from when the last bytes were read.
+	Deadline func(req []byte) time.Duration
+
 	// Intercept, if not nil, wraps the handling of each request: it is called once,
 	// with what calls Handle or Append, and returns what is called in its place. It
 	// sees every request that is handled and may change its context, the request,

@@ -23,6 +23,7 @@ type exchange struct {
 	reply []byte          // Append's dst
 	n     uint64          // requests not yet in the session's figure
 
+	filled   time.Time   // when bytes were last read, kept where there is a Deadline
 	observed []*observed // requests whose replies are not written, where hooks are told
 
 	readTimeout, writeTimeout time.Duration // 0 none
@@ -84,6 +85,7 @@ func (f *frameConn) exchange(ctx context.Context) bool {
 	f.sess.setState(StateActive)
 	f.sess.srv.wakeForRequest()
 	x := f.begin(ctx)
+	x.noteRead(f.h)
 	for n := 1; ; n++ {
 		if f.draining() && !x.partial && f.pastPoint() {
 			return false
@@ -94,6 +96,7 @@ func (f *frameConn) exchange(ctx context.Context) bool {
 			if x.partial {
 				x.partial = false
 				f.sess.readDue.Store(notDue)
+				x.noteRead(f.h)
 			}
 			if !f.handle(ctx, req) {
 				return false
@@ -148,7 +151,17 @@ func (f *frameConn) handle(ctx context.Context, req []byte) bool {
 	if len(f.sess.srv.Hooks) > 0 {
 		return f.handleObserved(ctx, req)
 	}
+	if f.h.Deadline != nil {
+		return f.reply(f.h.respondInTime(ctx, nil, f.x.filled, &f.x.reply, req))
+	}
 	return f.reply(f.h.respond(ctx, nil, &f.x.reply, req))
+}
+
+// noteRead notes when bytes have been read, for Deadline.
+func (x *exchange) noteRead(h *FrameHandler) {
+	if h.Deadline != nil {
+		x.filled = time.Now()
+	}
 }
 
 // handleObserved is handle for a server with hooks.
@@ -159,7 +172,7 @@ func (f *frameConn) handleObserved(ctx context.Context, req []byte) bool {
 	if o != nil {
 		f.x.observed = append(f.x.observed, o)
 	}
-	return f.reply(f.h.respond(ctx, o, &f.x.reply, req))
+	return f.reply(f.h.respondInTime(ctx, o, f.x.filled, &f.x.reply, req))
 }
 
 // report tells the hooks of the requests whose replies were written, or never will
@@ -199,6 +212,35 @@ func (h *FrameHandler) respond(ctx context.Context, o *observed, buf *[]byte, re
 	}
 	if o != nil {
 		o.end(reply, cause, err != nil)
+	}
+	return reply, err
+}
+
+// respondInTime is respond for a request that arrived then and may have a Deadline.
+//
+//go:noinline
+func (h *FrameHandler) respondInTime(ctx context.Context, o *observed, arrived time.Time, buf *[]byte, req []byte) ([]byte, error) {
+	if h.Deadline == nil {
+		return h.respond(ctx, o, buf, req)
+	}
+	d := h.Deadline(req)
+	if d == 0 {
+		return h.respond(ctx, o, buf, req)
+	}
+	if o != nil {
+		ctx = o.ctx
+	}
+	if left := d - time.Since(arrived); left > 0 {
+		ctx, cancel := context.WithTimeout(ctx, left)
+		defer cancel()
+		if o != nil {
+			o.ctx = ctx
+		}
+		return h.respond(ctx, o, buf, req)
+	}
+	reply, err := h.errorReply(ctx, context.DeadlineExceeded)
+	if o != nil {
+		o.end(reply, context.DeadlineExceeded, err != nil)
 	}
 	return reply, err
 }

@@ -27,7 +27,8 @@ func (overloadedError) Kind() string      { return conn.KindOverloaded }
 // the bound waits for MaxWait at most, the oldest first, and is then refused: its
 // reply is what ErrorReply returns for ErrOverloaded. Without an ErrorReply it waits for as
 // long as it takes, and its connection is not read meanwhile. A request whose
-// context ends while it waits is dropped: its peer has gone.
+// peer goes while it waits is dropped; one whose FrameHandler.Deadline passes gets
+// the reply of that.
 //
 // Only Max must be set. Fields must not change once it is in use.
 type Limiter struct {
@@ -129,6 +130,9 @@ func (l *Limiter) acquire(ctx context.Context, mayRefuse bool) error {
 	case <-timeout:
 		return l.giveUp(p, ErrOverloaded)
 	case <-ctx.Done():
+		if err := ctx.Err(); errors.Is(err, context.DeadlineExceeded) {
+			return l.giveUp(p, err) // its peer may be there
+		}
 		return l.giveUp(p, errGone)
 	}
 }

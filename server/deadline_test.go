@@ -1,0 +1,91 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/server"
+)
+
+// A request carries the seconds that its caller waits in its first byte, 0 for no
+// limit, 255 for none left, and the seconds that its handler takes in the second.
+func deadlines(n int) *server.FrameHandler {
+	h := server.Frames(framing.Format{}, func(ctx context.Context, req []byte) ([]byte, error) {
+		select {
+		case <-time.After(time.Duration(req[1]) * time.Second):
+			return []byte("done"), nil
+		case <-ctx.Done():
+			return nil, errors.New("ended")
+		}
+	})
+	h.Concurrency = n
+	h.Deadline = func(req []byte) time.Duration {
+		if req[0] == 255 {
+			return -1
+		}
+		return time.Duration(req[0]) * time.Second
+	}
+	h.ErrorReply = func(_ context.Context, err error) []byte {
+		if errors.Is(err, context.DeadlineExceeded) {
+			return []byte("too late")
+		}
+		return []byte(err.Error())
+	}
+	return h
+}
+
+func TestDeadlineOfARequest(t *testing.T) {
+	for _, hooks := range [][]any{nil, {&recorder{}}} {
+		eachMode(t, func(t *testing.T, n int) {
+			synctest.Test(t, func(t *testing.T) {
+				nc, err := newMemServer(t, &server.Server{Handler: deadlines(n), Hooks: hooks}).Dial(t.Context())
+				require.NoError(t, err)
+				c := newClient(t, nc)
+				require.NoError(t, nc.SetDeadline(time.Time{}))
+				began := time.Now()
+				c.send("\x00\x05")
+				c.expect("done")
+				c.send("\x02\x09")
+				c.expect("ended")
+				require.Equal(t, 7*time.Second, time.Since(began))
+				c.send("\xff\x09")
+				c.expect("too late")
+				require.Equal(t, 7*time.Second, time.Since(began))
+			})
+		})
+	}
+}
+
+// A request whose time passes while it waits for its turn is not handled: behind
+// another one of its connection, or for the Limiter.
+func TestDeadlineThatPassesBeforeTheTurn(t *testing.T) {
+	t.Run("behind another", func(t *testing.T) {
+		inBubble(t, deadlines(0), func(t *testing.T, _ *server.Server, nc net.Conn) {
+			c := newClient(t, nc)
+			require.NoError(t, nc.SetDeadline(time.Time{}))
+			began := time.Now()
+			c.send("\x00\x05", "\x02\x09", "\x09\x01")
+			c.expect("done", "too late", "done")
+			require.Equal(t, 6*time.Second, time.Since(began))
+		})
+	})
+	t.Run("for the Limiter", func(t *testing.T) {
+		h := deadlines(4)
+		h.Limiter = &server.Limiter{Max: 1, MaxWait: time.Minute}
+		inBubble(t, h, func(t *testing.T, _ *server.Server, nc net.Conn) {
+			c := newClient(t, nc)
+			require.NoError(t, nc.SetDeadline(time.Time{}))
+			began := time.Now()
+			c.send("\x00\x05", "\x02\x09", "\x09\x01")
+			c.expect("done", "too late", "done")
+			require.Equal(t, 6*time.Second, time.Since(began))
+		})
+	})
+}
