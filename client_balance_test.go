@@ -239,7 +239,7 @@ func TestClientGoodbyeOfOneServer(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "stays", string(reply))
 	}
-	require.LessOrEqual(t, c.Stat().Retries, uint64(1))
+	require.Less(t, c.Stat().Retries, uint64(5), "every second call would meet it")
 }
 
 func TestClientResolverConfig(t *testing.T) {

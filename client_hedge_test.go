@@ -52,7 +52,7 @@ func TestClientHedge(t *testing.T) {
 			c := client(t, stuckServer(t, test.stuck), gtcp.ClientConfig{})
 			timeout := time.Minute
 			if test.fails {
-				timeout = 30 * time.Millisecond
+				timeout = 250 * time.Millisecond
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			defer cancel()

@@ -1,12 +1,11 @@
 package gtcp_test
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,100 +14,145 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp"
-	"github.com/seed-99d6a01a/gtcp/conn"
-	"github.com/seed-99d6a01a/gtcp/framing"
-	"github.com/seed-99d6a01a/gtcp/pool"
-	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
+	"github.com/seed-99d6a01a/gtcp/pool/resolve"
+	"github.com/seed-99d6a01a/gtcp/retry"
 	"github.com/seed-99d6a01a/gtcp/server"
 )
 
-// TestRestartsWithGoodbyeFailNoCall restarts a server again and again under callers
-// who never pause. The next server accepts on the same socket before the one before
-// it drains, as a new process would that has inherited it. With a goodbye that both
-// sides know, no call fails and none is handled twice.
-func TestRestartsWithGoodbyeFailNoCall(t *testing.T) {
-	restarts := 5
-	if os.Getenv("GTCP_LONG") != "" {
-		restarts = 100
+// restartable is a server at one address that can be replaced by a new one, as
+// a rolling restart does: the new one accepts before the old one drains.
+type restartable struct {
+	t        testing.TB
+	goodbye  []byte
+	executed *atomic.Int64
+	listener *net.TCPListener
+	current  *server.Server
+	served   chan error
+}
+
+func newRestartable(t testing.TB, goodbye []byte, executed *atomic.Int64) *restartable {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	r := &restartable{t: t, goodbye: goodbye, executed: executed}
+	r.start(l)
+	t.Cleanup(func() {
+		_ = r.current.Close()
+		<-r.served
+	})
+	return r
+}
+
+func (r *restartable) addr() string { return r.listener.Addr().String() }
+
+func (r *restartable) start(l net.Listener) {
+	r.listener = l.(*net.TCPListener)
+	r.current = &server.Server{
+		Logger: slog.New(slog.DiscardHandler),
+		Handler: &server.FrameHandler{Goodbye: r.goodbye, Append: func(_ context.Context, dst, req []byte) ([]byte, error) {
+			r.executed.Add(1)
+			return append(dst, req...), nil
+		}},
 	}
-	for _, shared := range []bool{false, true} {
-		for _, concurrency := range []int{0, 16} {
-			for _, callers := range []int{20, 256} {
-				name := fmt.Sprintf("shared %v/concurrency %d/%d callers", shared, concurrency, callers)
-				t.Run(name, func(t *testing.T) {
-					restartUnderLoad(t, shared, concurrency, callers, restarts)
-				})
+	served, srv := make(chan error, 1), r.current
+	r.served = served
+	go func() { served <- srv.Serve(l) }()
+}
+
+// restart starts a new server on the same socket and drains the old one.
+func (r *restartable) restart() {
+	file, err := r.listener.File()
+	require.NoError(r.t, err)
+	next, err := net.FileListener(file)
+	require.NoError(r.t, err)
+	require.NoError(r.t, file.Close())
+	old, served := r.current, r.served
+	r.start(next)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	require.NoError(r.t, old.Shutdown(ctx))
+	require.ErrorIs(r.t, <-served, server.ErrServerClosed)
+}
+
+// restarts is how often a server is restarted: 5 times, or GTCP_RESTARTS.
+func restarts(t testing.TB) int {
+	n := 5
+	if s := os.Getenv("GTCP_RESTARTS"); s != "" {
+		var err error
+		n, err = strconv.Atoi(s)
+		require.NoError(t, err)
+	}
+	return n
+}
+
+// patient makes more attempts than usual: here one restart follows the other
+// within milliseconds, and a call may meet several.
+var patient = retry.Policy{MaxAttempts: 10}
+
+// load calls from many goroutines until stop is called, which returns how many
+// calls were made. Each must succeed, and none is declared idempotent.
+func load(t testing.TB, c *gtcp.Client, callers int) (stop func() int64) {
+	var calls atomic.Int64
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	for i := range callers {
+		wg.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				want := strconv.Itoa(i) + "/" + strconv.Itoa(n)
+				reply, err := c.Call(context.Background(), []byte(want))
+				if err != nil || string(reply) != want {
+					t.Errorf("asked %s, got %q, %v", want, reply, err)
+					return
+				}
+				calls.Add(1)
 			}
-		}
+		})
+	}
+	return func() int64 {
+		cancel()
+		wg.Wait()
+		return calls.Load()
 	}
 }
 
-func restartUnderLoad(t *testing.T, shared bool, concurrency, callers, restarts int) {
-	goodbye := []byte("goodbye")
-	var handled, good atomic.Int64
-	serve := func(l net.Listener) (*server.Server, chan error) {
-		h := server.Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) {
-			handled.Add(1)
-			return req, nil
-		})
-		h.Concurrency, h.Goodbye = concurrency, goodbye
-		s := &server.Server{Handler: h, Logger: slog.New(slog.DiscardHandler)}
-		served := make(chan error, 1)
-		go func() { served <- s.Serve(l) }()
-		return s, served
-	}
-	first, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr := first.Addr().String()
-	inherited, err := first.(*net.TCPListener).File()
-	require.NoError(t, err)
-	defer inherited.Close()
-	srv, served := serve(first)
-
-	c := gtcp.NewClient("", gtcp.ClientConfig{
-		Target: conn.Target{Address: addr}, Shared: shared, Goodbye: goodbye,
-		Pool: pool.Config{MaxConns: 2}, Pipeline: pipeline.Config{MaxConns: 2},
-	})
-	ctx, cancel := context.WithCancel(context.Background())
-	failures := make(chan error, callers)
-	var wg sync.WaitGroup
-	for i := range callers {
-		wg.Go(func() {
-			req := fmt.Append(nil, "caller ", i)
-			for ctx.Err() == nil {
-				reply, err := c.Call(context.Background(), req)
-				if err == nil && !bytes.Equal(reply, req) {
-					err = fmt.Errorf("reply %q to %q", reply, req)
-				}
-				if err != nil {
-					failures <- err
-					return
-				}
-				good.Add(1)
+// A server that is restarted under load loses no call and executes none twice:
+// goodbye tells the client what the old server did not handle.
+func TestClientRestartUnderLoad(t *testing.T) {
+	goodbye := []byte("\x00goodbye")
+	for _, callers := range []int{20, 256} {
+		eachMode(t, func(t *testing.T, shared bool) {
+			var executed atomic.Int64
+			r := newRestartable(t, goodbye, &executed)
+			c := client(t, r.addr(), gtcp.ClientConfig{Shared: shared, Goodbye: goodbye, Retry: patient})
+			stop := load(t, c, callers)
+			for range restarts(t) {
+				before := executed.Load()
+				r.restart()
+				require.Eventually(t, func() bool { return executed.Load() > before || t.Failed() }, 10*time.Second, time.Millisecond)
 			}
+			require.Equal(t, stop(), executed.Load(), "no request was executed twice")
 		})
 	}
-	for range restarts {
-		before := good.Load()
-		require.Eventually(t, func() bool { return good.Load() > before+20 || len(failures) > 0 }, 20*time.Second, time.Millisecond)
-		l, err := net.FileListener(inherited)
-		require.NoError(t, err)
-		next, nextServed := serve(l)
-		timeout, stop := context.WithTimeout(context.Background(), 20*time.Second)
-		require.NoError(t, srv.Shutdown(timeout))
-		stop()
-		require.ErrorIs(t, <-served, server.ErrServerClosed)
-		srv, served = next, nextServed
-	}
-	cancel()
-	wg.Wait()
-	close(failures)
-	for err := range failures {
-		require.NoError(t, err)
-	}
-	require.Equal(t, handled.Load(), good.Load())
-	require.NoError(t, c.Shutdown(context.Background()))
-	require.NoError(t, srv.Close())
-	require.ErrorIs(t, <-served, server.ErrServerClosed)
-	require.NoError(t, srv.Shutdown(context.Background()))
+}
+
+// All servers of a service are restarted, one after the other.
+func TestClientRollingRestart(t *testing.T) {
+	goodbye := []byte("\x00goodbye")
+	eachMode(t, func(t *testing.T, shared bool) {
+		var executed atomic.Int64
+		var all []*restartable
+		var set resolve.Static
+		for range 5 {
+			r := newRestartable(t, goodbye, &executed)
+			all = append(all, r)
+			set = append(set, resolve.Endpoint{Addr: r.addr()})
+		}
+		c := client(t, "", gtcp.ClientConfig{Shared: shared, Goodbye: goodbye, Resolver: set, Retry: patient})
+		stop := load(t, c, 64)
+		for range max(restarts(t)/5, 1) {
+			for _, r := range all {
+				r.restart()
+			}
+		}
+		require.Equal(t, stop(), executed.Load(), "no request was executed twice")
+	})
 }

@@ -10,6 +10,10 @@ import (
 // defaultCallTimeout is what a zero ClientConfig.CallTimeout means.
 const defaultCallTimeout = 15 * time.Second
 
+// leastShared is the shortest limit for which contexts are shared: with shorter
+// ones a timer that is late would matter.
+const leastShared = time.Second
+
 // callTimeout gives calls without a deadline one. A timer for each call would
 // cost more than the rest of a shared call, so those that begin within an
 // eighth of the timeout share one context, and its deadline.
@@ -43,12 +47,12 @@ func (t *callTimeout) context(ctx context.Context) (_ context.Context, cancel co
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, nil
 	}
-	if ctx.Done() != nil {
+	if ctx.Done() != nil || t.limit < leastShared {
 		return context.WithTimeout(ctx, t.limit)
 	}
 	s := t.current.Load()
-	if s == nil {
-		s = t.replace()
+	if s == nil || s.Err() != nil {
+		s = t.replace(s)
 	}
 	if ctx == context.Background() {
 		return s, nil
@@ -56,18 +60,19 @@ func (t *callTimeout) context(ctx context.Context) (_ context.Context, cancel co
 	return &deadlineWithValues{s, ctx}, nil
 }
 
-// replace makes the context of the stretch that begins now.
-func (t *callTimeout) replace() *sharedDeadline {
+// replace makes the context of the stretch that begins now, in place of old. A
+// stretch is half an eighth of the limit: its calls have all their time even if
+// the timer that ends it is late by the other half.
+func (t *callTimeout) replace(old *sharedDeadline) *sharedDeadline {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s := t.current.Load(); s != nil {
+	if s := t.current.Load(); s != nil && s != old {
 		return s
 	}
-	stretch := t.limit / 8
 	s := &sharedDeadline{}
-	s.Context, s.cancel = context.WithTimeout(context.Background(), t.limit+stretch)
+	s.Context, s.cancel = context.WithTimeout(context.Background(), t.limit+t.limit/8)
 	t.current.Store(s)
-	time.AfterFunc(stretch, func() { t.current.CompareAndSwap(s, nil) })
+	time.AfterFunc(t.limit/16, func() { t.current.CompareAndSwap(s, nil) })
 	return s
 }
 
