@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -188,14 +189,16 @@ func (s *sharedConn) acceptLocked(dst, request []byte) (c *call, err error) {
 	var number, old uint64
 	if m := s.p.cfg.Match; m != nil {
 		number = s.numbers.next()
-		own, ok := pending[len(pending)-len(request):], false
-		if f := s.p.number; f != nil {
-			old, ok = f.Put(own, number)
+		own := pending[len(pending)-len(request):]
+		if f := s.p.number; f == nil {
+			old, err = s.putByCode(m, own, number)
+		} else if n, ok := f.Put(own, number); ok {
+			old = n
 		} else {
-			old, ok = m.Put(own, number)
+			err = ErrNoNumber
 		}
-		if !ok {
-			return nil, &Error{Op: "call", Addr: s.addr, Err: ErrNoNumber}
+		if err != nil {
+			return nil, &Error{Op: "call", Addr: s.addr, Err: err}
 		}
 	}
 	if c = s.spareCall; c != nil {
@@ -218,6 +221,20 @@ func (s *sharedConn) acceptLocked(dst, request []byte) (c *call, err error) {
 		wake(s.look)
 	}
 	return c, nil
+}
+
+// putByCode is Put of a user's Matcher. A panic in it is the error of its call.
+func (s *sharedConn) putByCode(m Matcher, request []byte, number uint64) (old uint64, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{v, debug.Stack()}
+		}
+	}()
+	old, ok := m.Put(request, number)
+	if !ok {
+		return 0, ErrNoNumber
+	}
+	return old, nil
 }
 
 // dequeueLocked takes a call out of the queue.

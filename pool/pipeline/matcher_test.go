@@ -30,6 +30,34 @@ func (m smpp) Restore(reply []byte, old uint64) {
 	m.Number.Restore(reply, old)
 }
 
+func (m smpp) Put(request []byte, n uint64) (uint64, bool) {
+	if string(request[5:]) == "unsendable" {
+		panic("put")
+	}
+	return m.Number.Put(request, n)
+}
+
+// A Matcher that panics over a request costs that call, and no permit.
+func TestMatcherThatPanicsOverARequest(t *testing.T) {
+	cfg := pipeline.Config{Match: smpp{pipeline.Number{Offset: 1, Size: 4}}, MaxInFlight: 1}
+	inBubble(t, cfg, func(b *bubble) {
+		for range 3 {
+			o := b.call(bg, "\x01....unsendable")
+			<-o.done
+			var panicked *pipeline.PanicError
+			require.ErrorAs(b, o.err, &panicked)
+			require.Equal(b, "put", panicked.Value)
+			require.False(b, o.err.(*pipeline.Error).Written)
+		}
+		o := b.call(bg, "\x01....request")
+		p := b.accept()
+		p.asked("\x01\x00\x00\x00\x01request")
+		p.reply("\x80\x00\x00\x00\x01reply")
+		o.replied("\x80....reply")
+		require.Zero(b, b.Stat().InFlight)
+	})
+}
+
 // A Matcher that panics over a reply costs that call, not the others.
 func TestMatcherThatPanicsOverAReply(t *testing.T) {
 	cfg := pipeline.Config{Match: smpp{pipeline.Number{Offset: 1, Size: 4}}}
