@@ -233,3 +233,41 @@ func stress(t *testing.T, policy balance.Policy) {
 }
 
 func fail(t *testing.T) bool { t.Error("a value was not closed"); return false }
+
+// A resolver that cannot make up its mind: every 20 ms another set, and an error or
+// an empty set in between. No call fails, and what was opened is closed.
+func TestFlappingResolver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, f := &manual{set: names(2)}, newFleet()
+		config := f.config(m)
+		var open atomic.Int64
+		config.Open = func(e resolve.Endpoint) (*server, error) {
+			open.Add(1)
+			s := &server{addr: e.Addr}
+			s.latency.Store(int64(ms))
+			return s, nil
+		}
+		config.Close = func(_ context.Context, s *server) error {
+			open.Add(-1)
+			s.broken.Store(true) // whoever calls it now sees a failure
+			return nil
+		}
+		b := start(t, config)
+		var flaps sync.WaitGroup
+		flaps.Go(func() {
+			for i := range 500 {
+				time.Sleep(20 * ms)
+				m.channel() <- func(update func([]resolve.Endpoint, error)) {
+					update(nil, errDown)
+					update(nil, nil)
+					update(names(4)[i%3:i%3+2], nil)
+				}
+			}
+		})
+		l := run(b, 16, ms, 10*time.Second, 1)
+		flaps.Wait()
+		synctest.Wait()
+		require.Zero(t, l.failed)
+		require.LessOrEqual(t, open.Load(), int64(2))
+	})
+}

@@ -2,6 +2,7 @@ package balance_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 	"testing/synctest"
@@ -403,5 +404,77 @@ func TestOwnPolicy(t *testing.T) {
 		addrs(t, b, 2, balance.Request{})
 		require.Equal(t, []string{"s00:1 0 0s ready", "s01:1 0 0s ready"}, seen)
 		require.Equal(t, "unknown", balance.State(9).String())
+	})
+}
+
+// Without ejection, too, what has just failed is avoided for a second, and then
+// looked at again.
+func TestWhatHasJustFailedIsAvoided(t *testing.T) {
+	for _, c := range policies[:2] {
+		bubble(t, c.name, func(t *testing.T) {
+			config := newFleet().config(resolve.Static(names(2)))
+			config.Policy, config.Health = c.policy, balance.Health{Failures: -1, Rate: -1}
+			b := start(t, config)
+			run(b, 2, ms, 100*ms, 1)
+			outcome(t, b, "s00:1", failed)
+			met := 0
+			for range 1000 {
+				l, err := b.Pick(t.Context(), balance.Request{})
+				require.NoError(t, err)
+				if l.Value.addr == "s00:1" {
+					met++
+					l.Done(failed)
+				} else {
+					l.Done(balance.Outcome{})
+				}
+			}
+			require.LessOrEqual(t, met, 20)
+			pass(1001 * ms)
+			require.Greater(t, addrs(t, b, 1000, balance.Request{})["s00:1"], 300)
+			require.Equal(t, 2, b.Stat().Available)
+		})
+	}
+}
+
+// A busy client does not time every call, but the first one of an endpoint.
+func TestFirstCallIsTimed(t *testing.T) {
+	bubble(t, "of a busy client", func(t *testing.T) {
+		m, f := &manual{set: names(2)}, newFleet()
+		config := f.config(m)
+		config.Health.SlowStart = -1
+		b := start(t, config)
+		addrs(t, b, 10_000, balance.Request{}) // all at the same moment
+		for n := 3; n < 20; n++ {
+			m.report(names(n)...)
+			for i := 0; ; i++ {
+				require.Less(t, i, 10_000)
+				l, err := b.Pick(t.Context(), balance.Request{})
+				require.NoError(t, err)
+				fresh := l.Node.Latency() == 0
+				if fresh {
+					pass(ms)
+				}
+				l.Done(balance.Outcome{})
+				if fresh {
+					require.NotZero(t, l.Node.Latency())
+					break
+				}
+			}
+		}
+	})
+}
+
+func TestHashOfNoNumber(t *testing.T) {
+	bubble(t, "is the default", func(t *testing.T) {
+		for _, load := range []float64{0, 0.5, math.NaN()} {
+			b := over(t, balance.Hash(load), names(4)...)
+			for range 40 {
+				_, err := b.Pick(t.Context(), balance.Request{Key: "popular"})
+				require.NoError(t, err)
+			}
+			for s := range b.Nodes() {
+				require.LessOrEqual(t, s.InFlight, 13)
+			}
+		}
 	})
 }
