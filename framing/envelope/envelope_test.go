@@ -298,6 +298,13 @@ func TestMatcher(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 5, e.Number)
 
+	empty, err := (&envelope.Envelope{Number: 9}).Append(nil)
+	require.NoError(t, err)
+	n, ok = m.Get(empty)
+	require.True(t, ok, "a reply without fields and payload")
+	require.EqualValues(t, 9, n)
+	require.EqualValues(t, 9, m.Put(empty, 10))
+
 	push, err := (&envelope.Envelope{Push: true}).Append(nil)
 	require.NoError(t, err)
 	for _, frame := range [][]byte{nil, []byte("short"), []byte("no envelope at all"), envelope.Goodbye(), push} {
