@@ -12,7 +12,7 @@ import (
 	"github.com/seed-99d6a01a/gtcp/server"
 )
 
-// exampleServer answers each package with "> " before it.
+// exampleServer replies to each package with "> " and the package.
 func exampleServer() (addr string, stop func() error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -180,7 +180,7 @@ func (s *soak) serve(t *testing.T, stop chan struct{}) {
 	}
 }
 
-// handle answers with what only this request's answer can be, and counts it.
+// handle replies what only this request's reply can be, and counts it.
 func (s *soak) handle(_ context.Context, req []byte) ([]byte, error) {
 	if len(req) < 8 {
 		return nil, fmt.Errorf("request of %d bytes", len(req))

@@ -79,7 +79,7 @@ func TestClientManyCallers(t *testing.T) {
 	})
 }
 
-// The facade's server answers packages in order, as any of its handlers does.
+// The facade's server replies to packages in order, as any of its handlers does.
 func TestClientCallsTheFacadesServer(t *testing.T) {
 	srv := gtcp.NewServer("127.0.0.1:0", func(c *gtcp.Conn) {
 		defer c.Close()

@@ -45,7 +45,7 @@ func run(ctx context.Context, addr string, shared bool, words []string, out io.W
 		if err != nil {
 			return err
 		}
-		srv := &server.Server{Handler: server.Frames(framing.Format{}, answer)}
+		srv := &server.Server{Handler: server.Frames(framing.Format{}, handle)}
 		served := make(chan error, 1)
 		go func() { served <- srv.Serve(l) }()
 		defer func() {
@@ -68,8 +68,8 @@ func run(ctx context.Context, addr string, shared bool, words []string, out io.W
 	return nil
 }
 
-// answer is the whole of the server: the reply to one request.
-func answer(_ context.Context, req []byte) ([]byte, error) {
+// handle is the whole of the server: the reply to one request.
+func handle(_ context.Context, req []byte) ([]byte, error) {
 	return append([]byte("> "), req...), nil
 }
 

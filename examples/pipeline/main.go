@@ -35,7 +35,7 @@ func run(ctx context.Context, callers, calls int, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	srv := &server.Server{Handler: &server.FrameHandler{Append: answer}}
+	srv := &server.Server{Handler: &server.FrameHandler{Append: handle}}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	defer func() {
@@ -94,6 +94,6 @@ func call(ctx context.Context, client *gtcp.Client, reply, request []byte, giveU
 	return client.AppendCall(ctx, reply, request)
 }
 
-func answer(_ context.Context, dst, req []byte) ([]byte, error) {
+func handle(_ context.Context, dst, req []byte) ([]byte, error) {
 	return append(append(dst, "> "...), req...), nil
 }
