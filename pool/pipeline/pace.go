@@ -49,6 +49,13 @@ func (s *sharedConn) tooLate(ctx context.Context) bool {
 	if load < crowd || wait < paceLeast {
 		return false
 	}
-	deadline, ok := ctx.Deadline()
+	deadline, ok := deadlineOf(ctx)
 	return ok && time.Until(deadline) < wait+wait/4
+}
+
+// deadlineOf is ctx.Deadline, for any context: one of a user's that panics here,
+// in the middle of a call, counts as one without a deadline.
+func deadlineOf(ctx context.Context) (at time.Time, ok bool) {
+	defer func() { _ = recover() }()
+	return ctx.Deadline()
 }
