@@ -1,6 +1,7 @@
 package gtcp_test
 
 import (
+	"io"
 	"net"
 	"testing"
 	"time"
@@ -151,4 +152,30 @@ func TestSendOnlyUntilAByteComes(t *testing.T) {
 	before = gtcp.PoolStat(addr).Dials
 	sendOnly(t, addr, 20)
 	require.EqualValues(t, 20, gtcp.PoolStat(addr).Dials-before)
+}
+
+// A receive beside a send in progress cannot move to another connection.
+func TestSendOnlyThenAReceiveBesideASend(t *testing.T) {
+	sending := make(chan struct{})
+	end := make(chan struct{})
+	addr := rawServer(t, func(c *net.TCPConn, n int) {
+		if n < 16 {
+			_, _ = io.Copy(io.Discard, c)
+			return
+		}
+		_, _ = io.CopyN(io.Discard, c, 2*9+1)
+		close(sending)
+		<-end
+	})
+	sendOnly(t, addr, 18)
+	c := checkOut(t, addr)
+	sent := make(chan error, 1)
+	go func() { sent <- c.Send(make([]byte, 64<<20)) }()
+	within(t, func() { <-sending })
+	_, err := c.Recv(1)
+	require.ErrorContains(t, err, "earlier callers only sent")
+	close(end)
+	within(t, func() { require.Error(t, <-sent) })
+	require.NoError(t, c.Close())
+	require.Zero(t, gtcp.PoolStat(addr).Idle, "it is not kept")
 }

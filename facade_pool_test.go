@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"os"
 	"runtime"
@@ -339,6 +340,38 @@ func TestConfigureForAllAddresses(t *testing.T) {
 	require.NoError(t, inUse.Close())
 	require.NotEqual(t, port, use(t, other), "it belonged to the old pool")
 	require.Equal(t, 3, gtcp.PoolStat(other).MaxConns)
+}
+
+func TestPoolOptionsOutOfRange(t *testing.T) {
+	for field, options := range map[string]gtcp.PoolOptions{
+		"Hooks":       {Hooks: []any{"no hook"}},
+		"UserTimeout": {UserTimeout: math.MaxInt64},
+	} {
+		require.ErrorContains(t, gtcp.ConfigurePools(options), field)
+		require.ErrorContains(t, gtcp.ConfigurePools(options, "a:1"), field)
+	}
+}
+
+// With Probe a connection that is well is used again, and one that died since
+// the probe is replaced by its first write.
+func TestProbe(t *testing.T) {
+	now, gone := make(chan struct{}), make(chan struct{})
+	addr := answerThenReset(t, now, gone, "again")
+	configure(t, gtcp.PoolOptions{Probe: true}, addr)
+	c := checkOut(t, addr)
+	_, err := c.SendRecv([]byte("hello"), 2)
+	require.NoError(t, err)
+	port := c.LocalAddr().String()
+	require.NoError(t, c.Close())
+	c = checkOut(t, addr)
+	require.Equal(t, port, c.LocalAddr().String())
+	close(now)
+	<-gone
+	got, err := c.SendRecv([]byte("hello"), 5)
+	require.NoError(t, err)
+	require.Equal(t, "again", string(got))
+	require.NotEqual(t, port, c.LocalAddr().String())
+	require.NoError(t, c.Close())
 }
 
 func TestPoolOptionsNegativeIsNone(t *testing.T) {

@@ -2,6 +2,7 @@ package gtcp_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -219,6 +220,70 @@ func TestServiceLeavesOutAServerThatIsSilent(t *testing.T) {
 	}
 	require.NotZero(t, failed)
 	require.Less(t, failed, 15)
+}
+
+// A server that closes its connection after each reply does not fail.
+func TestServiceKeepsAServerThatClosesAfterItsReply(t *testing.T) {
+	closes := rawServer(t, func(c *net.TCPConn, _ int) { _, _ = io.CopyN(c, c, 7) })
+	good := rawServer(t, echo)
+	name := resolves(t, resolve.Addrs(closes, good), balance.RoundRobin)
+	calls := map[string]int{}
+	for range 40 {
+		c := checkOut(t, name)
+		got, err := c.SendRecvPkg([]byte("hello"))
+		require.NoError(t, err)
+		require.Equal(t, "hello", string(got))
+		calls[c.RemoteAddr().String()]++
+		if c.RemoteAddr().String() == closes {
+			_, err = c.Recv(1)
+			require.Equal(t, io.EOF, err)
+		}
+		require.NoError(t, c.Close())
+	}
+	require.Equal(t, map[string]int{closes: 20, good: 20}, calls)
+}
+
+// Connections that died while they were idle do not count against a server that
+// is back.
+func TestServiceForgivesConnectionsThatDiedIdle(t *testing.T) {
+	restart, closed := make(chan struct{}), make(chan struct{}, 8)
+	restarted := rawServer(t, func(c *net.TCPConn, n int) {
+		if n >= 8 {
+			echo(c, n)
+			return
+		}
+		_, _ = io.CopyN(c, c, 7)
+		<-restart
+		_ = c.Close()
+		closed <- struct{}{}
+	})
+	good := rawServer(t, echo)
+	name := resolves(t, resolve.Addrs(restarted, good), balance.RoundRobin)
+	var all []*gtcp.PoolConn
+	for range 16 {
+		c := checkOut(t, name)
+		_, err := c.SendRecvPkg([]byte("hello"))
+		require.NoError(t, err)
+		all = append(all, c)
+	}
+	for _, c := range all {
+		require.NoError(t, c.Close())
+	}
+	close(restart)
+	within(t, func() {
+		for range 8 {
+			<-closed
+		}
+	})
+	calls := map[string]int{}
+	for range 60 {
+		c := checkOut(t, name)
+		if _, err := c.SendRecvPkg([]byte("hello")); err == nil {
+			calls[c.RemoteAddr().String()]++
+		}
+		require.NoError(t, c.Close())
+	}
+	require.GreaterOrEqual(t, calls[restarted], 22, "it is in its turn all the time")
 }
 
 // Callers go on while the resolver is replaced under them.

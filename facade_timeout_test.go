@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp"
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/internal/memnet"
 	"github.com/seed-99d6a01a/gtcp/retry"
 )
@@ -117,6 +118,8 @@ func TestTimeoutBoundsTheWaitForAnotherCall(t *testing.T) {
 				require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 				require.True(t, err.(net.Error).Timeout())
 				require.Equal(t, test.safe, retry.SafeToRetry(err), "nothing was sent")
+				require.ErrorContains(t, err, "i/o timeout: waited for another call on the connection")
+				require.Equal(t, conn.KindTimeout, conn.KindOf(err))
 				far.Close()
 				c.Close()
 				others.Wait()
