@@ -318,7 +318,7 @@ func TestRecoveryAfterARefusedOutage(t *testing.T) {
 				p.Clear()
 				before := s.dialed()
 				var back time.Time
-				time.AfterFunc(c.outage, func() { s.l.Refuse(false); back = time.Now() })
+				time.AfterFunc(c.outage, func() { back = time.Now(); s.l.Refuse(false) })
 				lags := make(chan time.Duration, 8)
 				for i := range cap(lags) {
 					go func() {
