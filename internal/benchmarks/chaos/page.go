@@ -5,6 +5,7 @@ package main
 import (
 	_ "embed"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 )
@@ -28,6 +29,8 @@ func page(played, recipes []outcome) string {
 	text = strings.ReplaceAll(text, "{{recipes}}", table(recipes, kindNames(true), func(r result) string {
 		return fmt.Sprintf("%.0f / %.1f / %d", r.goodput, r.outage.Seconds(), r.Failed)
 	}, false))
+	load, _, _ := strings.Cut(readOrNothing("/proc/loadavg"), " ")
+	text = strings.ReplaceAll(text, "{{load}}", load)
 	reached, goals := 0, 0
 	for _, o := range played {
 		for _, k := range kinds {
@@ -40,6 +43,11 @@ func page(played, recipes []outcome) string {
 		}
 	}
 	return strings.ReplaceAll(text, "{{goals}}", fmt.Sprintf("%d of %d", reached, goals))
+}
+
+func readOrNothing(name string) string {
+	text, _ := os.ReadFile(name)
+	return string(text)
 }
 
 // table has a row for each case and a column for each kind. The one of recoveries
