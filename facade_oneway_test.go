@@ -154,6 +154,11 @@ func TestSendOnlyUntilAByteComes(t *testing.T) {
 	require.EqualValues(t, 20, gtcp.PoolStat(addr).Dials-before)
 }
 
+func readOne(c net.Conn) error {
+	_, err := c.Read(make([]byte, 1))
+	return err
+}
+
 // A receive beside a send in progress cannot move to another connection.
 func TestSendOnlyThenAReceiveBesideASend(t *testing.T) {
 	sending := make(chan struct{})
@@ -172,8 +177,18 @@ func TestSendOnlyThenAReceiveBesideASend(t *testing.T) {
 	sent := make(chan error, 1)
 	go func() { sent <- c.Send(make([]byte, 64<<20)) }()
 	within(t, func() { <-sending })
-	_, err := c.Recv(1)
-	require.ErrorContains(t, err, "earlier callers only sent")
+	for _, receive := range []func() ([]byte, error){
+		func() ([]byte, error) { return c.Recv(1) },
+		func() ([]byte, error) { return c.Recv(0) },
+		func() ([]byte, error) { return c.Recv(-1) },
+		func() ([]byte, error) { return c.RecvLine() },
+		func() ([]byte, error) { return c.RecvPkg() },
+		func() ([]byte, error) { return nil, readOne(c) },
+	} {
+		got, err := receive()
+		require.ErrorContains(t, err, "earlier callers only sent")
+		require.Empty(t, got)
+	}
 	close(end)
 	within(t, func() { require.Error(t, <-sent) })
 	require.NoError(t, c.Close())

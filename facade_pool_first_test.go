@@ -233,6 +233,22 @@ func TestTwoBeginACheckout(t *testing.T) {
 	require.EqualValues(t, 1, gtcp.PoolStat(addr).Dials-before)
 }
 
+// A message that moved to a new connection may have a reply under way there.
+func TestDefect02ReplyToAMessageThatMoved(t *testing.T) {
+	now, gone := make(chan struct{}), make(chan struct{})
+	addr := answerThenReset(t, now, gone, "again")
+	c := checkOut(t, addr)
+	_, err := c.SendRecv([]byte("hello"), 2)
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
+	close(now)
+	<-gone
+	c = checkOut(t, addr)
+	require.NoError(t, c.Send([]byte("hello")))
+	require.NoError(t, c.Close())
+	require.Zero(t, gtcp.PoolStat(addr).Open)
+}
+
 // A server that answers the first request of a checkout only after the second must
 // get it.
 func TestASecondRequestDoesNotWaitForTheFirstAnswer(t *testing.T) {

@@ -9,11 +9,13 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp"
+	"github.com/seed-99d6a01a/gtcp/internal/memnet"
 )
 
 // counting counts what passes through it.
@@ -107,6 +109,24 @@ func TestWrapperKeepsTheDeadline(t *testing.T) {
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 		_, err = c.Recv(1)
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	})
+}
+
+func TestWrapperKeepsTheBufferWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := memnet.Pipe()
+		defer far.Close()
+		c := gtcp.NewConnByNetConn(near)
+		defer c.Close()
+		c.SetBufferWaitRecv(50 * time.Millisecond)
+		c.Conn = &counting{Conn: c.Conn}
+		_, err := far.Write(make([]byte, 200))
+		require.NoError(t, err)
+		began := time.Now()
+		got, err := c.Recv(-1)
+		require.NoError(t, err)
+		require.Len(t, got, 200)
+		require.Equal(t, 50*time.Millisecond, time.Since(began))
 	})
 }
 
