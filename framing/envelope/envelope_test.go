@@ -187,6 +187,8 @@ func TestParseRefuses(t *testing.T) {
 		{"a timeout with a byte too many", "e1 00 0004 00000000 01 02 05 05"},
 		{"a timeout beyond 64 bits", "e1 00 000d 00000000 01 0b ffffffffffffffffffff7f"},
 		{"a trace too short", "e1 00 0003 00000000 02 01 00"},
+		{"a status with a byte too many", "e1 00 0004 00000000 05 02 05 05"},
+		{"an empty status", "e1 00 0002 00000000 05 00"},
 		{"a status beyond 32 bits", "e1 00 0007 00000000 05 05 8080808010"},
 		{"a method too long", "e1 00 0103 00000000 04 8002" + strings.Repeat("6d", 256)},
 		{"an unknown field that must be understood", "e1 00 0002 00000000 80 00"},
