@@ -44,5 +44,5 @@ func sameConn(a, b net.Conn) bool {
 	if reflect.TypeOf(a) != reflect.TypeOf(b) {
 		return false
 	}
-	return !reflect.ValueOf(a).Comparable() || !reflect.ValueOf(b).Comparable() || a == b
+	return !reflect.ValueOf(a).Comparable() || a == b
 }
