@@ -278,6 +278,7 @@ func TestTrace(t *testing.T) {
 		strings.Replace(header, "4bf92f3577b34da6a3ce929d0e0e4736", strings.Repeat("0", 32), 1),
 		strings.Replace(header, "00f067aa0ba902b7", strings.Repeat("0", 16), 1),
 		strings.Replace(header, "f92f", "f9-f", 1),
+		header[:2] + "a" + header[3:], header[:35] + "a" + header[36:], header[:52] + "a" + header[53:],
 	} {
 		_, err := envelope.ParseTrace(bad)
 		require.Error(t, err, bad)
