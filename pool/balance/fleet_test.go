@@ -180,9 +180,9 @@ func stress(t *testing.T, policy balance.Policy) {
 			things.Store(v, true)
 			return v, nil
 		},
-		Close: func(_ context.Context, v *thing) error {
-			if v.closed.Add(1) != 1 || v.users.Load() != 0 {
-				t.Error("closed twice, or in use")
+		Close: func(ctx context.Context, v *thing) error {
+			if closed, users := v.closed.Add(1), v.users.Load(); closed != 1 || users != 0 {
+				t.Errorf("closed %d times, in use by %d, %v", closed, users, ctx.Err())
 			}
 			return nil
 		},

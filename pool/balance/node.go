@@ -110,8 +110,12 @@ func (n *Node) observe(took, now, decay int64) {
 }
 
 // release ends a call's hold on the node, and reports whether it was the last
-// one of a node that has been removed.
-func (n *Node) release() (drained bool) { return n.inFlight.Add(-1) == 0 && n.gone.Load() }
+// one of a node that has been removed. The calls are counted again once the node is
+// known to be gone: between the first count and then, another call may have begun.
+// Of those that begin later, each sees that the node is gone and lets go of it.
+func (n *Node) release() (drained bool) {
+	return n.inFlight.Add(-1) == 0 && n.gone.Load() && n.inFlight.Load() == 0
+}
 
 // setFlag and clearFlag report whether they changed it.
 func (n *Node) setFlag(flag uint32) bool   { return n.flags.Or(flag)&flag == 0 }

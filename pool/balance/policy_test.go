@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -430,7 +431,8 @@ func TestWhatHasJustFailedIsAvoided(t *testing.T) {
 			}
 			require.LessOrEqual(t, met, 20)
 			pass(1001 * ms)
-			require.Greater(t, addrs(t, b, 1000, balance.Request{})["s00:1"], 300)
+			run(b, 4, ms, 5*time.Second, 1)
+			require.InDelta(t, 0.5, run(b, 4, ms, 5*time.Second, 1).share("s00:1"), 0.15)
 			require.Equal(t, 2, b.Stat().Available)
 		})
 	}
