@@ -93,6 +93,9 @@ func TestFirst(t *testing.T) {
 		r.(resolve.Refresher).Refresh()
 		require.Equal(t, 1, a.refreshed+b.refreshed-1)
 	})
+}
+
+func TestFirstEnds(t *testing.T) {
 	bubble(t, "ends when all have ended", func(t *testing.T) {
 		requireEnds(t, watch(t, resolve.First(resolve.Addrs("a:1"), resolve.Addrs("b:1"))), nil)
 		a := newManual()
