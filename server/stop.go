@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -87,9 +88,15 @@ func (s *Server) Close() error {
 			first = err
 		}
 	}
+	var wg sync.WaitGroup
 	for _, sess := range s.sessions() {
-		sess.abort()
+		if isSocket(sess.conn.NetConn()) {
+			sess.abort()
+		} else { // closing one may take its time: TLS says goodbye to a peer that does not read
+			wg.Go(sess.abort)
+		}
 	}
+	wg.Wait()
 	return first
 }
 
