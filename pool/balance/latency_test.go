@@ -42,7 +42,7 @@ func TestLatencyOfFailures(t *testing.T) {
 // Endpoints that are as fast as each other share the calls in flight.
 func TestPeakEWMACountsCallsInFlight(t *testing.T) {
 	bubble(t, "held calls", func(t *testing.T) {
-		b := over(t, nil, names(4)...)
+		b := start(t, newFleet().config(resolve.Static(names(4))))
 		run(b, 8, ms, time.Second, 1)
 		held := map[string]int{}
 		for range 200 {
