@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -245,6 +247,30 @@ func TestDefect02ReplyToAMessageThatMoved(t *testing.T) {
 	<-gone
 	c = checkOut(t, addr)
 	require.NoError(t, c.Send([]byte("hello")))
+	require.NoError(t, c.Close())
+	require.Zero(t, gtcp.PoolStat(addr).Open)
+}
+
+// A caller that could not wait for its reply, because another goroutine receives,
+// leaves a connection that nobody else must get.
+func TestDefect02ReplyThatWasNotWaitedFor(t *testing.T) {
+	reply := make(chan struct{})
+	addr := rawServer(t, func(c *net.TCPConn, _ int) {
+		_, _ = io.CopyN(io.Discard, c, 3)
+		<-reply
+		_, _ = c.Write([]byte("x"))
+		_, _ = io.Copy(io.Discard, c)
+	})
+	c := checkOut(t, addr)
+	received := make(chan error, 1)
+	go func() { received <- readOne(c) }()
+	for !waitsInRead() {
+		runtime.Gosched()
+	}
+	_, err := c.SendRecvPkgWithTimeout([]byte("x"), 20*time.Millisecond)
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	close(reply)
+	within(t, func() { require.NoError(t, <-received) })
 	require.NoError(t, c.Close())
 	require.Zero(t, gtcp.PoolStat(addr).Open)
 }

@@ -112,8 +112,10 @@ func TestServiceWithADeadServer(t *testing.T) {
 func TestServiceOfDeadServers(t *testing.T) {
 	name := resolves(t, resolve.Addrs(deadAddr(t), deadAddr(t)), nil)
 	for range 3 {
-		_, err := gtcp.NewPoolConn(name)
+		c, err := gtcp.NewPoolConn(name)
+		require.Nil(t, c)
 		require.Equal(t, conn.KindRefused, conn.KindOf(err))
+		require.NoError(t, gtcp.ConfigureResolver(name, resolve.Addrs(deadAddr(t), deadAddr(t), deadAddr(t), deadAddr(t)), nil))
 	}
 	alone := deadAddr(t)
 	require.NoError(t, gtcp.ConfigureResolver(name, resolve.Addrs(alone), nil))
