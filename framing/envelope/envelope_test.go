@@ -288,13 +288,13 @@ func TestTrace(t *testing.T) {
 
 func TestMatcher(t *testing.T) {
 	var m envelope.Matcher
-	require.EqualValues(t, math.MaxUint32, m.Max())
+	require.Equal(t, uint64(math.MaxUint32), m.Max())
 	request, err := (&envelope.Envelope{Number: 5, Method: []byte("m")}).Append(nil)
 	require.NoError(t, err)
 	require.EqualValues(t, 5, m.Put(request, 1<<32-1), "the caller's own")
 	n, ok := m.Get(request)
 	require.True(t, ok)
-	require.EqualValues(t, 1<<32-1, n)
+	require.EqualValues(t, uint64(1<<32-1), n)
 	m.Restore(request, 5)
 	var e envelope.Envelope
 	_, err = e.Parse(request)
