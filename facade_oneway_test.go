@@ -194,3 +194,36 @@ func TestSendOnlyThenAReceiveBesideASend(t *testing.T) {
 	require.NoError(t, c.Close())
 	require.Zero(t, gtcp.PoolStat(addr).Idle, "it is not kept")
 }
+
+// The connections that were kept go at the first request, and no others later.
+func TestSendOnlyThenManyRequests(t *testing.T) {
+	addr := rawServer(t, func(c *net.TCPConn, _ int) {
+		in := gtcp.NewConnByNetConn(c)
+		for {
+			data, err := in.RecvPkg()
+			if err != nil || string(data) != "one way" && in.SendPkg(data) != nil {
+				return
+			}
+		}
+	})
+	kept := []*gtcp.PoolConn{}
+	sendOnly(t, addr, 16)
+	for range 3 {
+		kept = append(kept, checkOut(t, addr))
+	}
+	for _, c := range kept {
+		require.NoError(t, c.SendPkg([]byte("one way")))
+		require.NoError(t, c.Close())
+	}
+	require.Equal(t, 3, gtcp.PoolStat(addr).Idle)
+	before := gtcp.PoolStat(addr).Dials
+	for range 10 {
+		c := checkOut(t, addr)
+		got, err := c.SendRecvPkg([]byte("other"))
+		require.NoError(t, err)
+		require.Equal(t, "other", string(got))
+		require.NoError(t, c.Close())
+	}
+	require.LessOrEqual(t, gtcp.PoolStat(addr).Dials-before, uint64(2))
+	require.Equal(t, 1, gtcp.PoolStat(addr).Open)
+}
