@@ -339,4 +339,5 @@ func (c *concurrent) close(f *frameConn) {
 	}
 	f.linger = f.linger || c.out.linger
 	f.stuck = f.stuck || c.out.stuck
+	f.drained = f.drained && !c.over() // else requests that were handled have no reply
 }

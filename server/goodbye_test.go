@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -199,5 +200,44 @@ func (l *drainLoad) connection(addr string) error {
 			l.answered.Add(1)
 			turns <- struct{}{}
 		}
+	}
+}
+
+// No goodbye follows a request that was handled and has lost its reply, since
+// another one on the connection has panicked: the client would repeat it.
+func TestNoGoodbyeWhereAHandledRequestHasNoReply(t *testing.T) {
+	for _, unordered := range []bool{false, true} {
+		t.Run(fmt.Sprint("unordered ", unordered), func(t *testing.T) {
+			h, entered, let := gated()
+			gate := h.Handle
+			h.Handle = func(ctx context.Context, req []byte) ([]byte, error) {
+				reply, err := gate(ctx, req)
+				if string(req) == "panic" {
+					panic("on purpose")
+				}
+				return reply, err
+			}
+			h.Concurrency, h.Unordered, h.Goodbye = 4, unordered, []byte("goodbye")
+			s := &server.Server{Handler: h, Logger: slog.New(slog.DiscardHandler)}
+			addr := start(t, s)
+			idle := dial(t, addr)
+			require.Eventually(t, func() bool { return s.Stat().Idle == 1 }, patience, time.Millisecond)
+			c := dial(t, addr)
+			c.send("panic", "handled")
+			<-entered
+			<-entered
+			result := begin(t, s, context.Background())
+			idle.expect("goodbye") // Shutdown comes to newer connections first, so it has been at c
+			idle.expectEnd()
+			close(let)
+			for err := error(nil); err == nil; {
+				var got []byte
+				got, err = c.r.Next() // unordered, the other reply may come first
+				require.NotEqual(t, "goodbye", string(got))
+			}
+			require.NoError(t, c.Close())
+			require.NoError(t, idle.Close())
+			require.NoError(t, <-result)
+		})
 	}
 }

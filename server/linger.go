@@ -45,7 +45,7 @@ func (f *frameConn) close() {
 	if x := f.x; x != nil {
 		x.count()
 		written := !f.stuck && x.w.Flush() == nil
-		f.linger = f.linger && written
+		f.linger, f.drained = f.linger && written, f.drained && written
 		f.report(written)
 	}
 	if f.sess.extra.Load() != nil || f.drained {
