@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -150,4 +151,44 @@ func TestHeartbeatOverADroppedFlow(t *testing.T) {
 	proxy.Freeze(false)
 	_, err = p.Call(ctx, []byte("hello"))
 	require.NoError(t, err)
+}
+
+// A peer that sends other things and no replies to heartbeats costs a number for
+// each of them. There must be one for each call nevertheless: the search for a
+// free one would never end.
+func TestUnansweredHeartbeatsLeaveNumbers(t *testing.T) {
+	cfg := pipeline.Config{Match: pipeline.Number{Size: 1}, Heartbeat: pipeline.Heartbeat{Interval: time.Second, Request: []byte("?ping")},
+		OnPush: func(context.Context, *pipeline.Push) {}, MaxLifetime: -1, StallTimeout: -1}
+	inBubble(t, cfg, func(b *bubble) {
+		go func() { // a peer whose pong has no number
+			for {
+				nc, err := b.net.Accept()
+				if err != nil {
+					return
+				}
+				go pongWithoutNumber(nc)
+			}
+		}()
+		for range 3 {
+			b.call(bg, "1request").replied("1request")
+			time.Sleep(300 * time.Second)
+		}
+	})
+}
+
+// pongWithoutNumber echoes requests, and replies to "ping" with a push.
+func pongWithoutNumber(nc net.Conn) {
+	defer nc.Close()
+	for frames := framing.NewReader(nc, framing.Format{}); ; {
+		frame, err := frames.Next()
+		if err != nil {
+			return
+		}
+		reply := append([]byte(nil), frame...)
+		if string(frame[1:]) == "ping" {
+			reply = []byte("\x00pong")
+		}
+		reply, _ = framing.Format{}.Append(nil, reply)
+		_, _ = nc.Write(reply)
+	}
 }

@@ -276,6 +276,9 @@ func (s *sharedConn) beat() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.roomForBeatLocked() {
+		return // those before it have no reply yet, and are waited for
+	}
 	c, err := s.acceptLocked(nil, hb.Request)
 	if err != nil {
 		return
@@ -288,4 +291,10 @@ func (s *sharedConn) beat() {
 		wake(s.reads)
 	}
 	s.wantWriteLocked()
+}
+
+// roomForBeatLocked tells whether a heartbeat leaves a number for each call that
+// may come. Those that a peer does not reply to keep their numbers.
+func (s *sharedConn) roomForBeatLocked() bool {
+	return s.p.cfg.Match == nil || uint64(s.beats) < s.numbers.max-uint64(s.p.permits.limit)
 }
