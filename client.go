@@ -235,16 +235,13 @@ func (c *Client) next(ctx context.Context, r *run, dst, request []byte) ([]byte,
 }
 
 // attempt makes one attempt, or two side by side.
-func (c *Client) attempt(ctx context.Context, r *run, dst, request []byte) ([]byte, error) {
+func (c *Client) attempt(ctx context.Context, r *run, dst, request []byte) (reply []byte, err error) {
 	if r.options.Hedge > 0 && r.policy.Idempotent {
 		begun := time.Now()
-		delay, ok := c.hedgeDelay(&r.options)
-		if ok {
-			reply, err := c.hedged(ctx, r, delay, dst, request)
-			c.latency.add(time.Since(begun))
-			return reply, err
+		defer func() { c.latency.learn(time.Since(begun), err) }()
+		if delay, ok := c.hedgeDelay(&r.options); ok {
+			return c.hedged(ctx, r, delay, dst, request)
 		}
-		defer func() { c.latency.add(time.Since(begun)) }()
 	}
 	a, err := c.begin(ctx, r)
 	if err != nil {

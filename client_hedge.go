@@ -2,7 +2,9 @@ package gtcp
 
 import (
 	"context"
+	"errors"
 	"math/bits"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,8 +25,18 @@ func (c *Client) hedgeDelay(options *CallOptions) (d time.Duration, ok bool) {
 
 // outcome is what an attempt returned.
 type outcome struct {
-	reply []byte
-	err   error
+	reply    []byte
+	err      error
+	returned bool // if false, a hook or an interceptor has panicked or ended its goroutine
+	panicked any
+}
+
+// again does to the caller what was done to the attempt's goroutine.
+func (o *outcome) again() {
+	if o.panicked == nil {
+		runtime.Goexit()
+	}
+	panic(o.panicked)
 }
 
 // hedged makes an attempt and, if it takes longer than delay, a second one
@@ -41,8 +53,15 @@ func (c *Client) hedged(ctx context.Context, r *run, delay time.Duration, dst, r
 			return err
 		}
 		running.Go(func() {
-			reply, err := a.call(ctx, nil, request)
-			outcomes <- outcome{reply, err}
+			var o outcome
+			defer func() {
+				if !o.returned {
+					o.panicked = recover()
+				}
+				outcomes <- o
+			}()
+			o.reply, o.err = a.call(ctx, nil, request)
+			o.returned = true
 		})
 		return nil
 	}
@@ -56,6 +75,9 @@ func (c *Client) hedged(ctx context.Context, r *run, delay time.Duration, dst, r
 		select {
 		case o := <-outcomes:
 			pending--
+			if !o.returned {
+				o.again()
+			}
 			if o.err == nil {
 				return append(dst, o.reply...), nil
 			}
@@ -102,6 +124,14 @@ func bucketOf(d time.Duration) int {
 // bucketEnd returns the duration at which a bucket ends.
 func bucketEnd(bucket int) time.Duration {
 	return time.Duration(5+bucket%4) << (bucket/4 + latencyPower - 2)
+}
+
+// learn adds the time of an attempt that took d. A failure says nothing of how
+// long a reply takes, unless the time was over.
+func (l *latencies) learn(d time.Duration, err error) {
+	if err == nil || errors.Is(err, context.DeadlineExceeded) {
+		l.add(d)
+	}
 }
 
 // add counts a call.

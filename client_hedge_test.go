@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -141,4 +142,57 @@ func TestClientHedgeAfterAFailure(t *testing.T) {
 	s := c.Stat()
 	require.GreaterOrEqual(t, s.Hedges, uint64(1))
 	require.EqualValues(t, 1, s.Retries)
+}
+
+// A panic of a hook or an interceptor reaches the caller, who may recover,
+// whether the call is hedged or not.
+func TestClientHedgePanicReachesTheCaller(t *testing.T) {
+	for name, end := range map[string]func(){"panic": func() { panic("of the user's") }, "Goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			c := client(t, stuckServer(t, 0), gtcp.ClientConfig{InterceptAttempt: func(next gtcp.Invoker) gtcp.Invoker {
+				return func(ctx context.Context, dst, request []byte) ([]byte, error) {
+					end()
+					return next(ctx, dst, request)
+				}
+			}})
+			ended := make(chan any, 1)
+			go func() {
+				defer func() { ended <- recover() }()
+				_, _ = c.CallWith(t.Context(), nil, []byte("x"), gtcp.CallOptions{Idempotent: true, Hedge: time.Minute})
+			}()
+			select {
+			case v := <-ended:
+				if name == "panic" {
+					require.Equal(t, "of the user's", v)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatal("the call hangs")
+			}
+		})
+	}
+}
+
+// Attempts that fail at once say nothing of how long a reply takes.
+func TestClientHedgeAutoIgnoresFailures(t *testing.T) {
+	var slow atomic.Bool
+	failed := errors.New("failed")
+	c := client(t, stuckServer(t, 0), gtcp.ClientConfig{InterceptAttempt: func(next gtcp.Invoker) gtcp.Invoker {
+		return func(ctx context.Context, dst, request []byte) ([]byte, error) {
+			if !slow.Load() {
+				return dst, failed
+			}
+			return next(ctx, dst, request)
+		}
+	}})
+	options := gtcp.CallOptions{Idempotent: true, Hedge: gtcp.HedgeAuto, Retry: &retry.Policy{MaxAttempts: 1}}
+	for range 100 {
+		_, err := c.CallWith(t.Context(), nil, []byte("y"), options)
+		require.ErrorIs(t, err, failed)
+	}
+	slow.Store(true)
+	for range 10 {
+		_, err := c.CallWith(t.Context(), nil, []byte("y"), options)
+		require.NoError(t, err)
+	}
+	require.Zero(t, c.Stat().Hedges)
 }
