@@ -99,15 +99,15 @@ func TestClientRetriesOnAnotherServer(t *testing.T) {
 			Shared: shared, Resolver: resolve.Addrs(refusedAddr(t), addr, refusedAddr(t)),
 			Balance: gtcp.BalanceConfig{Policy: balance.RoundRobin},
 		})
-		ejected := 0 // an ejection ends after a second, which may be before the calls do
+		available := 3 // the least seen: on a busy machine a server may be back before the calls end
 		for range 100 {
 			reply, err := c.Call(t.Context(), []byte("x"))
 			require.NoError(t, err)
 			require.Equal(t, "up", string(reply))
-			ejected = max(ejected, c.Stat().Balance.Ejected)
+			available = min(available, c.Stat().Balance.Available)
 		}
 		require.EqualValues(t, 100, calls.Load())
-		require.NotZero(t, ejected)
+		require.Equal(t, 1, available, "those that refuse are ejected, or quiet for as long as their pool does not dial")
 	})
 }
 

@@ -17,6 +17,12 @@ import (
 // other picks succeed.
 func outcome(t *testing.T, b *balance.Balancer[*server], addr string, o balance.Outcome) {
 	t.Helper()
+	outcomes(t, b, addr, o, balance.Outcome{})
+}
+
+// outcomes is outcome with an outcome for the other picks.
+func outcomes(t *testing.T, b *balance.Balancer[*server], addr string, o, others balance.Outcome) {
+	t.Helper()
 	for range 10_000 {
 		l, err := b.Pick(t.Context(), balance.Request{Idempotent: true})
 		require.NoError(t, err)
@@ -25,7 +31,7 @@ func outcome(t *testing.T, b *balance.Balancer[*server], addr string, o balance.
 			synctest.Wait()
 			return
 		}
-		l.Done(balance.Outcome{})
+		l.Done(others)
 	}
 	require.Fail(t, addr+" is not picked")
 }
@@ -161,7 +167,7 @@ func TestTooManyFailing(t *testing.T) {
 			l.Done(failed)
 		}
 		require.Len(t, got, 5, "more than 80 %% fail: all are used")
-		outcome(t, b, "s02:1", balance.Outcome{})
+		outcomes(t, b, "s02:1", balance.Outcome{}, balance.Outcome{Result: balance.Ignored})
 		require.Equal(t, balance.Warming, states(b)[2], "a success needs no trial then")
 		require.False(t, b.Stat().Panic)
 	})
