@@ -13,15 +13,15 @@ import (
 	"github.com/seed-99d6a01a/gtcp/retry"
 )
 
-// Client calls a server that replies to each request frame with one frame: any
-// server of gtcp's package protocol, or of another [framing.Format]. With
-// ClientConfig.Resolver it calls a service of many servers. Its methods are
-// safe for concurrent use.
+// Client calls a server that replies to each request frame with one frame. The
+// frames are those of gtcp's package protocol, or of another [framing.Format].
+// With ClientConfig.Resolver it calls a service of many servers. Its methods
+// are safe for concurrent use.
 //
 // By default each call has a connection of a pool to itself while it lasts.
-// With ClientConfig.Shared, all calls share a few pipelined connections: that
-// is some ten times the throughput where many callers are at work, but without
-// ClientConfig.Match a slow reply holds up the replies behind it.
+// With ClientConfig.Shared, all calls share a few pipelined connections. The
+// throughput with many callers is then about ten times as high. But without
+// ClientConfig.Match a slow reply delays the replies behind it.
 //
 // A call is repeated automatically only if no byte of it has left the process,
 // or if it is declared idempotent.
@@ -49,21 +49,22 @@ type CallOptions struct {
 	// Idempotent declares that the server may execute this request more than
 	// once, so it may be repeated after it was written.
 	Idempotent bool
-	// Hedge is how long an attempt may take before a second one begins beside
-	// it, on another connection, and on another server if there are several.
-	// The first reply counts. It needs an idempotent call, and takes from
-	// Retry.Budget. Zero or negative means no second attempt. [HedgeAuto] means the 95th
-	// percentile of the times that such calls took lately.
+	// Hedge is how long an attempt may take before a second one begins in parallel.
+	// The second one uses another connection, and another server if there are
+	// several. The first reply counts. It has an effect only for an idempotent
+	// call. It takes one retry from Retry.Budget. Zero or negative means no second
+	// attempt. [HedgeAuto] means the 95th percentile of the recent durations of
+	// such calls.
 	Hedge time.Duration
 	// Key keeps calls together: with the policy [balance.Hash], calls with the
 	// same key go to the same server. Empty means no key.
 	Key string
 }
 
-// NewClient returns a client of the server at addr. If addr is empty it is
-// config.Target.Address; with config.Resolver, addr only names the service in
-// errors and hooks. The client connects when it is first called. The zero ClientConfig works. Call Close or Shutdown to release
-// its connections.
+// NewClient returns a client of the server at addr. If addr is empty,
+// config.Target.Address is used. With config.Resolver, addr is only the name of the
+// service in errors and hooks. The client connects when it is first called. The
+// zero ClientConfig works. Call Close or Shutdown to release its connections.
 //
 // If addr or config is invalid, each call and Close returns that error. Use
 // [ClientConfig.Validate] to see it earlier.
@@ -106,9 +107,10 @@ func (c *Client) Addr() string { return c.addr }
 // Call sends a request and returns the reply, in memory of its own. The client
 // does not use request after Call returns.
 //
-// The error is a [*CallError], whichever the mode. It unwraps to the error of
-// the last attempt, and to ctx's if ctx ended the call. [retry.SafeToRetry]
-// reports whether the call can be made again safely and might then succeed.
+// The error is a *[CallError], for exclusive and shared clients. It unwraps to
+// the error of the last attempt. If ctx ended the call, it unwraps to the
+// error of ctx too. [retry.SafeToRetry] reports whether the call can be made
+// again safely and might then succeed.
 func (c *Client) Call(ctx context.Context, request []byte) ([]byte, error) {
 	return c.CallWith(ctx, nil, request, CallOptions{})
 }
@@ -116,10 +118,10 @@ func (c *Client) Call(ctx context.Context, request []byte) ([]byte, error) {
 // AppendCall is Call that appends the reply to dst and returns the result. With
 // an error it returns dst as it was. Do not use dst until AppendCall returns.
 //
-// It allocates nothing if dst has room, with one exception. If ctx can end, an
-// exclusive client allocates, and so does a shared one whose connection is
-// otherwise idle; for the shared one ClientConfig.CallTimeout counts as such
-// an end.
+// It allocates nothing if dst has room, with one exception. An exclusive
+// client allocates if ctx can end. A shared client allocates if its connection
+// is otherwise idle and either ctx can end or ClientConfig.CallTimeout
+// applies.
 func (c *Client) AppendCall(ctx context.Context, dst, request []byte) ([]byte, error) {
 	return c.CallWith(ctx, dst, request, CallOptions{})
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // ClientConfig says how a [Client] works. The zero value is an exclusive
-// client over TCP that speaks gtcp's package protocol and makes up to three
+// client over TCP for gtcp's package protocol. It makes up to three
 // attempts where that is safe. [NewClient] copies it.
 type ClientConfig struct {
 	// Shared lets all calls share a few pipelined connections. If it is
@@ -28,12 +28,13 @@ type ClientConfig struct {
 	Target conn.Target
 
 	// Resolver says where the servers of a service are, in place of one
-	// address: see package resolve. Each server has a pool, or with Shared a
-	// pipeline, of its own, made from Pool, Pipeline and Target, of which only
-	// Dialer may be set then. A retry goes to another server if there is one,
-	// the first of a call at once unless Retry.Backoff is set.
-	// A server that is removed gets no new calls, and its connections are
-	// closed when the calls in progress have ended. Nil means one address.
+	// address: see package resolve. Each server has its own pool, or its own
+	// pipeline if Shared is set. It is made from Pool or Pipeline, and from
+	// Target. Of Target only Dialer may be set then. A retry goes to another
+	// server if there is one. The first retry of a call begins at once, unless
+	// Retry.Backoff is set. A server that is removed gets no new calls, and
+	// its connections are closed when the calls in progress have ended. Nil
+	// means one address.
 	Resolver resolve.Resolver
 	// Balance says which server gets a call. It is used with Resolver only.
 	Balance BalanceConfig
@@ -56,35 +57,36 @@ type ClientConfig struct {
 	CallTimeout time.Duration
 
 	// Retry says when a call is repeated. The zero value makes up to three
-	// attempts with short waits between them, and only where no byte of the
-	// request has left the process. Retry.Idempotent declares that all calls
-	// may be repeated; Retry.Budget limits the repeats of all calls together.
-	// Retry.MaxAttempts of 1 means one attempt only.
+	// attempts with short waits between them. It repeats an attempt only if
+	// no byte of the request has left the process. Retry.Idempotent declares
+	// that all calls may be repeated; Retry.Budget limits the repeats of all
+	// calls together. Retry.MaxAttempts of 1 means one attempt only.
 	Retry retry.Policy
 
-	// Goodbye, if not empty, is the frame that a server sends before it closes
-	// a connection on its shutdown, to say that it did not handle the request
-	// in turn nor those after it: server.FrameHandler.Goodbye. Calls that
-	// receive it are safe to repeat, and are repeated as Retry says. No reply
-	// may be equal to it.
+	// Goodbye, if not empty, is the frame that a server sends on shutdown
+	// before it closes a connection. It says that the server did not handle
+	// the requests without a reply. It is the same value as
+	// server.FrameHandler.Goodbye. Calls that receive it are safe to repeat,
+	// and are repeated as Retry says. No reply may be equal to it.
 	Goodbye []byte
 
-	// Intercept, if not nil, is called once by NewClient and returns what
-	// runs for each call: next makes the attempts. It can change the request
-	// and the reply, record them, or refuse the call. To use several, let one
-	// call the next.
+	// Intercept, if not nil, wraps each call. NewClient calls it once, and
+	// the function that it returns runs for each call. next makes the
+	// attempts. It can change the request and the reply, record them, or
+	// refuse the call. To use several, let one call the next.
 	Intercept func(next Invoker) Invoker
-	// InterceptAttempt is like Intercept, for each attempt: next makes one
-	// attempt. It runs inside Intercept.
+	// InterceptAttempt, if not nil, wraps each attempt, as Intercept wraps
+	// each call. next makes one attempt. It runs inside Intercept.
 	InterceptAttempt func(next Invoker) Invoker
 	// Hooks observe the calls. Each element implements [CallHook] or
 	// [AttemptHook], or both.
 	Hooks []any
 
 	// Pool is the configuration of an exclusive client's pool: limits,
-	// lifetimes, probe, backend, hooks. If Probe has neither Mode, After nor
-	// Func, each call checks its connection itself, at no cost; see
-	// [conn.Conn.Ask]. A shared client does not use it.
+	// lifetimes, probe, backend, hooks. If Mode, After and Func of
+	// Pool.Probe are not set, each call checks its connection itself,
+	// without an extra system call; see [conn.Conn.Ask]. A shared client
+	// does not use it.
 	Pool pool.Config
 
 	// Pipeline is the configuration of a shared client's connections: limits,

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// HedgeAuto is a value of CallOptions.Hedge. It waits for the 95th percentile of
-// the times that such calls of the client took lately.
+// HedgeAuto is a value of CallOptions.Hedge. The second attempt then begins
+// after the 95th percentile of the recent durations of this client's calls.
 const HedgeAuto time.Duration = 1
 
 // hedgeDelay returns how long an attempt may take before a second one begins

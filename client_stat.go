@@ -37,8 +37,8 @@ type ClientStat struct {
 	Endpoints []EndpointStat
 }
 
-// Stat returns a snapshot. It locks each connection for a moment, so calling
-// it a few times a second costs nothing that can be measured.
+// Stat returns a snapshot. It locks each connection for a moment. Calling it
+// a few times a second has no measurable cost.
 func (c *Client) Stat() (s ClientStat) {
 	c.count.snapshot(&s)
 	if c.set != nil {

@@ -1,5 +1,5 @@
-// Package gtcp is a TCP SDK for programs that make very many short requests to
-// the same addresses.
+// Package gtcp is a TCP SDK for programs that make many short requests to the
+// same addresses.
 //
 // # New programs: Client
 //

@@ -30,11 +30,11 @@ const (
 //
 // Use one of the New functions to make a Conn.
 type Conn struct {
-	// Conn is the connection's net.Conn. All methods of this type use it, so a
-	// connection that wraps it, to count bytes or to speak TLS, can be put in
-	// its place: c.Conn = tls.Client(c.Conn, config). That must be done while
-	// nobody uses c. A PoolConn that was wrapped does not go back to its pool.
-	// NetConn has the socket below.
+	// Conn is the connection's net.Conn. All methods of this type use it. So
+	// you can replace it by a connection that wraps it, for example to count
+	// bytes or to add TLS: c.Conn = tls.Client(c.Conn, config). Do that only
+	// while no other goroutine uses c. A PoolConn that was wrapped does not go
+	// back to its pool. NetConn returns the socket.
 	net.Conn
 	inner *innerConn // what Conn was at first; nil in a zero Conn
 }
@@ -157,9 +157,9 @@ func (c *Conn) SendWithTimeout(data []byte, timeout time.Duration, retry ...Retr
 
 // Recv receives bytes. If length is positive, it waits for exactly that many. If
 // length is 0, it reads once, at most 128 bytes. If length is negative, it reads
-// what is there: when the first read returns fewer than 128 bytes, that is the
-// result; otherwise it reads on until nothing arrives for the time set with
-// SetBufferWaitRecv, or until a timeout.
+// the bytes that are available. If the first read returns fewer than 128 bytes,
+// those are the result. Otherwise it continues to read until nothing arrives for
+// the time set with SetBufferWaitRecv, or until a timeout.
 //
 // With an error, Recv also returns the bytes that came before it. The end of
 // the stream is the bare io.EOF. Other errors of reads are a *net.OpError. After

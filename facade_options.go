@@ -37,12 +37,12 @@ type PoolOptions struct {
 	MaxIdleTime time.Duration
 
 	// UserTimeout is how long written data may stay unacknowledged before the
-	// system gives up the connection (TCP_USER_TIMEOUT, Linux only). Without it
-	// a request to a host that has vanished hangs for some 15 minutes, unless
-	// it has a timeout of its own. Zero means 10 seconds. Negative leaves the
-	// system's default. It also ends a connection whose peer reads nothing for
-	// that long while data is waiting. Connections of NewConn and of a Server
-	// have the system's default.
+	// system gives up the connection (TCP_USER_TIMEOUT, Linux only). Without
+	// it, a request to a host that is no longer reachable blocks for about 15
+	// minutes, unless the request has a timeout. Zero means 10 seconds.
+	// Negative leaves the system's default. It also ends a connection if the
+	// peer reads nothing for that long while data waits to be sent.
+	// Connections of NewConn and of a Server have the system's default.
 	UserTimeout time.Duration
 
 	// Probe checks an idle connection before NewPoolConn returns it. One that
@@ -52,7 +52,7 @@ type PoolOptions struct {
 	// io.EOF. Unread bytes are found without Probe too, by the first operation.
 	Probe bool
 
-	// KeepUnanswered keeps a connection that was sent to and has received
+	// KeepUnanswered keeps a connection that has sent data and has received
 	// nothing since. Set it if the peer never replies, or not to the last
 	// message. By default such a connection is closed (GoFrame keeps it),
 	// because the next caller could read the late reply as its own. Addresses
@@ -84,8 +84,8 @@ func ConfigurePools(options PoolOptions, addrs ...string) error {
 }
 
 // PoolStat returns the figures of the pool of addr. They are zero if the address
-// has no pool: it was not used yet, or not for some minutes. For an addr that was
-// given to ConfigureResolver use Pools.
+// has no pool. An address has no pool before its first use, and again after some
+// minutes without use. For an addr that was given to ConfigureResolver use Pools.
 func PoolStat(addr string) pool.Stat {
 	if p := pools.of(addr); p != nil {
 		return p.pool.Stat()

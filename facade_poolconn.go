@@ -8,22 +8,24 @@ import (
 	"github.com/seed-99d6a01a/gtcp/pool"
 )
 
-// PoolConn is a Conn from the pool of its address: Close gives it back. It is
-// good for one checkout. After Close each of its methods fails with an error
-// that is net.ErrClosed and touches nobody's connection.
+// PoolConn is a Conn from the pool of its address. Close releases it. It is
+// valid for one checkout. After Close each of its methods fails with an error
+// that is net.ErrClosed and has no effect on any connection.
 //
 // A connection that was idle may have been closed by its peer. If the first
-// write fails before any byte has left, PoolConn moves to a new connection and
-// writes there. If it is the read that fails, the error is io.EOF.
-// PoolOptions.Probe looks before NewPoolConn returns.
+// write fails before any byte was sent, PoolConn changes to a new connection
+// and writes there. If the first operation is a read, it fails with io.EOF.
+// With PoolOptions.Probe, NewPoolConn checks the connection before it returns
+// it.
 type PoolConn struct {
 	*Conn
 }
 
 // NewPoolConn returns a connection to addr: the idle one that was used last, or
-// else a new one. There is no bound on their number unless ConfigurePools sets
-// one. The optional timeout bounds the dial, and with a bound the wait for a
-// connection: 30 seconds by default, zero for none.
+// else a new one. The number of connections has no limit unless ConfigurePools
+// sets one. The optional timeout limits the dial. If the number is limited, it
+// limits the wait for a connection too. The default is 30 seconds. Zero means
+// no timeout.
 func NewPoolConn(addr string, timeout ...time.Duration) (*PoolConn, error) {
 	c, terms, err := pools.get(addr, timeout)
 	if err != nil {
@@ -60,18 +62,18 @@ func newPoolConn(c *pool.Conn, t terms) *PoolConn {
 	return &all.pooled
 }
 
-// Close gives the connection back. The pool keeps it if it is healthy: no
-// operation has failed or timed out, no byte is unread, no package is half done
-// and its lifetime is not over. Otherwise Close closes it.
+// Close releases the connection. The pool keeps it if it is healthy: no
+// operation has failed or timed out, no byte is unread, no package is
+// incomplete and its lifetime is not over. Otherwise Close closes it.
 //
-// Close also closes a connection that was sent to and has brought nothing since:
-// its reply may still come, and would reach the next caller. Connections to an
-// address that nobody receives from, and that has never sent a byte, are kept
-// nevertheless; see PoolOptions.KeepUnanswered.
+// Close also closes a connection that has sent data and has received nothing
+// since. Its reply may still arrive, and the next caller would read it. There is
+// one exception: if the program never receives from an address, and the address
+// never sends a byte, its connections are kept. See PoolOptions.KeepUnanswered.
 //
-// Deadlines belong to the checkout and end with it. A second Close does nothing.
+// Close removes the deadlines of the checkout. A second Close does nothing.
 //
-// (The embedded Conn's Close closes the connection whatever its health.)
+// To close the connection even if it is healthy, call c.Conn.Close.
 func (c *PoolConn) Close() error {
 	s := c.innerConn()
 	if s.checkout != nil {

@@ -15,10 +15,10 @@ import (
 const defaultRetryInterval = 100 * time.Millisecond
 
 // Retry says what to do when an operation times out: make up to Count further
-// attempts, Interval apart. An attempt goes on where the one before it was
-// cut, so no byte is sent twice and none is lost. A call with a timeout gives
-// each attempt the whole timeout again. Any error other than a timeout ends
-// the call at once.
+// attempts, Interval apart. An attempt continues where the attempt before it
+// stopped. So no byte is sent twice and none is lost. A call with a timeout
+// gives each attempt the whole timeout again. Any error other than a timeout
+// ends the call at once.
 type Retry struct {
 	Count    int           // Further attempts after the first. Zero or negative means none.
 	Interval time.Duration // The pause before each. Zero means 100 ms, negative none.

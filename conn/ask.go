@@ -6,25 +6,25 @@ import (
 	"syscall"
 )
 
-// Ask writes p, a request, and waits for the first byte of the reply, which stays
-// buffered. It is for the first request on a connection that has been idle: it
+// Ask writes the request p and waits for the first byte of the reply. That byte
+// stays buffered. Use it for the first request on a connection that was idle. It
 // does the work of Reusable, Check, Write and Peek(1). Ask checks for unexpected
-// bytes before it writes the request; on a Unix socket that costs no extra
-// system call.
+// bytes before it writes the request; on a Unix socket that costs no extra system
+// call.
 //
 // If the connection is not fit for a request, Ask writes nothing and fails with
 // an *Error that is safe to retry on another connection. The cause is that of
-// Reusable or Check: ErrPeerClosed, ErrUnread, or ErrBusy if another read or
-// write is in progress or the kernel takes nothing at the moment. After
-// ErrUnread every later read and write fails with that error too, so that nobody
-// takes those bytes for a reply.
+// Reusable or Check, such as ErrPeerClosed or ErrUnread. It is ErrBusy if
+// another read or write is in progress, or if the kernel's send buffer is full.
+// After ErrUnread every later read and write fails with that error too, so that
+// no caller reads those bytes as a reply.
 //
-// Other errors are those of Write, or, if n is len(p), of Read. If a timeout cut
-// the request short, with n above zero and below len(p), the rest cannot be
-// written, and every later write fails.
+// Other errors are those of Write, or, if n is len(p), of Read. If a timeout
+// stopped the write of the request (0 < n < len(p)), the rest cannot be written,
+// and every later write fails.
 //
-// A deadline of the caller's makes the connection unfit (ErrDeadlineSet). Use Do
-// to bound an Ask.
+// If the caller has set a deadline, Ask fails with ErrDeadlineSet. Use Do to
+// bound an Ask.
 func (c *Conn) Ask(p []byte) (n int, err error) {
 	k, err := c.beginAsk()
 	if err != nil {

@@ -17,14 +17,14 @@ const (
 // fails. The first After failures in a row have no consequence. After that,
 // each further failure begins a pause in which nobody dials; calls that need a
 // new connection fail at once. When the pause is over, one dial is made. If it
-// succeeds, all is as before; if it fails, the next pause begins.
+// succeeds, dialing is normal again. If it fails, the next pause begins.
 //
 // A pause lasts 5 % of the outage so far, counted from the first of the
 // failures in a row, but at least Min and at most Max. So callers are back
 // within 50 ms after an outage of one second, within 5 % of the time after a
-// longer one, and within Max after any. A random part of up to half of it is
-// taken off each pause, down to Min, so that many clients do not dial at the
-// same moment.
+// longer one, and within Max after any. Each pause is shortened by a random
+// part of up to half of it, but not below Min. So many clients do not dial
+// at the same moment.
 type DialBackoff struct {
 	// After is how many failures in a row begin the first pause. Zero means
 	// 3. Negative means that there are no pauses.
@@ -50,8 +50,9 @@ func (b DialBackoff) Validate() error {
 	return nil
 }
 
-// Pause returns how long to wait before the next dial, after so many failures
-// in a row, the first of which began so long ago. Zero means not at all.
+// Pause returns how long to wait before the next dial. failures is the number
+// of failures in a row, and outage is the time since the first of them began.
+// Zero means no wait.
 func (b DialBackoff) Pause(failures int, outage time.Duration) time.Duration {
 	after := b.After
 	if after == 0 {

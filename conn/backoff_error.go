@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// BackoffError is the error of a dial that was not made, because the dials
-// before it failed. DialBackoff says when that is so.
+// BackoffError says that no dial was made, because the dials before it
+// failed. DialBackoff says when that happens.
 type BackoffError struct {
 	// Err is why the last dial failed.
 	Err error
@@ -15,7 +15,7 @@ type BackoffError struct {
 	Wait time.Duration
 }
 
-// Error returns a line with both.
+// Error returns one line with Err and Wait.
 func (e *BackoffError) Error() string {
 	return fmt.Sprintf("dialing suspended for %v: %v", e.Wait.Round(time.Millisecond), e.Err)
 }

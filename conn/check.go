@@ -15,19 +15,19 @@ const (
 	maxLooks = 6
 )
 
-// Check asks whether the connection is alive and silent, without consuming a
-// byte. It returns nil if so, and otherwise an *Error with ErrPeerClosed,
-// ErrUnread or the socket's own error in it. It leaves Err and Reusable as they
-// are. Use it on a connection that has been idle; while a read is in progress
-// it fails with ErrBusy.
+// Check tests whether the peer has closed the connection or has sent bytes. It
+// consumes no byte. It returns nil if neither is so. Otherwise it returns an
+// *Error that wraps ErrPeerClosed, ErrUnread or the error of the socket. It
+// does not change the results of Err and Reusable. Use it on a connection that
+// has been idle; while a read is in progress it fails with ErrBusy.
 //
-// On a TCP or unix socket, of Unix or Windows, it makes one system call and
-// allocates nothing. Over TLS it asks the socket below, and TLS what it has
-// read ahead. If the socket has bytes, they may be a session ticket, the
-// peer's goodbye or data, so Check reads them, for up to a millisecond. A
-// record that has come only in part counts as not come yet. Where there is no
-// socket to ask, Check always reads for a millisecond. Data that comes stays
-// buffered. Where Check reads, slices from Peek are no longer valid.
+// On a TCP or unix socket, on Unix or Windows, it makes one system call and
+// allocates nothing. Over TLS it checks the socket, and the bytes that
+// crypto/tls has already read. If the socket has bytes, they may be a session
+// ticket, a close alert or data. So Check reads them, for up to 1 ms. An
+// incomplete TLS record is ignored. If there is no socket, Check always reads
+// for 1 ms. Data that it reads stays buffered. If Check reads, slices from
+// Peek are no longer valid.
 func (c *Conn) Check() error {
 	k := c.core
 	if k == nil || !c.live(k) {

@@ -25,10 +25,10 @@ var _ net.Conn = (*Conn)(nil)
 // New reads a *net.TCPConn or *net.UnixConn on a Unix system through its
 // descriptor; such a connection holds no buffer while it is idle. Any other
 // connection holds 4 KiB while a read waits. A connection that has a NetConn
-// method, as *tls.Conn has, is taken to transform bytes: the connection below
-// it tells only whether the peer is there, and no failed write is safe to
-// repeat. For any other net.Conn, the byte count returned by a failed Write is
-// trusted.
+// method, such as *tls.Conn, is assumed to transform bytes. So the connection
+// that NetConn returns is used only to check whether the peer is connected,
+// and no failed write is safe to retry. For any other net.Conn, the byte count
+// returned by a failed Write is trusted.
 func New(nc net.Conn) *Conn {
 	c := &struct { // one allocation for both
 		handle Conn

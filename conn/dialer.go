@@ -46,10 +46,11 @@ type Dialer struct {
 	// Negative leaves the system's default, which is some 15 minutes. It has
 	// no effect on unix sockets, nor on systems other than Linux.
 	//
-	// The system also gives up a peer that has stopped reading for so long
-	// and has no room left. Where peers may pause, set it higher, or off.
-	// With it, keep-alive gives a peer up after one probe without a reply,
-	// in place of nine.
+	// The system also closes a connection if the peer has not read for
+	// this long and its receive buffer is full. If your peers may pause
+	// for longer, use a higher or a negative value. With UserTimeout,
+	// keep-alive ends a connection after 1 probe without a reply, and not
+	// after 9.
 	UserTimeout time.Duration
 
 	// Resolver resolves names. Nil means net.DefaultResolver.
@@ -78,13 +79,14 @@ func (d *Dialer) Validate() error {
 
 // Dial connects to address on network: "tcp", "tcp4", "tcp6" or "unix".
 //
-// If a host name has several addresses, they are tried in the order of the
-// resolver, IPv6 and IPv4 in turn: the next one begins when one has failed, or
-// has not connected within 300 ms. If all are being tried, one more attempt
-// begins each second, so that a packet that was lost costs a second and no
-// more, and the name is resolved again, since it may have moved to another host.
-// The first connection wins, and the other attempts end. At most 3 are in
-// progress at a time.
+// If a host name has several addresses, Dial tries them in the order of the
+// resolver, IPv6 and IPv4 alternately. The next attempt begins when one has
+// failed, or has not connected within 300 ms. When all addresses are being
+// tried, one more attempt begins each second, so a lost packet delays the dial
+// by at most one second. Each of these attempts also resolves the name again,
+// because the name may have moved to another host. Dial returns the first
+// connection and cancels the other attempts. At most 3 attempts are in progress
+// at a time.
 //
 // Every error is an *Error with Op "dial" that names the address and is safe
 // to retry. When ctx ended the dial, errors.Is finds ctx.Err() in it.

@@ -16,10 +16,11 @@ type doState struct {
 	deadline    time.Time // the context's
 }
 
-// Do calls f, and bounds the reads and writes of f on this connection by ctx:
-// they fail when ctx ends. The caller's own deadlines stay in effect beside that
-// of ctx, and alone again when Do returns. Do calls f on the caller's goroutine
-// and starts no other. f must not call Do.
+// Do calls f, and limits the reads and writes of f on this connection by ctx:
+// they fail when ctx ends. The caller's own deadlines stay in effect during Do,
+// and the earliest deadline counts. When Do returns, only the caller's deadlines
+// are left. Do calls f on the caller's goroutine and starts no other. f must not
+// call Do.
 //
 // If f fails because ctx ended, the error is an *Error in which errors.Is finds
 // ctx.Err(), context.Cause(ctx) and the I/O error. If ctx has ended already, f is

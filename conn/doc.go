@@ -1,6 +1,6 @@
-// Package conn reads and writes one stream connection: it adds a buffer,
-// deadlines, contexts and health to a net.Conn, and it dials. Use it for a
-// protocol of your own; packages pool, pipeline and server are built on it.
+// Package conn reads and writes one stream connection. It adds a buffer,
+// deadlines, contexts and a health check to a net.Conn, and it dials. Use
+// it for a protocol of your own. Packages pool, pipeline and server use it.
 //
 // # Making one
 //
@@ -26,20 +26,20 @@
 // buffered. After a timeout every read can go on where it stopped.
 //
 // The connection holds a buffer only while bytes are in it: 4 KiB at first, and
-// 64 KiB for a peer that fills it. A goroutine that waits for bytes on a TCP or
-// unix socket of a Unix system holds none, so ten thousand idle connections cost
-// their sockets and stacks and little else.
+// 64 KiB for a peer that fills it. On a Unix system, a goroutine that waits for
+// bytes on a TCP or unix socket holds no buffer. So an idle connection costs
+// little more than its socket and the stack of its goroutine.
 //
 // # Writing
 //
-// [Conn.Write] and [Conn.WriteBuffers] write everything, or say exactly how much
-// they wrote. So a caller can write the rest or give up, and never sends a byte
+// [Conn.Write] and [Conn.WriteBuffers] write everything, or return exactly how many
+// bytes they wrote. So a caller can write the rest or stop, and no byte is sent
 // twice. SafeToRetry of an [Error] is true only if no byte left the process.
 //
 // # Time limits
 //
-// Deadlines are those of net.Conn. [Conn.Do] bounds any number of reads and
-// writes by a context, in addition to the caller's own deadlines and without a
+// Deadlines are those of net.Conn. [Conn.Do] limits any number of reads and
+// writes by a context, in addition to the caller's own deadlines. It starts no
 // goroutine:
 //
 //	err := c.Do(ctx, func() error {

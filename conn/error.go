@@ -80,23 +80,25 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Timeout reports whether a deadline ended the operation, that of the connection
-// or of a context, or the system's own for connecting. It is false if the system
-// has given up the connection (ETIMEDOUT): then it does not help to wait longer.
+// Timeout reports whether a deadline ended the operation. The deadline can be
+// that of the connection, of a context, or of the system for connecting. Timeout
+// is false if the system has closed an established connection (ETIMEDOUT),
+// because a later attempt on it cannot succeed.
 func (e *Error) Timeout() bool {
 	return isTimeout(e.Err) || e.Op == "dial" && errors.Is(e.Err, syscall.ETIMEDOUT)
 }
 
-// Temporary is Timeout: only after a timeout can the operation be tried again on
-// the same connection. It makes *Error a net.Error, and crypto/tls asks for it.
+// Temporary is the same as Timeout: only after a timeout can the operation be
+// tried again on the same connection. It makes *Error a net.Error. crypto/tls
+// calls it.
 func (e *Error) Temporary() bool { return e.Timeout() }
 
 // SafeToRetry reports whether the operation can be repeated on another
-// connection, and the peer sees nothing twice. It is true only if no byte left
-// the process. A failed dial is always safe. A failed read never is, since the
-// request before it may have been executed. For a write the result covers that
-// write only. For a request made of several writes use Do, which reports on all
-// of them.
+// connection so that the peer receives nothing twice. It is true only if no
+// byte left the process. A failed dial is always safe. A failed read is never
+// safe, because the request before it may have been executed. For a write the
+// result covers that write only. For a request made of several writes use Do,
+// which reports on all of them.
 func (e *Error) SafeToRetry() bool { return e.safe || e.Op == "dial" }
 
 // LineTooLongError is the cause if ReadUntil found no delimiter within its

@@ -2,10 +2,11 @@ package conn
 
 import "net"
 
-// Err returns the first fatal error of the connection, nil while there is none.
-// From then on it returns the same error. The end of the peer's stream is fatal,
-// as io.EOF. A timeout is not, except that of a write over TLS. After Close the
-// error is net.ErrClosed, unless there was one before.
+// Err returns the first fatal error of the connection, or nil if there is none.
+// After a fatal error it always returns that error. The end of the peer's stream
+// is a fatal error: io.EOF. A timeout is not fatal, except the timeout of a
+// write over TLS. After Close the error is net.ErrClosed, unless there was one
+// before.
 func (c *Conn) Err() error {
 	k := c.core
 	if k == nil {
@@ -22,9 +23,9 @@ func (c *Conn) Err() error {
 	return k.err.Load().public()
 }
 
-// SetMidMessage tells the connection whether it is inside a message (true) or
-// between two (false). Code that reads or writes messages calls it, so that
-// Reusable knows.
+// SetMidMessage records whether the connection is inside a message (true) or
+// between two messages (false). Code that reads or writes messages calls it,
+// because Reusable fails inside a message.
 func (c *Conn) SetMidMessage(mid bool) {
 	k := c.core
 	if k == nil {
@@ -42,11 +43,12 @@ func (c *Conn) SetMidMessage(mid bool) {
 	}
 }
 
-// Reusable returns nil if the connection has no pending state, so that another
-// caller can use it as if it were new: no operation is in progress, none has
-// failed or timed out, no byte is buffered, no deadline is set, no message is
-// half done. Otherwise the error says which. It does not look at what the peer
-// has done; Check does. It makes no system call, and allocates only for an error.
+// Reusable reports whether another caller can use the connection as if it were
+// new. It returns nil if no operation is in progress, none has failed or timed
+// out, no byte is buffered, no deadline is set and no message is incomplete.
+// Otherwise the error says which of these is not so. It does not check what the
+// peer has done; use Check for that. It makes no system call, and allocates only
+// for an error.
 func (c *Conn) Reusable() error {
 	k := c.core
 	if k == nil || !c.latest(k.state.Load()) {

@@ -15,8 +15,8 @@ type DialHook interface {
 	AfterDial(ctx context.Context, e DialEvent)
 }
 
-// DialStartHook is told of a dial that begins, and can give it a context with
-// a value of its own: the span of a trace, for instance.
+// DialStartHook observes the start of a dial. It can add a value to the
+// context of the dial, such as the span of a trace.
 type DialStartHook interface {
 	// BeforeDial returns the context of the dial, made from ctx.
 	BeforeDial(ctx context.Context, addr string) context.Context

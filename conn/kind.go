@@ -26,8 +26,9 @@ const (
 )
 
 // KindOf returns the kind of any error: one of the Kind constants, or "" for
-// nil. It asks the first error in err's tree that has a Kind() string method,
-// and otherwise knows the errors of the standard library.
+// nil. It calls the method Kind() string of the first error in err's tree
+// that has it. If no error has it, KindOf classifies the errors of the
+// standard library.
 func KindOf(err error) string {
 	if err == nil {
 		return ""
@@ -90,7 +91,7 @@ func (e *Error) Kind() string {
 // Kind is that of the context's error.
 func (e *interruptError) Kind() string { return KindOf(e.ctx) }
 
-// Kind is "protocol": what was read is no line of the protocol.
+// Kind is "protocol".
 func (e *LineTooLongError) Kind() string { return KindProtocol }
 
 // unreadError is the type of ErrUnread.

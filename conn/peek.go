@@ -1,8 +1,8 @@
 package conn
 
 // Peek waits for the next n bytes and returns them without consuming them. The
-// slice is in the connection's own buffer: it is valid until Handoff or the next
-// call that reads, where Discard of buffered bytes does not count. With an error
+// slice is in the connection's own buffer. It is valid until Handoff or the next
+// call that reads. Discard of buffered bytes is not such a call. With an error
 // it returns the bytes that are there, which may be fewer than n; nothing is
 // lost, and the call can be repeated. n must not be larger than BufferSize.
 func (c *Conn) Peek(n int) ([]byte, error) {
@@ -42,9 +42,9 @@ func (k *core) peekError(n int) error {
 	return k.error("read", ErrBufferFull)
 }
 
-// Discard skips the next n bytes, and waits for those that are not buffered. If
-// it skips fewer than n, it returns how many, and why. Slices from Peek stay
-// valid if all n bytes were buffered.
+// Discard skips the next n bytes. It waits for bytes that are not buffered yet.
+// If it skips fewer than n, it returns the number and the error. Slices from
+// Peek stay valid if all n bytes were buffered.
 func (c *Conn) Discard(n int) (int, error) {
 	k, err := c.beginRead()
 	if err != nil {

@@ -71,11 +71,12 @@ func (c *Conn) ReadFull(p []byte) (n int, err error) {
 	return n, err
 }
 
-// ReadUntil appends to dst everything up to and including delim, and returns
-// the extended slice. Use it for lines. Bytes after delim stay for the next
-// read. With an error, io.EOF and timeouts included, it returns what came before
-// the error. If a timeout came in the middle of a delimiter, the first part of
-// the delimiter stays buffered instead, so that the next call finds all of it.
+// ReadUntil appends to dst everything up to and including delim, and returns the
+// extended slice. Use it for lines. Bytes after delim stay for the next read.
+// With an error, io.EOF and timeouts included, it returns what came before the
+// error. Exception: if a timeout occurs in the middle of a delimiter, the first
+// part of the delimiter stays buffered. So the next call can find the whole
+// delimiter.
 //
 // max bounds the appended bytes, delim included. Zero and negative mean 1 MiB.
 // If delim does not come within max bytes, the error is an *Error with a
@@ -156,13 +157,12 @@ func delimEnd(seen, data, delim []byte) int {
 }
 
 // ReadAvailable appends to dst what the peer sends before it pauses, and returns
-// the extended slice. It is for protocols without message boundaries, and can be
-// no more exact than they are. It waits for the first bytes. If they are fewer
-// than short, it returns at once. Otherwise it reads on until nothing comes for
-// the time wait, and returns no error. If wait is zero or less, it does not read
-// on.
+// the extended slice. Use it for protocols without message boundaries. The
+// result depends on timing. It waits for the first bytes. If they are fewer than
+// short, it returns at once. Otherwise it reads on until nothing comes for the
+// time wait, and returns no error. If wait is zero or less, it does not read on.
 //
-// It bounds neither size nor time itself; a read deadline bounds the whole. With
+// It has no limit for size or time. Set a read deadline to limit the time. With
 // an error, io.EOF and timeouts included, it returns what came before the error.
 func (c *Conn) ReadAvailable(dst []byte, short int, wait time.Duration) ([]byte, error) {
 	k, err := c.beginRead()

@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// Target says where to connect to, and how. It is what pool.New,
-// pipeline.New and gtcp.ClientConfig are given. Address or Dial is needed.
+// Target says where and how to connect. It is an argument of pool.New and
+// pipeline.New, and a field of gtcp.ClientConfig. Address or Dial must be
+// set.
 type Target struct {
 	// Network is the network of Address: "tcp", "tcp4", "tcp6" or "unix".
 	// Empty means "tcp".

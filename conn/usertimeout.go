@@ -10,11 +10,11 @@ import (
 const maxUserTimeout = math.MaxInt32 * time.Millisecond
 
 // SetUserTimeout sets how long data written to a TCP connection may stay
-// unacknowledged before the system gives the connection up, as
-// Dialer.UserTimeout does. It is for connections that were accepted: 30 s suits
-// a server. It finds the TCP connection below TLS and other wrappers that have
-// a NetConn method. If d is zero or negative, if there is no TCP connection,
-// or if the system has no such option, it does nothing.
+// unacknowledged before the system closes the connection. It is
+// Dialer.UserTimeout for accepted connections. For a server, 30 s is a good
+// value. It finds the TCP connection below TLS and other wrappers that have a
+// NetConn method. If d is zero or negative, if there is no TCP connection, or
+// if the system has no such option, it does nothing.
 func SetUserTimeout(nc net.Conn, d time.Duration) error {
 	if d <= 0 {
 		return nil

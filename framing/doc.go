@@ -28,8 +28,9 @@
 // netty's initialBytesToStrip is Strip, except that a Strip of zero drops the
 // header and a negative one drops nothing.
 //
-// A Format never puts a length on the wire that its length field cannot hold:
-// Validate refuses limits that are too wide, and the Writer refuses payloads.
+// No length that the length field cannot hold is ever written: Validate
+// refuses a limit that is too large, and a Writer refuses a payload that is
+// too long.
 //
 // # Reading
 //
@@ -53,8 +54,9 @@
 // A Reader trusts no header. It checks a length against MaxSize before it
 // allocates anything, and above 64 KiB its memory grows only as bytes arrive: a
 // peer that promises 2 GiB and sends 16 bytes costs 16 KiB of new memory. If a
-// frame is over the limit, a Reader returns a *[SizeError], and by default reads
-// no more. With SkipOversize it drops that frame and goes on with the next.
+// frame is larger than the limit, a Reader returns a *[SizeError]. By default it
+// then reads no further frame. With SkipOversize it drops that frame and goes on
+// with the next.
 //
 // # Writing
 //

@@ -5,10 +5,10 @@ import (
 	"fmt"
 )
 
-// An Encoder makes frames in memory. It checks its [Format] once, so it is the
-// cheaper way to make many frames. It is a plain value that does not change, and
-// can be copied and used by many goroutines. The zero Encoder has the zero
-// Format.
+// An Encoder makes frames in memory. It validates its [Format] once, so it is
+// faster than Format.Append for many frames. It is a value that does not change.
+// It can be copied, and many goroutines can use it. The zero Encoder has the
+// zero Format.
 type Encoder struct {
 	lay layout // zero: that of the zero Format
 }
@@ -37,9 +37,10 @@ func (e *Encoder) layout() *layout {
 // slice. An error is a *[SizeError], or wraps [ErrReadOnly] or [ErrMalformed];
 // then dst is returned unchanged.
 //
-// If the format drops nothing (Strip negative), payload is the whole frame.
-// Append writes the right value into a fixed-width length field, in dst, whatever
-// payload has there. A varint has no fixed width, so it must already be right.
+// If the format drops nothing (Strip negative), payload is the whole frame. If
+// the length field has a fixed width, Append writes the correct length into it,
+// in dst, and ignores the length in payload. A varint has no fixed width, so the
+// varint in payload must already be correct.
 func (e *Encoder) Append(dst, payload []byte) ([]byte, error) {
 	l := e.layout()
 	if uint64(len(payload)) <= l.limit {

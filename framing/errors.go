@@ -6,17 +6,17 @@ import (
 	"io"
 )
 
-// ErrMalformed is wrapped by the errors for bytes that are no frame of the
-// format: a varint that overflows 64 bits or does not end, or a length that,
-// adjusted, ends before the header. Nothing after it on the stream can be
-// trusted, so it is final for a [Reader]. [Format.Append] and
+// ErrMalformed means that the bytes are not a frame of the format; errors of
+// a [Reader] wrap it. The varint overflows 64 bits or does not end, or the
+// adjusted length ends before the header does. The position in the stream is
+// then unknown, so the error is final for a Reader. [Format.Append] and
 // [Writer.WriteFrame] wrap it if the format cannot express the payload; then
 // nothing was written, and the Writer stays usable.
 var ErrMalformed error = &protocolError{"framing: malformed frame"}
 
-// ErrReadOnly is wrapped by the errors of writing in a Format that can only be
-// read, since a Reader drops bytes that only the sender knows: see
-// [Format.Strip].
+// ErrReadOnly means that a Format can be read and not written, because its
+// Reader drops bytes that only the sender knows; errors of a Writer wrap it.
+// See [Format].Strip.
 var ErrReadOnly = errors.New("framing: format cannot be written")
 
 // errStreamEnded is the error of a frame's stream after the next call for a frame.

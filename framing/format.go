@@ -30,8 +30,7 @@ const (
 //	| prefix, LengthOffset bytes | length field | body |
 //
 // where the body has LengthAdjust bytes more than the value of the length field.
-// The parameters are those of netty's LengthFieldBasedFrameDecoder, so any
-// protocol with a length in its header can be described.
+// The parameters are those of netty's LengthFieldBasedFrameDecoder.
 //
 // A Format is a plain value, which can be copied, compared and shared.
 type Format struct {
@@ -56,11 +55,12 @@ type Format struct {
 	// drops everything up to and including the length field, so that the body
 	// is left. Negative drops nothing.
 	//
-	// A Writer takes exactly what a Reader returns. So it can write a format
-	// that drops nothing (Strip negative; the Writer fills in the length field
-	// inside the frame, see [Encoder].Append), and one that drops only the
-	// length field (Strip and LengthOffset zero). For any other format it
-	// returns an error that wraps [ErrReadOnly]; Writable tells beforehand.
+	// A Writer takes exactly what a Reader returns. So it can write two kinds
+	// of formats. One drops nothing (Strip is negative); the Writer then sets
+	// the length field inside the frame, see [Encoder].Append. The other drops
+	// only the length field (Strip and LengthOffset are zero). For any other
+	// format it returns an error that wraps [ErrReadOnly]; Writable tells
+	// beforehand.
 	Strip int
 
 	// MaxSize is the largest frame in bytes, counted as a Reader returns it and

@@ -15,11 +15,12 @@ const ownBufferSize = 16 << 10
 // must need no I/O. A slice from Peek must stay valid until the next call that
 // reads; Discard of buffered bytes does not count.
 //
-// A Reader uses three optional methods. BufferSize() int or Size() int returns
-// the most that Peek can return; without either, a frame that is not buffered
-// yet is assembled in other memory. SetMidMessage(bool) is called when bytes of an
-// unfinished frame have been taken out of the buffer, and when that frame is
-// finished, so that a pool does not reuse the connection in between.
+// A Reader uses three optional methods. BufferSize() int or Size() int returns the
+// most that Peek can return; without either, a frame that is not buffered yet is
+// assembled in other memory. The Reader calls SetMidMessage(true) when it has
+// taken bytes of an incomplete frame out of the buffer, and SetMidMessage(false)
+// when that frame is complete. So a pool does not reuse the connection inside a
+// frame.
 type PeekReader interface {
 	io.Reader
 	Peek(n int) ([]byte, error)
@@ -96,9 +97,8 @@ func NewReader(r io.Reader, f Format) *Reader {
 }
 
 // Err returns the error after which the Reader reads no more, or nil while it
-// can go on. A server asks it after a *[SizeError], which is final even with
-// SkipOversize if the frame is longer than any number of bytes that can be
-// skipped.
+// can go on. A server calls it after a *[SizeError]. That error is final even
+// with SkipOversize if the frame is too long to be skipped.
 func (r *Reader) Err() error {
 	if r.err == nil && r.src == nil {
 		return errNoSource
@@ -226,10 +226,10 @@ func (r *Reader) forget() {
 
 // ReadFrame appends the next frame to dst, and returns the extended slice.
 //
-// If a final error cuts a frame after its header (the stream ends, for instance),
-// ReadFrame appends what came of the frame and returns it with the error. After
-// a timeout it returns dst unchanged: the Reader keeps what came, for the next
-// call.
+// If a final error occurs inside a frame, after its header, ReadFrame appends the
+// part that arrived and returns it with the error. The end of the stream is such
+// an error. After a timeout it returns dst unchanged: the Reader keeps the part
+// that arrived for the next call.
 func (r *Reader) ReadFrame(dst []byte) ([]byte, error) {
 	if start, end, err := r.lay.measure(r.win); err == nil && end > 0 && end <= len(r.win) {
 		frame, err := r.take(start, end)
@@ -259,9 +259,10 @@ func (r *Reader) ReadFrame(dst []byte) ([]byte, error) {
 	return r.readInto(dst)
 }
 
-// Buffered reports, without I/O, whether Next would return without waiting for
-// the stream: a whole frame is buffered, or the buffered bytes are malformed. It
-// is false while the rest of a frame is being skipped or assembled.
+// Buffered reports whether Next would return without a read from the stream.
+// That is so if a whole frame is buffered, or if the buffered bytes are
+// malformed. Buffered does no I/O. It is false while the rest of a frame is
+// being skipped or assembled.
 func (r *Reader) Buffered() bool {
 	if r.failed() != nil {
 		return true
@@ -279,7 +280,8 @@ func (r *Reader) Buffered() bool {
 }
 
 // Wait blocks until at least one byte of the next frame has arrived, and does not
-// consume it. A server uses it to apply an idle timeout before that for a frame.
+// consume it. A server uses it to apply one timeout to the wait for a frame, and
+// another one to the frame itself.
 func (r *Reader) Wait() error {
 	if len(r.win) > 0 {
 		return nil

@@ -19,10 +19,10 @@ const (
 var writeBuffers = sync.Pool{New: func() any { return new([writeBufferSize]byte) }}
 
 // A Writer writes frames to a stream. It collects small frames and writes them
-// together, on [Writer.Flush] or when 64 KiB are full. A frame of 40 KiB or more
-// is written at once, after what was collected, without a copy of its payload: in
-// one call if the stream has a method WriteBuffers([][]byte) (int64, error), as
-// *conn.Conn has, otherwise in two.
+// together, on [Writer.Flush] or when 64 KiB are full. A frame of 40 KiB or more is
+// written at once, together with the collected frames, without a copy of its
+// payload. That takes one call if the stream has a method WriteBuffers([][]byte)
+// (int64, error), as *conn.Conn has. Otherwise it takes two calls.
 //
 // Between Flush and the next frame a Writer holds no buffer. One goroutine at a
 // time may use it. It is independent of a Reader on the same connection. A Writer
@@ -32,8 +32,9 @@ var writeBuffers = sync.Pool{New: func() any { return new([writeBufferSize]byte)
 // Any error of the underlying writer is final, as in bufio.Writer: bytes may have
 // left, so the Writer never writes again, and all later calls return that error.
 // Frames that WriteFrame accepted after the last successful Flush may or may not
-// have been sent. No call writes a part of a frame that an earlier call began. So
-// if SafeToRetry of the error is true, no byte of the collected frames has left.
+// have been sent. Each call of WriteFrame or Flush begins its writes at the start
+// of a frame. So if SafeToRetry of the error is true, no byte of the collected
+// frames was sent.
 type Writer struct {
 	lay   layout
 	dst   io.Writer

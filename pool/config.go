@@ -28,11 +28,11 @@ const (
 // changes have no effect.
 type Config struct {
 	// AfterConnect prepares each new connection, before any caller gets it: a
-	// handshake, or a login. What it returns is kept with the connection, and
-	// [Conn.Session] finds it. An error closes the connection and counts as a
-	// failed dial. It shares the context and the time limit of the dial: when
-	// they end, the connection is closed, so that I/O on it fails. It must
-	// leave no deadline set and no byte unread. Nil means none.
+	// handshake, or a login. Its result is kept with the connection, and
+	// [Conn.Session] returns it. An error closes the connection and counts as
+	// a failed dial. It shares the context and the time limit of the dial:
+	// when they end, the connection is closed, so that I/O on it fails. It
+	// must leave no deadline set and no byte unread. Nil means none.
 	AfterConnect func(ctx context.Context, c *conn.Conn) (session any, err error)
 
 	// Backend keeps the connections: slotpool.Open[*pool.Member],
@@ -49,14 +49,15 @@ type Config struct {
 	// more fails at once with [ErrTooManyWaiters]. Zero means no bound.
 	// Negative means that no caller may wait.
 	MaxWaiters int
-	// GetTimeout bounds each Get and Replace, beside the context. Zero or
-	// negative means that only the context does.
+	// GetTimeout limits each Get and Replace, in addition to the context.
+	// Zero or negative means that only the context limits them.
 	GetTimeout time.Duration
 	// StrictFIFO serves waiters in the order in which they came, always, and
-	// never fails one early. False means: a waiter whose deadline is too near
-	// for its place in the queue fails at once with [ErrOverloaded], and while
-	// the queue does not empty and waiters run out of time, the newest waiter
-	// is served first. A waiter without a deadline is never refused.
+	// never fails one early. False means two things. A waiter whose deadline
+	// is too near for its place in the queue fails at once with
+	// [ErrOverloaded]. While the queue does not empty and waiters time out,
+	// the newest waiter is served first. A waiter without a deadline never
+	// fails with ErrOverloaded.
 	StrictFIFO bool
 
 	// MaxLifetime bounds the age of a connection, counted from the start of
@@ -64,9 +65,9 @@ type Config struct {
 	// released, or within a second if it is idle. A caller that has it is not
 	// disturbed. Zero means 600 seconds. Negative means no bound.
 	MaxLifetime time.Duration
-	// LifetimeJitter shortens the lifetime of each connection by a random part
-	// of up to this much, so that connections made together do not end
-	// together. Zero or negative means none.
+	// LifetimeJitter shortens the lifetime of each connection by a random time
+	// of up to this value. So connections that were made at the same time do
+	// not expire at the same time. Zero or negative means none.
 	LifetimeJitter time.Duration
 	// MaxIdleTime bounds how long a connection may be idle. After that it is
 	// closed; the connections of MinIdle are then replaced. Zero or negative
@@ -76,11 +77,11 @@ type Config struct {
 	// Probe says how connections are checked before they are checked out. The
 	// zero Probe is one system call at each Get.
 	Probe Probe
-	// KeepAlive is how long a connection may be idle before the pool probes
-	// it with Probe.Func, which is then needed, again and again. A connection
-	// that fails is closed. Each interval is shortened by a random part of up
-	// to a tenth. Connections in use are never touched. Zero or negative means
-	// never.
+	// KeepAlive is the interval at which the pool probes an idle connection
+	// with Probe.Func. If KeepAlive is positive, Probe.Func must be set. A
+	// connection that fails is closed. Each interval is shortened by a random
+	// part of up to a tenth. Connections in use are never touched. Zero or
+	// negative means never.
 	KeepAlive time.Duration
 
 	// MaxDialing bounds the dials in progress. Waiting for a turn counts
@@ -91,19 +92,18 @@ type Config struct {
 	// seconds. Negative is invalid: it cannot be switched off.
 	DialTimeout time.Duration
 	// DialBackoff says when to stop dialing an address that fails. While
-	// dialing is suspended, a Get waits if connections are in use, for one of
-	// them; otherwise it fails at once with a [*conn.BackoffError]. The zero
-	// value means pauses of 5 % of the outage so far.
+	// dialing is suspended and connections are in use, a Get waits for one of
+	// them. If none is in use, it fails at once with a [*conn.BackoffError].
+	// The zero value means pauses of 5 % of the outage so far.
 	DialBackoff conn.DialBackoff
 
 	// Hooks observe the pool. Each element implements one or more of
 	// [GetStartHook], [GetHook], [ReleaseHook], [conn.DialStartHook],
 	// [conn.DialHook] and [EvictHook]. Empty means none.
 	Hooks []any
-	// LeakReport is called once for each connection that has not been released
-	// LeakAfter after its Get, with the stack of the caller. Recording stacks
-	// makes each Get slower by microseconds: it is for the search for a leak.
-	// Nil means off.
+	// LeakReport is called once for each checkout that lasts longer than
+	// LeakAfter, with the stack of the caller of Get. It makes each Get slower
+	// by some microseconds, so use it only to find a leak. Nil means off.
 	LeakReport func(Leak)
 	// LeakAfter is when LeakReport is called. Zero means a minute. Negative is
 	// invalid.

@@ -13,9 +13,9 @@ import (
 // it to the pool. Its methods may be called from several goroutines, except
 // that nothing else may use the Conn during Replace.
 //
-// A Conn is good for one checkout. After Close each of its methods fails with
-// an error that is net.ErrClosed, or does nothing: however long it is kept, it
-// cannot touch the connection of the next caller.
+// A Conn is valid for one checkout. After Close each of its methods fails
+// with an error that is net.ErrClosed, or does nothing. It can never affect
+// the connection of the next caller.
 type Conn struct {
 	// Conn is this checkout's own handle on the connection.
 	conn.Conn
@@ -49,9 +49,10 @@ func (c *Conn) usesEnded() uint64 {
 }
 
 // Close ends the checkout. A healthy connection is kept for the next caller. It
-// is closed if an operation has failed, timed out or is in progress, if it has
-// unread bytes, a message half done or a deadline set, or if it is too old.
-// Close always returns nil. It does nothing if the checkout has ended.
+// is closed if an operation has failed, has timed out or is in progress. It is
+// also closed if it has unread bytes, an incomplete message or a deadline, or
+// if it is too old. Close always returns nil. It does nothing if the checkout
+// has ended.
 //
 // A reply still in flight cannot be detected. If you wrote a request and did
 // not read its reply, call Evict; otherwise the next caller may read that
@@ -62,16 +63,17 @@ func (c *Conn) Close() error {
 }
 
 // Evict ends the checkout and closes the connection, whatever its health. The
-// Reason of the eviction is what is wrong with the connection, Discarded if
-// nothing is. It does nothing if the checkout has ended.
+// Reason of the eviction says what is wrong with the connection. It is
+// Discarded if nothing is wrong. It does nothing if the checkout has ended.
 //
 // It is not named Discard, because [conn.Conn.Discard] skips bytes.
 func (c *Conn) Evict() { c.settle(Discarded, nil) }
 
-// EvictFor is Evict for a caller that has an error: the reason is made of it,
-// and hooks see it. A timeout or reset on a connection that was idle before
-// also makes the pool distrust the other connections that have been idle since
-// before it.
+// EvictFor is Evict for a caller that has an error. The Reason is chosen by
+// the error, and hooks get the error. If err is a timeout or a reset, and the
+// connection was idle before this checkout, other connections that have been
+// idle for as long may be dead too. The pool then probes or closes them before
+// the next caller gets them.
 func (c *Conn) EvictFor(err error) { c.settle(Discarded, err) }
 
 // Session returns what Config.AfterConnect returned for this connection. It is

@@ -18,9 +18,10 @@ type ConnStat struct {
 	RemoteAddr net.Addr
 	// InUse reports whether the connection is checked out.
 	InUse bool
-	// Since is when it was checked out. If it is idle, it is since when: the
-	// end of its last checkout, or, in a pool where nothing depends on the
-	// idle time, at times the start of that.
+	// Since is when the connection was checked out or, if it is idle, when
+	// it became idle. In a pool without a setting that depends on the idle
+	// time, Since of an idle connection can be the start of its last
+	// checkout.
 	Since time.Time
 	// CreatedAt is when its dial began.
 	CreatedAt time.Time
@@ -35,7 +36,8 @@ type ConnStat struct {
 }
 
 // Conns returns the connections of the pool, in the order of their numbers. The
-// pool does not stop for it: each snapshot is taken when its turn comes.
+// pool is not locked during the iteration, so the snapshots are not all from
+// the same moment.
 func (p *Pool) Conns() iter.Seq[ConnStat] {
 	return func(yield func(ConnStat) bool) {
 		all := p.roster.members()

@@ -24,8 +24,8 @@ var (
 	ErrOverloaded = backend.ErrOverloaded
 )
 
-// Error is the error of a pool's methods: what failed, why, and what the pool
-// looked like then. It is a [net.Error].
+// Error is the error of a pool's methods. It says what failed and why, and
+// has the state of the pool at that time. It is a [net.Error].
 type Error struct {
 	// Op is "get", "replace", "resize", "shutdown" or "close".
 	Op string
@@ -39,17 +39,19 @@ type Error struct {
 	MaxConns int
 	// Open counts the connections at the time of the error.
 	Open int
-	// Idle counts the connections that nobody had then.
+	// Idle counts the connections that were idle at the time of the
+	// error.
 	Idle int
-	// Dialing counts the connections that were being made then.
+	// Dialing counts the dials in progress at the time of the error.
 	Dialing int
-	// Waiting counts the Get calls that were blocked then.
+	// Waiting counts the Get calls that were blocked at the time of the
+	// error.
 	Waiting int
 	// LastDialError is the last failure of a dial so far, or nil.
 	LastDialError error
 }
 
-// Error returns a line with all of it.
+// Error returns one line with all fields.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("pool: " + e.Op)
@@ -86,8 +88,9 @@ func (e *Error) Timeout() bool {
 // Temporary is Timeout; it makes Error a [net.Error].
 func (e *Error) Temporary() bool { return e.Timeout() }
 
-// SafeToRetry is true unless the pool is closed or the connection was released
-// before: nothing of the caller's has been sent.
+// SafeToRetry is true because nothing was sent for the caller. It is false if
+// the pool is closed, or if Replace was called after the connection was
+// released.
 func (e *Error) SafeToRetry() bool { return !errors.Is(e.Err, net.ErrClosed) }
 
 // errHandleClosed is the error of using a [Conn] that has been released.

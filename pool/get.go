@@ -101,9 +101,9 @@ func (p *Pool) examine(ctx context.Context, m *Member, lease backend.Lease[*Memb
 }
 
 // Do acquires a connection, calls f with it, and releases it when f returns: it
-// is kept or closed as its health decides, and closed if f panics. ctx bounds
-// the wait for the connection and all I/O of f on it, as [conn.Conn.Do] does; f
-// must not call that itself. If f calls [Conn.Replace], the new connection is
+// is kept or closed as its health decides, and closed if f panics. ctx limits
+// the wait for the connection and all I/O of f on it, as [conn.Conn.Do] does. f
+// must not call conn.Conn.Do. If f calls [Conn.Replace], the new connection is
 // closed when ctx ends. The error is Get's or f's.
 func (p *Pool) Do(ctx context.Context, f func(*Conn) error) error {
 	c, err := p.Get(ctx)

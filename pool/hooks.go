@@ -14,25 +14,25 @@ import (
 // called without a lock, in the order of events for one connection, from many
 // goroutines at a time, and what they do takes the time of the caller.
 
-// GetStartHook is told of every Get that begins, and can give it a context with
-// a value of its own: the span of a trace, for instance.
+// GetStartHook observes the start of every Get. It can add a value to the
+// context of the Get, such as the span of a trace.
 type GetStartHook interface {
 	// BeforeGet returns the context of the Get, made from ctx.
 	BeforeGet(ctx context.Context, addr string) context.Context
 }
 
-// GetHook is told of every Get that ends. ctx is the context of the Get.
+// GetHook observes the end of every Get. ctx is the context of the Get.
 type GetHook interface {
 	AfterGet(ctx context.Context, e GetEvent)
 }
 
-// ReleaseHook is told of every checkout that ends. ctx is the context of its
-// Get; it may have ended.
+// ReleaseHook observes the end of every checkout. ctx is the context of the
+// Get. It may have ended.
 type ReleaseHook interface {
 	AfterRelease(ctx context.Context, e ReleaseEvent)
 }
 
-// EvictHook is told of every connection that has ended.
+// EvictHook observes the end of every connection.
 type EvictHook interface {
 	AfterEvict(e EvictEvent)
 }

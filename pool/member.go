@@ -12,7 +12,7 @@ import (
 )
 
 // Member is a connection as the backend of a pool sees it: an opaque value. It
-// is exported so that the type of Config.Backend has a name.
+// is exported because the type of Config.Backend needs it.
 type Member struct {
 	pool       *Pool
 	generation uint64 // Pool.generation when its dial began, as the backend has it

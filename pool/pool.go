@@ -88,9 +88,9 @@ func New(t conn.Target, c Config) (*Pool, error) {
 }
 
 // Clear closes the connections that are idle now, and those that are checked
-// out when they are released. Dials in progress are given up, and their
-// contexts cancelled. Waiters get new connections. Call it when all connections
-// are known to be of no more use.
+// out when they are released. The contexts of dials in progress are cancelled.
+// Waiters get new connections. Call it when you know that all connections are
+// useless.
 func (p *Pool) Clear() {
 	p.generation.Add(1)
 	p.backend.Clear()
@@ -135,8 +135,8 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// Close ends the pool at once: Shutdown with a context that has ended. What it
-// returns is nil, or an [*Error] if a hook has panicked while a connection was
+// Close ends the pool at once. It is Shutdown with a context that has ended.
+// It returns nil, or an *[Error] if a hook panicked while a connection was
 // closed. It may be called more than once.
 //
 // It must not be called from a hook.

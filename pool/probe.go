@@ -13,8 +13,8 @@ import (
 type ProbeMode uint8
 
 const (
-	// ProbeDefault is ProbeOnGet. A gtcp.Client takes it for ProbeByCaller,
-	// since each of its calls begins with [conn.Conn.Ask].
+	// ProbeDefault is ProbeOnGet. In a gtcp.Client it means ProbeByCaller,
+	// because each call of a Client begins with [conn.Conn.Ask].
 	ProbeDefault ProbeMode = iota
 	// ProbeOnGet checks a connection at Get. One that its peer has closed, or
 	// that has unread bytes, is replaced within the same Get. A connection
@@ -41,9 +41,10 @@ type Probe struct {
 	// Mode says who checks, and when.
 	Mode ProbeMode
 	// After is how long a connection must have been idle to be checked at Get.
-	// Zero means always. Where there is no socket to ask, and on systems other
-	// than Unix and Windows, a check waits for a millisecond; on those systems
-	// zero means one second. Negative is invalid; ProbeNever switches probes off.
+	// Zero means always. If the connection is not a socket, or the system is
+	// neither Unix nor Windows, a check takes 1 ms. On a system that is neither
+	// Unix nor Windows, zero means 1 second. Negative is invalid; ProbeNever
+	// switches probes off.
 	After time.Duration
 	// Func replaces [conn.Conn.Check] as the check, and is what KeepAlive
 	// sends. It may do I/O. When ctx ends, the connection is closed, so that

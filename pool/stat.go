@@ -29,7 +29,7 @@ var reasonNames = [reasons]string{
 	"unfit", "discarded", "suspect", "cleared", "surplus", "pool closed",
 }
 
-// String returns the reason in a word or three.
+// String returns the reason in one to three words.
 func (r Reason) String() string {
 	if r < reasons {
 		return reasonNames[r]
@@ -48,8 +48,9 @@ func (e Evictions) Total() (n uint64) {
 	return n
 }
 
-// Stat is a snapshot of a pool. Where OpenTelemetry's conventions for
-// connection pools have a name for a figure, it stands in brackets.
+// Stat is a snapshot of a pool. If OpenTelemetry's conventions for
+// connection pools have a name for a figure, the comment has that name in
+// brackets.
 type Stat struct {
 	// MaxConns is the bound in force, 0 if there is none. (connection.max)
 	MaxConns int
@@ -70,7 +71,8 @@ type Stat struct {
 	// Waiting counts the Get calls that are blocked now.
 	// (connection.pending_requests)
 	Waiting int
-	// OldestWait is how long the first of them has waited.
+	// OldestWait is how long the first of the blocked Get calls has
+	// waited.
 	OldestWait time.Duration
 
 	// Gets counts the checkouts so far.
@@ -99,7 +101,7 @@ type Stat struct {
 	Dials uint64
 	// DialErrors counts the dials that have failed.
 	DialErrors uint64
-	// DialTime is how long all dials took together. (connection.create_time)
+	// DialTime is the total duration of all dials. (connection.create_time)
 	DialTime time.Duration
 	// LastDialError is the last failure of a dial so far, or nil.
 	LastDialError error
@@ -113,17 +115,17 @@ type Stat struct {
 	BytesRead uint64
 	// BytesWritten counts the bytes sent on all connections so far.
 	BytesWritten uint64
-	// HoldTime is how long a checkout takes at the median lately, 0 while that
-	// is not known.
+	// HoldTime is the recent median duration of a checkout, 0 if it is not
+	// known yet.
 	HoldTime time.Duration
 
 	// Evictions counts the connections that have ended, by Reason.
 	Evictions Evictions
 }
 
-// Stat returns a snapshot. It costs a look at each connection's counters: to
-// ask many times a second is fine. Figures agree with each other up to calls
-// in progress.
+// Stat returns a snapshot. It reads the counters of each connection, and is
+// cheap enough for many calls a second. Figures may differ from each other
+// by the calls in progress.
 func (p *Pool) Stat() Stat {
 	b := p.backend.Stat()
 	s := Stat{

@@ -15,21 +15,22 @@ const (
 )
 
 // Backoff says how long to wait before a retry. A Backoff keeps no state, so
-// that one value can be shared: what a sequence needs is passed in.
+// that many calls can share one value. The arguments of Delay have the state
+// of the call.
 type Backoff interface {
 	// Delay returns the wait before a retry. The first retry has the number
-	// 1. last is what Delay returned for the retry before, zero for the
-	// first. err is why the attempt before failed. A negative delay counts
-	// as zero.
+	// 1. last is the result of Delay for the previous retry, or zero for
+	//    the first retry. err is the error of the previous attempt. A
+	//    negative delay counts as zero.
 	//
-	// The types of this package wait for RetryAfter(err) if err says it.
+	// The types of this package return RetryAfter(err) if it is known.
 	Delay(retry int, last time.Duration, err error) time.Duration
 }
 
-// RetryAfter returns how long err asks to wait before the next attempt: what
-// the first error in its tree returns that has a method
-// RetryAfter() time.Duration. It is false where there is none, or where the
-// time is zero or negative. The error of a pool that has stopped dialing for a
+// RetryAfter returns how long err asks to wait before the next attempt. It
+// calls the method RetryAfter() time.Duration of the first error in err's tree
+// that has it. The result is false if no error has the method, or if the time
+// is zero or negative. The error of a pool that has stopped dialing for a
 // while has the method.
 func RetryAfter(err error) (time.Duration, bool) {
 	var after interface{ RetryAfter() time.Duration }

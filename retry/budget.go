@@ -82,9 +82,9 @@ func (b *Budget) Stat() BudgetStat {
 	}
 }
 
-// Spend takes the token of one retry, for a repeated request that Do knows
-// nothing of, such as a hedged one. It reports whether there was a token; if
-// not, do not repeat. A nil Budget has no end.
+// Spend takes one token, for a repeated request that is not made by Do, such
+// as a hedged one. It reports whether there was a token. If there was none,
+// do not repeat the request. A nil Budget always has a token.
 func (b *Budget) Spend() bool { return b.withdraw() }
 
 // deposit adds what a call earns. A nil Budget does nothing.

@@ -9,13 +9,13 @@
 // # What is retried
 //
 // When a connection breaks, one question is open: has the peer seen the
-// request? To repeat a request that the peer has seen is a fault of its own, so
-// by default Do repeats nothing that might have had an effect. It asks the
-// error: if its SafeToRetry method returns true, because no byte left the
-// process, Do retries; otherwise it returns the error. Policy.Idempotent
-// declares that the operation may be executed twice; then Do retries other
-// errors too. Policy.Retryable replaces the rule, and may call SafeToRetry. An
-// operation ends the call itself by returning Permanent(err).
+// request? It can be wrong to repeat a request that the peer has seen. So by
+// default Do repeats nothing that might have had an effect. If the SafeToRetry
+// method of the error returns true, no byte left the process, and Do retries.
+// Otherwise it returns the error. Policy.Idempotent declares that the operation
+// may be executed twice; then Do retries other errors too. Policy.Retryable
+// replaces the rule, and may call SafeToRetry. An operation ends the call
+// itself by returning Permanent(err).
 //
 // The errors of conn, pool and pipeline have the method. Most errors from other
 // packages, including net, do not. With those the zero Policy makes one attempt,
@@ -23,17 +23,18 @@
 //
 // # When
 //
-// Backoff says how long to wait: Exponential (full jitter, the default),
-// Decorrelated, Constant, or any type with the one method. Jitter matters:
-// without it the clients of a server that failed all come back at the same
-// moment. If an error says when to retry, as that of a pool that has stopped
-// dialing does, the three types wait exactly so long: see RetryAfter.
+// Backoff says how long to wait. The types of this package are Exponential
+// (full jitter, the default), Decorrelated and Constant. You can use any
+// type with the method Delay. Jitter matters: without it the clients of a
+// server that failed all come back at the same moment. Some errors say when
+// to retry, such as the error of a pool that has stopped dialing. The three
+// types then wait for exactly that time: see RetryAfter.
 //
 // # How long
 //
 // MaxAttempts, MaxElapsed and the context bound the call; PerAttemptTimeout
-// bounds each attempt. Do begins no wait that a bound would cut short: if the
-// context's deadline comes before the next attempt, Do returns at once.
+// bounds each attempt. If a limit would end the wait before the next attempt,
+// Do does not wait. It returns at once.
 //
 // # How much
 //

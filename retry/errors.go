@@ -15,8 +15,8 @@ type Error struct {
 	// ended but its deadline left no time for another attempt, it wraps
 	// context.DeadlineExceeded.
 	Context error
-	// Last is why the last attempt failed that ctx did not end. It is nil if
-	// there was none.
+	// Last is the error of the last attempt that failed for a reason other
+	// than the end of ctx. It is nil if there was no such attempt.
 	Last error
 
 	safe bool // no attempt can have had an effect
@@ -54,9 +54,10 @@ func (e *Error) Timeout() bool { return errors.Is(e.Context, context.DeadlineExc
 // Temporary is Timeout; it makes Error a net.Error.
 func (e *Error) Temporary() bool { return e.Timeout() }
 
-// SafeToRetry reports whether every attempt failed with an error that says that
-// nothing was done, or there was no attempt. An attempt that ctx ended and that
-// does not say so may have had an effect, even if Last is safe.
+// SafeToRetry reports whether the call had no effect. It is true if there was
+// no attempt, or if the error of every attempt is safe to retry. An attempt
+// that ctx ended may have had an effect, even if Last is safe; then the result
+// is false.
 func (e *Error) SafeToRetry() bool { return e.safe }
 
 // ConfigError names the field that a Validate method refused, and why.
@@ -90,8 +91,8 @@ func within(field string, err error) error {
 // SafeToRetry reports whether err says that the operation had no effect and can
 // be repeated. It asks the first error in err's tree that has a method
 // SafeToRetry() bool; if there is none, the result is false. The errors of conn,
-// pool and pipeline have the method. It is true there if no byte left the
-// process, which gRPC's proposal A6 calls a transparent retry.
+// pool and pipeline have the method. For these errors it is true if no byte left
+// the process. gRPC's proposal A6 calls such a retry transparent.
 func SafeToRetry(err error) bool {
 	var s interface{ SafeToRetry() bool }
 	return errors.As(err, &s) && s.SafeToRetry()

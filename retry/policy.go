@@ -33,8 +33,8 @@ type Policy struct {
 
 	// MaxElapsed is how long after the start of the call an attempt may still
 	// begin. An attempt in progress is not cut short. If the wait before a
-	// retry would end later, the call ends at once. Zero and negative mean no
-	// bound.
+	// retry would end after MaxElapsed, the call ends at once. Zero and
+	// negative mean no bound.
 	MaxElapsed time.Duration
 
 	// Retryable decides whether an error is worth another attempt. Nil means
@@ -52,8 +52,8 @@ type Policy struct {
 	Budget *Budget
 
 	// OnRetry, if not nil, is called before each attempt except the first,
-	// after the wait: when it is called, the retry happens. It runs on the
-	// caller's goroutine.
+	// after the wait. The attempt always follows. It runs on the caller's
+	// goroutine.
 	OnRetry func(Attempt)
 }
 
@@ -63,13 +63,13 @@ type Attempt struct {
 	Number int
 	// Err is what the attempt returned.
 	Err error
-	// Delay is how long the call has waited since.
+	// Delay is how long the call has waited since that attempt.
 	Delay time.Duration
 }
 
 // Validate returns a *ConfigError that names the first field that cannot work,
-// or nil. It asks a Backoff that has a Validate method. Do does not call
-// Validate; a field that Validate would refuse has its default.
+// or nil. If Backoff has a Validate method, it calls that too. Do does not
+// call Validate. It uses the default for an invalid field.
 func (p Policy) Validate() error {
 	if v, ok := p.Backoff.(interface{ Validate() error }); ok {
 		if err := v.Validate(); err != nil {

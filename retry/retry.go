@@ -25,9 +25,10 @@ func Do(ctx context.Context, p Policy, fn func(ctx context.Context) error) error
 }
 
 // Resume is Do for a call whose first attempt has been made already, and has
-// failed with err, which must not be nil. Code that nearly always succeeds at
-// once can so make its first attempt without the cost of Do. MaxElapsed counts
-// from Resume, and PerAttemptTimeout does not bound the first attempt.
+// failed with err, which must not be nil. Use it in code whose first attempt
+// nearly always succeeds: that attempt then does not have the cost of Do.
+// MaxElapsed counts from Resume, and PerAttemptTimeout does not bound the
+// first attempt.
 func Resume(ctx context.Context, p Policy, err error, fn func(ctx context.Context) error) error {
 	p.Budget.deposit()
 	c := call{start: p.start()}

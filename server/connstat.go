@@ -20,9 +20,9 @@ type ConnStat struct {
 	State State
 	// AcceptedAt is when the connection was accepted.
 	AcceptedAt time.Time
-	// IdleSince is since when the connection has waited for a request, accurate
-	// to a second. It is zero if it does not, if its handler is no FrameHandler,
-	// and if IdleTimeout is off.
+	// IdleSince is when the connection began to wait for a request, accurate to
+	// 1 second. It is zero if the connection is not waiting, if its handler is
+	// not a FrameHandler, or if IdleTimeout is negative.
 	IdleSince time.Time
 	// Requests counts the frames that were handled.
 	Requests uint64
@@ -36,7 +36,8 @@ type ConnStat struct {
 }
 
 // Conns returns the open connections of the server, in the order of their numbers.
-// The server does not stop for it: each snapshot is taken when its turn comes.
+// The server is not locked during the iteration, so the snapshots are not all from
+// the same moment.
 func (s *Server) Conns() iter.Seq[ConnStat] {
 	return func(yield func(ConnStat) bool) {
 		all := s.sessions()

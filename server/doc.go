@@ -1,7 +1,8 @@
-// Package server is for the accepting side of a TCP service that runs for years. A
-// [Server] accepts connections, limits, observes and drains them, and a [Handler]
-// serves each. It takes any net.Listener: TCP, unix, TLS, PROXY protocol, a socket
-// from systemd or from the process before it.
+// Package server is the server side of a TCP service. A [Server] accepts
+// connections, limits their number, observes them and drains them on shutdown. A
+// [Handler] serves each connection. Server works with any net.Listener: TCP, unix,
+// TLS, PROXY protocol, or a socket inherited from systemd or from an earlier
+// process.
 //
 // # Frames
 //
@@ -17,13 +18,14 @@
 // A [FrameHandler] replies in the order of the requests and writes the replies to
 // pipelined requests in few system calls. With Concurrency it handles several
 // requests of a connection at once; with Unordered it sends each reply when it is
-// ready. It has timeouts for a request to arrive whole, for replies to be taken, and
-// for the next request to come. An idle connection costs its goroutine's stack and
-// its socket, no buffer. [Send] sends frames that answer no request. A [Limiter]
-// bounds the requests in progress over all connections.
+// ready. ReadTimeout limits the time in which a request arrives, WriteTimeout the
+// write of replies, and IdleTimeout the wait for the next request. An idle
+// connection holds a socket and the stack of its goroutine, and no buffer. [Send]
+// sends frames that are not replies. A [Limiter] limits the requests in progress over
+// all connections.
 //
-// The context of a request ends when its client goes, where that can be told: see
-// [FrameHandler.HalfClose].
+// The context of a request ends when the client closes the connection, if the
+// server can detect that: see [FrameHandler.HalfClose].
 //
 // # Raw connections
 //
@@ -34,29 +36,32 @@
 //
 // [Server.Shutdown] loses no request that has reached the server. What had arrived
 // when it was called is handled and replied to, then the connection is closed. A
-// [FrameHandler] does that without destroying replies on their way: it ends its own
-// side and gives the peer half a second to end the other. A peer that never pauses
-// does not hold it up. [Server.Close] ends everything at once.
+// [FrameHandler] closes its side of the connection first, and gives the peer half a
+// second to close the other side. So replies that are still in flight are not lost.
+// A peer that sends without a pause does not delay Shutdown. [Server.Close] ends
+// everything at once.
 //
 //	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 //	defer cancel()
 //	err := srv.Shutdown(ctx)
 //
-// A request that a client sends after Shutdown was called is not begun: the client
-// reads io.EOF with no reply. With [FrameHandler.Goodbye] it reads an agreed last
-// frame before, which tells it that every request without a reply can be repeated.
+// A request that a client sends after Shutdown was called is not handled: the
+// client reads io.EOF and no reply. With [FrameHandler.Goodbye], the client reads
+// that frame before io.EOF. It tells the client that every request without a reply
+// can be repeated.
 //
 // # Surviving
 //
-// An error of accept that says nothing about the listener, such as no file
-// descriptors left, is logged and retried with backoff. A panic in a handler is
-// logged with its stack and the peer's address and ends one connection. MaxConns and
-// MaxConnsPerIP refuse at once. TLS handshakes run apart from the accept loop, under
-// a timeout.
+// A temporary error of Accept, such as no free file descriptors, is logged and
+// retried with backoff. A panic in a handler is logged with its stack and the
+// peer's address. It ends only that connection. A connection above MaxConns or
+// MaxConnsPerIP is closed at once. TLS handshakes do not run in the accept loop,
+// and have a timeout.
 //
 // # Seeing inside
 //
 // [Server.Stat] has figures, [Server.Conns] lists the connections, and Server.Hooks
-// observe requests, errors of accept and panics. The log is a slog.Logger. What a
-// peer can cause as often as it likes is summed up: one line a second for each kind.
+// observe requests, errors of accept and panics. The log is a slog.Logger. For
+// events that a peer can cause at any rate, the server logs at most one line a
+// second for each kind.
 package server

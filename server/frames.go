@@ -41,9 +41,10 @@ type Invoker func(ctx context.Context, dst, req []byte) (reply []byte, err error
 // request gets one reply frame, in the order of the requests. Only Handle or Append
 // must be set.
 //
-// Replies are collected and written when no whole request is left in the read
-// buffer, so the replies to pipelined requests take few system calls, and a lone
-// one is written at once. Between requests a connection holds no buffer.
+// Replies are collected, and written when no complete request is left in the
+// read buffer. So the replies to pipelined requests take few system calls, and a
+// single reply is written at once. Between requests a connection holds no
+// buffer.
 //
 // One FrameHandler serves any number of connections and servers. Fields must not
 // change once it serves, and it must not be copied.
@@ -56,16 +57,16 @@ type FrameHandler struct {
 	Format framing.Format
 
 	// Handle handles one request and returns the reply. req is valid only until
-	// it returns, and may be the reply or hold it. An empty reply is an empty
-	// frame; see ErrNoReply for none. The reply is copied before the next call,
-	// so Handle may reuse its memory where Concurrency allows no two calls at
-	// once. Required, unless Append is set.
+	// Handle returns. The reply may be req or a part of it. An empty reply is
+	// sent as an empty frame; return ErrNoReply to send no frame. The reply is
+	// copied before the next call, so without Concurrency Handle may reuse its
+	// memory. Handle is required, unless Append is set.
 	Handle func(ctx context.Context, req []byte) (reply []byte, err error)
 
-	// Append is Handle for replies built without allocation: it appends the
-	// reply to dst, an empty buffer that is used again, and returns the
-	// extended slice. It may also return another slice, as Handle does. If it
-	// is set, Handle must not be.
+	// Append is a Handle that can build replies without allocation. It
+	// appends the reply to dst and returns the extended slice. dst is an
+	// empty buffer that is reused. Append may also return another slice, as
+	// Handle does. Set either Append or Handle.
 	Append func(ctx context.Context, dst, req []byte) (reply []byte, err error)
 
 	// ErrorReply, if not nil, returns the reply to a request whose handler
@@ -75,10 +76,10 @@ type FrameHandler struct {
 	ErrorReply func(ctx context.Context, err error) []byte
 
 	// Concurrency is how many requests of one connection may be in progress at
-	// once, on goroutines that exist only meanwhile. Replies still go out in
-	// the order of the requests, and a request whose reply waits for its
-	// turn is in progress. Up to 1, negative included, requests are handled
-	// one after another.
+	// once. Each runs on a goroutine that exists only while requests are in
+	// progress. Replies are still sent in the order of the requests. A request
+	// whose reply waits for its turn is in progress. Zero, 1 and negative mean
+	// that requests are handled one after another.
 	Concurrency int
 
 	// Unordered sends each reply as soon as it is ready, for protocols whose
@@ -86,38 +87,39 @@ type FrameHandler struct {
 	// Concurrency above 1.
 	Unordered bool
 
-	// MaxReplyBytes bounds the bytes of the replies that wait on one connection,
-	// for their turn or for the peer to read. Above it no further request is
-	// begun or read, so a connection holds at most this and the replies of the
-	// requests that were in progress. It matters with Concurrency above 1: one
-	// slow request holds up the replies behind it. Zero means 256 KiB, negative
-	// no bound.
+	// MaxReplyBytes limits the bytes of the replies that wait on one connection
+	// for their turn, or for the peer to read. Above the limit, no further
+	// request is read or handled. So a connection holds at most this many bytes,
+	// plus the replies of the requests in progress. It matters if Concurrency is
+	// above 1, because one slow request delays the replies behind it. Zero means
+	// 256 KiB, negative no bound.
 	MaxReplyBytes int
 
 	// Limiter, if not nil, bounds the requests in progress over all connections.
 	// It may be shared with other FrameHandlers.
 	Limiter *Limiter
 
-	// Deadline, if not nil, tells how long the caller of req waits for its reply,
-	// counted from when the request arrived, where the protocol says so (see
-	// package framing/envelope). Zero means no limit, negative that the time is
-	// over. The context of the request ends then. A request whose time is over
-	// before its turn is not handled: its reply is what ErrorReply returns for
-	// context.DeadlineExceeded. For a request that waits in the read buffer, time
-	// counts from when the last bytes were read.
+	// Deadline, if not nil, returns how long the caller of req waits for its
+	// reply, counted from the arrival of the request. Use it if requests carry
+	// such a time, as in package framing/envelope. Zero means no limit. Negative
+	// means that the time has passed. The context of the request ends after that
+	// time. If the time passes before the turn of the request, the request is not
+	// handled: its reply is what ErrorReply returns for context.DeadlineExceeded.
+	// For a request that waits in the read buffer, the time counts from the last
+	// read.
 	Deadline func(req []byte) time.Duration
 
-	// Intercept, if not nil, wraps the handling of each request: it is called once,
-	// with what calls Handle or Append, and returns what is called in its place. It
-	// sees every request that is handled and may change its context, the request,
-	// the reply and the error. For several, let one call the next.
+	// Intercept, if not nil, wraps the handling of each request. It is called once.
+	// next calls Handle or Append, and the function that Intercept returns is
+	// called for each request. That function may change the context, the request,
+	// the reply and the error. To use several, let one call the next.
 	Intercept func(next Invoker) Invoker
 
-	// Goodbye, if not nil, is the payload of a last frame that a draining server
-	// sends on each connection before it ends its side. It tells the client that
-	// every request without a reply by then has not been handled, so it is safe to
-	// repeat. Client and server must agree on it (gtcp.ClientConfig has the same
-	// field); no reply may equal it.
+	// Goodbye, if not nil, is the payload of the last frame that a draining server
+	// sends on each connection before it closes its side. It tells the client that
+	// every request without a reply was not handled, so it is safe to repeat.
+	// Client and server must agree on it (gtcp.ClientConfig has the same field);
+	// no reply may equal it.
 	Goodbye []byte
 
 	// ReadTimeout bounds the time from the first byte of a request, or from
@@ -125,24 +127,25 @@ type FrameHandler struct {
 	// 30 seconds, negative no bound.
 	ReadTimeout time.Duration
 
-	// WriteTimeout bounds each write of collected replies (at most 64 KiB,
-	// or one larger reply) and each Send. The connection of a peer that does not
-	// read for so long is closed. Zero means 30 seconds, negative no bound.
+	// WriteTimeout bounds each write of collected replies (at most 64 KiB, or
+	// one larger reply) and each Send. If the peer does not read for that long,
+	// the connection is closed. Zero means 30 seconds. Negative means no limit.
 	WriteTimeout time.Duration
 
-	// HalfClose says that a peer may end its side of the connection and still
-	// wait for replies. Without it the context of a request ends when the peer's
-	// stream does, since that is how a client goes that has given up; the
-	// requests it has sent are handled all the same. A reset ends the context
-	// in any case, and requests that have not begun are dropped. On Linux it
-	// takes up to 0.2 seconds to notice; elsewhere, and where the transport is no
-	// socket, only a connection with Concurrency above 1 notices.
+	// HalfClose says that a peer may close its side of the connection and still
+	// wait for replies. If it is false, the context of a request ends when the
+	// peer's stream ends, because a client that no longer waits closes the
+	// connection. The requests that the peer has sent are still handled. A reset
+	// always ends the context, and requests that have not begun are dropped. On
+	// Linux the server notices within 0.2 seconds. On other systems, and if the
+	// transport is not a socket, it notices only if Concurrency is above 1.
 	HalfClose bool
 
-	// IdleTimeout bounds the wait for the first byte of the next request.
-	// Zero means 15 minutes, negative no bound: longer than the 600 seconds
-	// after which this module's pool replaces a connection, so the client
-	// closes first and no request is sent on a connection that is being closed.
+	// IdleTimeout bounds the wait for the first byte of the next request. Zero
+	// means 15 minutes. Negative means no limit. The default is longer than the
+	// 600 seconds after which this module's pool replaces a connection. So the
+	// client closes first, and no request is sent on a connection that the
+	// server is closing.
 	IdleTimeout time.Duration
 
 	composing sync.Once // makes the fields below
@@ -153,7 +156,7 @@ type FrameHandler struct {
 	requests sync.Pool // of *request
 }
 
-// Validate reports the first field that cannot be served with, by name.
+// Validate returns an error that names the first invalid field, or nil.
 func (h *FrameHandler) Validate() error {
 	switch {
 	case h.Handle == nil && h.Append == nil:
@@ -186,9 +189,9 @@ func (h *FrameHandler) Validate() error {
 	return fmt.Errorf("server: FrameHandler.Format: %w", err)
 }
 
-// ServeConn serves the requests on c until its peer is done, an error or timeout
-// ends it, or the server drains. It always closes c. Outside a Server, it also
-// ends when ctx does.
+// ServeConn serves the requests on c until the peer closes its side, an error or
+// a timeout occurs, or the server drains. It always closes c. Outside a Server,
+// it also ends when ctx does.
 func (h *FrameHandler) ServeConn(ctx context.Context, c *conn.Conn) {
 	f := frameConn{h: h, conn: c, sess: sessionOf(ctx)}
 	if f.sess == nil {

@@ -6,27 +6,28 @@ import (
 	"time"
 )
 
-// RequestStartHook is told of a request that is about to be handled, and can give it
-// a context with a value of its own: the span of a trace, for instance.
+// RequestStartHook observes every request before it is handled. It can add a value
+// to the context of the request, such as the span of a trace.
 type RequestStartHook interface {
 	// BeforeRequest returns the context of the request, made from ctx.
 	// AfterRequest is given that one.
 	BeforeRequest(ctx context.Context, e RequestStart) context.Context
 }
 
-// RequestHook is told of every request that a FrameHandler is done with.
+// RequestHook observes the end of every request of a FrameHandler.
 type RequestHook interface {
 	// AfterRequest is called when the reply has been handed to the system, or
-	// when it is certain that there will be none. It delays the connection.
+	// when it is certain that there will be none. The connection waits until
+	// it returns.
 	AfterRequest(ctx context.Context, e RequestEvent)
 }
 
-// AcceptErrorHook is told of every error of accept that is waited out.
+// AcceptErrorHook observes every temporary error of Accept.
 type AcceptErrorHook interface {
 	AfterAcceptError(addr net.Addr, err error)
 }
 
-// PanicHook is told of every panic in a handler or a hook.
+// PanicHook observes every panic in a handler or a hook.
 type PanicHook interface {
 	// AfterPanic is called on the goroutine that panicked, with what it panicked
 	// with and its stack.
@@ -53,14 +54,15 @@ type RequestEvent struct {
 	RequestBytes int
 	// ReplyBytes is the size of the reply's payload.
 	ReplyBytes int
-	// Start is when the request had been read.
+	// Start is when the server had read the whole request.
 	Start time.Time
 	// QueueTime is how long it waited to be handled: for a worker, with
 	// Concurrency, and for the Limiter.
 	QueueTime time.Duration
 	// HandleTime is how long the handler took, Intercept included.
 	HandleTime time.Duration
-	// WriteTime is how long its reply waited and took to be written.
+	// WriteTime is the time from the end of the handler until its reply
+	// was written.
 	WriteTime time.Duration
 	// Err is the handler's error, ErrOverloaded where the Limiter refused the
 	// request, or nil. It is ErrNoReply for a one-way request.

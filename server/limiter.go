@@ -21,24 +21,24 @@ func (overloadedError) Error() string     { return "server: too many requests in
 func (overloadedError) SafeToRetry() bool { return true }
 func (overloadedError) Kind() string      { return conn.KindOverloaded }
 
-// Limiter bounds the requests in progress over all connections of the FrameHandlers
-// that share it, so that under overload the server does as much work as it can and
-// refuses the rest, where it would otherwise do all of it too late. A request above
-// the bound waits for MaxWait at most, the oldest first, and is then refused: its
-// reply is what ErrorReply returns for ErrOverloaded. Without an ErrorReply it waits for as
-// long as it takes, and its connection is not read meanwhile. A request whose
-// peer goes while it waits is dropped; one whose FrameHandler.Deadline passes gets
-// the reply of that.
+// Limiter limits the requests in progress over all connections of the FrameHandlers
+// that share it. Under overload the server then handles as many requests as it can
+// in time and refuses the others. Without a Limiter it would handle all of them too
+// late. A request above the limit waits for at most MaxWait, the oldest first. Then
+// it is refused: its reply is what ErrorReply returns for ErrOverloaded. Without an
+// ErrorReply it waits without a time limit, and its connection is not read
+// meanwhile. A waiting request is dropped if its peer closes the connection. If its
+// FrameHandler.Deadline passes, its reply is the one for context.DeadlineExceeded.
 //
 // Only Max must be set. Fields must not change once it is in use.
 type Limiter struct {
 	// Max is how many requests may be in progress at once. At least 1.
 	Max int
 
-	// Min, if positive, makes the bound adaptive, between Min and Max: it grows
-	// while requests take no longer than at the best of times, and shrinks when
-	// they take more than 1.25 times as long, as handlers do that wait for
-	// something overloaded. Zero or negative means that Max is the bound.
+	// Min, if positive, makes the limit adaptive, between Min and Max. The
+	// limit grows while requests are as fast as at low load. It shrinks when
+	// they take more than 1.25 times as long, for example because handlers wait
+	// for an overloaded service. Zero or negative means that Max is the limit.
 	Min int
 
 	// MaxWait is how long a request may wait until it is refused. Zero means 100
@@ -70,7 +70,7 @@ type LimiterStat struct {
 
 const defaultMaxWait = 100 * time.Millisecond
 
-// Validate reports the first field that cannot be worked with, by name.
+// Validate returns an error that names the first invalid field, or nil.
 func (l *Limiter) Validate() error {
 	switch {
 	case l.Max < 1:

@@ -37,8 +37,8 @@ func (e *SendError) Unwrap() error { return e.Err }
 // Timeout reports whether the cause is a timeout.
 func (e *SendError) Timeout() bool { return timedOut(e.Err) }
 
-// SafeToRetry reports whether nothing of the frame was written. It can be sent to
-// the peer again, on another connection.
+// SafeToRetry reports whether no byte of the frame was written. Then the frame
+// can be sent to the peer again, on another connection.
 func (e *SendError) SafeToRetry() bool {
 	var s interface{ SafeToRetry() bool }
 	return !errors.As(e.Err, &s) || s.SafeToRetry()
@@ -59,14 +59,16 @@ type extra struct {
 // sendBuffers holds the buffers that Send builds frames in.
 var sendBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// Send sends a frame of the server's own, one that answers no request, on the
-// connection that ctx belongs to: the context of a handler, or one derived from it,
-// also after that handler has returned. It may be called from any goroutine, also
-// while replies are written; frames are never mixed. The payload is not kept.
+// Send sends a frame that is not a reply to a request. It sends it on the
+// connection that ctx belongs to. ctx is the context of a handler, or derived from
+// it. The handler may have returned. It may be called from any goroutine, also
+// while replies are written. Frames are always written whole. Send does not keep
+// the payload.
 //
-// Send waits for its turn, then until the system has taken the frame: where the peer
-// does not read, it blocks, and after WriteTimeout the connection is closed. ctx ends
-// the wait for the turn, not a write that has begun. The error is a *SendError.
+// Send waits for its turn, and then until the frame is written to the socket. If
+// the peer does not read, Send blocks, and after WriteTimeout the connection is
+// closed. ctx limits the wait for the turn, but not a write that has begun. The
+// error is a *SendError.
 func Send(ctx context.Context, payload []byte) error {
 	s := sessionOf(ctx)
 	var h *FrameHandler

@@ -28,12 +28,13 @@ var ErrServerClosed = fmt.Errorf("server: closed: %w", net.ErrClosed)
 
 // Handler serves accepted connections.
 type Handler interface {
-	// ServeConn serves one connection, on a goroutine of its own. ctx ends
-	// when the connection or the server is closed on this side. When ServeConn
-	// returns, the server ends its side of the connection, waits up to half a
-	// second for the peer to end the other, so that no reply is destroyed, and
-	// closes it; Server.KeepOpen changes that. A panic in it is logged with its
-	// stack and the peer's address, and ends this connection alone.
+	// ServeConn serves one connection, on a goroutine of its own. ctx ends when
+	// the connection or the server is closed on this side. When ServeConn
+	// returns, the server closes its side of the connection. It waits up to
+	// half a second until the peer closes the other side, so that no reply is
+	// lost. Then it closes the connection. Server.KeepOpen changes that. A
+	// panic in ServeConn is logged with its stack and the peer's address, and
+	// ends only this connection.
 	ServeConn(ctx context.Context, c *conn.Conn)
 }
 
@@ -54,17 +55,17 @@ type Server struct {
 	// KeepOpen leaves a connection open when its handler returns, for handlers
 	// that give their connection to another goroutine. The server tracks the
 	// connection until it is closed, so Shutdown and Close still close it. They
-	// do not once it has been handed off: see conn.Conn.Handoff. A handler that
-	// panics has its connection closed either way.
+	// do not close it after a conn.Conn.Handoff. If a handler panics, its
+	// connection is closed even with KeepOpen.
 	KeepOpen bool
 
 	// TLSConfig, if not nil, puts TLS on every connection of every listener. It
 	// needs a certificate. The handshake runs on the connection's goroutine,
-	// never on the accept loop. One that fails is counted and logged as a
-	// warning, at most once a second, with the number of the others after it; a
-	// peer that only connects and leaves is logged at debug level. To serve TLS
-	// on one listener and plain text on another, leave this nil and wrap the one
-	// with tls.NewListener.
+	// never on the accept loop. A failed handshake is counted, and logged as a
+	// warning. There is at most one such line a second, with the number of
+	// further failures. If a peer connects and closes without a handshake, that
+	// is logged at debug level. To serve TLS on one listener and plain text on
+	// another, leave this nil and wrap the first listener with tls.NewListener.
 	TLSConfig *tls.Config
 
 	// HandshakeTimeout bounds a TLS handshake. Zero means 10 seconds, negative
@@ -72,9 +73,10 @@ type Server struct {
 	HandshakeTimeout time.Duration
 
 	// UserTimeout is how long written data may stay unacknowledged before the
-	// system ends a TCP connection: a peer that has vanished is noticed so, where
-	// the system alone would take a quarter of an hour. Zero means 30 seconds,
-	// negative leaves it to the system. Linux only.
+	// system closes a TCP connection. It detects a peer that is no longer
+	// reachable; the default of the system takes about 15 minutes. Zero means 30
+	// seconds. Negative means the default of the system. It has an effect on
+	// Linux only.
 	UserTimeout time.Duration
 
 	// MaxConns bounds the open connections of all listeners together, those
@@ -88,10 +90,10 @@ type Server struct {
 	// is not counted. Zero or negative means no bound.
 	MaxConnsPerIP int
 
-	// IPv4Prefix and IPv6Prefix are how many leading bits of an address
-	// MaxConnsPerIP counts by, so that a client with a whole network counts as
-	// one: 24 counts an IPv4 /24 together, 64 an IPv6 /64. Zero or negative
-	// means the whole address.
+	// IPv4Prefix and IPv6Prefix are the number of leading bits of an address
+	// that MaxConnsPerIP uses. All addresses with the same prefix count as one
+	// client. 24 means an IPv4 /24 network, 64 an IPv6 /64 network. Zero or
+	// negative means the whole address.
 	IPv4Prefix, IPv6Prefix int
 
 	// ConnContext, if not nil, derives the context a handler is given from the
@@ -100,18 +102,19 @@ type Server struct {
 	// connection.
 	ConnContext func(ctx context.Context, c *conn.Conn) context.Context
 
-	// ConnState, if not nil, is called when a connection changes its state.
-	// For one connection StateNew is the first call and StateClosed the last,
-	// and one call returns before the next begins. It runs on a goroutine of the
-	// connection, or on the one that called Close, and delays that. It delays no
-	// other connection's timeouts. A panic in it is logged and ends this
-	// connection alone, as one in a handler does.
+	// ConnState, if not nil, is called when a connection changes its state. For
+	// one connection StateNew is the first call and StateClosed the last, and
+	// one call returns before the next begins. It runs on a goroutine of the
+	// connection, or on the goroutine that called Close. That goroutine waits
+	// for it; the timeouts of other connections do not. A panic in it is logged
+	// and ends only this connection.
 	ConnState func(c *conn.Conn, state State)
 
 	// Hooks observe requests, errors of accept and panics. Each element
 	// implements one or more of RequestStartHook, RequestHook, AcceptErrorHook
-	// and PanicHook. They are called in their order. One that panics is logged
-	// and has its connection closed. Without hooks nothing is measured.
+	// and PanicHook. They are called in the order of the slice. If a hook
+	// panics, the panic is logged and the connection is closed. Without hooks,
+	// no times are measured.
 	Hooks []any
 
 	// Logger takes the server's log. Nil means slog.Default.
@@ -141,7 +144,7 @@ type Server struct {
 	hooks   hooks
 }
 
-// Validate reports the first field that cannot be served with, by name.
+// Validate returns an error that names the first invalid field, or nil.
 func (s *Server) Validate() error {
 	switch {
 	case s.Handler == nil:
@@ -167,7 +170,8 @@ func (s *Server) Validate() error {
 
 // ListenAndServe listens on address and serves it. The network is one of "tcp",
 // "tcp4", "tcp6" and "unix". It returns as Serve does; an error to listen names
-// the address. To learn which port ":0" got, listen with net.Listen and Serve.
+// the address. If you use port 0 and need the port number, call net.Listen and
+// then Serve.
 func (s *Server) ListenAndServe(network, address string) error {
 	if err := s.Validate(); err != nil {
 		return err
@@ -189,8 +193,8 @@ func (s *Server) ListenAndServe(network, address string) error {
 // that l cannot accept any more, and is returned. Serve has closed l when it
 // returns. It may be called for several listeners at once.
 //
-// A listener that is closed by someone else ends Serve with an error that is
-// net.ErrClosed and leaves the connections alone.
+// If other code closes the listener, Serve returns an error that is
+// net.ErrClosed, and the connections stay open.
 func (s *Server) Serve(l net.Listener) error {
 	if err := s.Validate(); err != nil {
 		_ = l.Close()

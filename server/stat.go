@@ -2,8 +2,8 @@ package server
 
 import "sync/atomic"
 
-// Stat is a snapshot of a server. Counts are since the Server was made; they are
-// read one after another, so they may disagree by what happened meanwhile.
+// Stat is a snapshot of a server. Counts are since the Server was made. They are
+// read one after another, so they may differ by events in between.
 type Stat struct {
 	// Listeners is how many listeners are being served.
 	Listeners int
@@ -14,8 +14,7 @@ type Stat struct {
 	Active int
 	// Idle is how many open connections are between two requests, or kept open.
 	Idle int
-	// Handlers is how many connections are not over yet: open, or with a handler
-	// that runs.
+	// Handlers is how many connections are open or have a running handler.
 	Handlers int
 	// InProgress is how many requests of FrameHandlers have no written reply.
 	InProgress int
@@ -26,14 +25,14 @@ type Stat struct {
 	RefusedMaxConns uint64
 	// RefusedPerIP counts the connections closed at once because of MaxConnsPerIP.
 	RefusedPerIP uint64
-	// AcceptErrors counts the errors of Accept that were waited out.
+	// AcceptErrors counts the temporary errors of Accept.
 	AcceptErrors uint64
 	// HandshakeFailures counts the TLS handshakes that failed or took too long.
 	HandshakeFailures uint64
 	// Panics counts the panics in handlers and hooks.
 	Panics uint64
 
-	// Requests counts the frames that a FrameHandler was given.
+	// Requests counts the requests that FrameHandlers have read.
 	Requests uint64
 	// Oversize counts the frames refused for their size.
 	Oversize uint64
@@ -55,8 +54,9 @@ type counters struct {
 	oversize, readTimeouts, writeTimeouts, idleOut        atomic.Uint64
 }
 
-// Stat returns the server's figures. It looks at each connection, so its cost
-// grows with their number: made for a scrape every few seconds.
+// Stat returns the server's figures. It reads the state of each connection,
+// so its cost grows with their number. It is cheap enough for a call every
+// few seconds.
 func (s *Server) Stat() Stat {
 	c := &s.stats
 	st := Stat{

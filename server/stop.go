@@ -9,28 +9,30 @@ import (
 )
 
 // Shutdown stops the server without losing a request it has received. It stops
-// accepting. Requests that had arrived when it was called are handled and replied
-// to; what a peer sends later is not begun. So Shutdown takes as long as those requests take,
-// whatever the peers do. It returns nil once every connection is closed and every
-// handler has returned. If ctx ends first, it closes what is left as Close does,
-// without waiting for the handlers, and returns ctx.Err(). If Close is called
-// meanwhile, it returns ErrServerClosed once the handlers have returned.
+// accepting. Requests that had arrived when Shutdown was called are handled and get
+// a reply. Requests that a peer sends later are not handled. So Shutdown takes as
+// long as those requests take, even if peers continue to send. It returns nil once
+// every connection is closed and every handler has returned. If ctx ends first, it
+// closes what is left as Close does, without waiting for the handlers, and returns
+// ctx.Err(). If Close is called meanwhile, it returns ErrServerClosed once the
+// handlers have returned.
 //
-// Connections that the kernel had accepted already are served too if the listener
-// has SetDeadline, as those of package net have, and was not closed before (close
-// it first where another process shares it and will accept them). One that is
-// still in its handshake gets half a second for it.
+// Connections that wait in the kernel's accept queue are served too. For that the
+// listener must have a SetDeadline method, as those of package net have, and must
+// be open. If another process shares the listener and will accept these
+// connections, close the listener before Shutdown. A connection in its TLS
+// handshake gets half a second to finish it.
 //
 // A FrameHandler knows exactly what has arrived over TCP and unix sockets on Linux.
 // Over TLS and other wrappers it reads ahead until the peer is silent for 20 ms, 60
-// ms at most. After the last reply it sends FrameHandler.Goodbye, ends its side of
-// the connection, and gives the peer half a second to end the other. A request that
-// has arrived in part is waited for within ReadTimeout.
+// ms at most. After the last reply it sends FrameHandler.Goodbye, closes its side
+// of the connection, and gives the peer half a second to close the other side. If a
+// part of a request has arrived, it waits for the rest within ReadTimeout.
 //
-// Any other handler meets io.EOF once it has read all that has arrived, as though
-// its peer had sent its last byte, and is expected to finish its replies and
-// return; where the transport has no CloseRead it is waited for until ctx ends. A
-// handler that does not read can wait for Draining.
+// Any other handler reads io.EOF after the bytes that have arrived. It must then
+// finish its replies and return. If the transport has no CloseRead, the handler
+// gets no io.EOF, and Shutdown waits for it until ctx ends. A handler that does
+// not read can wait for Draining.
 //
 // Shutdown may be called more than once, and after Close to wait for handlers.
 // Called from a handler it cannot return before its ctx ends.
@@ -74,7 +76,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // Close closes the listeners and every connection at once, whatever they are
 // doing, and returns the first error of closing a listener. It does not wait for
-// handlers to return; a Shutdown after it does. Closing twice is no error.
+// handlers to return; a Shutdown after it does. A second Close returns nil.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	listeners := s.stopLocked()
@@ -128,9 +130,9 @@ func stopAccepting(l net.Listener) {
 }
 
 // Draining returns a channel that is closed when the server of the connection
-// begins to shut down, for handlers that send without being asked and must know
-// when to stop. ctx is a handler's context; for any other the result is nil,
-// which blocks for ever.
+// begins to shut down. Use it in handlers that send without a request, to know
+// when to stop. ctx is a handler's context. For any other context the result is
+// nil, and a receive from it blocks for ever.
 func Draining(ctx context.Context) <-chan struct{} {
 	sess := sessionOf(ctx)
 	if sess == nil {

@@ -1,7 +1,8 @@
-// Package envelope puts metadata before the payload of a frame: how long the
-// caller waits, which trace the call belongs to, the method, the status of a
-// reply, a number that pairs a reply with its request, and a goodbye. It is
-// opt-in: both programs must use it. docs/wire.md specifies the bytes.
+// Package envelope puts metadata before the payload of a frame. The metadata
+// are the time limit of the caller, the trace, the method, the status of a
+// reply, a number that pairs a reply with its request, and a goodbye. The
+// envelope is optional. If one program uses it, the other one must use it
+// too. docs/wire.md specifies the bytes.
 //
 // A sender writes an Envelope and then the payload, as one frame:
 //
@@ -10,25 +11,26 @@
 //	frame, err := e.Append(frame[:0])
 //	frame = append(frame, payload...)
 //
-// A receiver takes it off again:
+// A receiver removes the envelope:
 //
 //	var e envelope.Envelope
 //	payload, err := e.Parse(frame)
 //	ctx, cancel := e.Context(ctx) // ends when the caller's does
 //	defer cancel()
 //
-// The smallest envelope has 8 bytes. Append and Parse allocate nothing, and what
-// Parse returns lies in the frame: it is valid as long as the frame is.
+// The smallest envelope has 8 bytes. Append and Parse allocate nothing. The
+// slices that Parse returns or sets are parts of the frame, and are valid as
+// long as the frame is.
 //
 // # Order of replies
 //
-// Number is at a fixed place in the frame, and Matcher tells pool/pipeline where:
-// with it a server may reply in any order. Without it Number is zero and replies
-// come in the order of the requests.
+// Number is at a fixed place in the frame. Matcher reads and writes it there;
+// with it a server may reply in any order. Without a Matcher, Number is zero and
+// replies come in the order of the requests.
 //
 // # Hostile peers
 //
-// Nothing in an envelope is believed: Parse checks every length against the bytes
-// that are there, keeps nothing, and its errors are made in advance. An error
-// wraps ErrMalformed; the frame is then useless, and so is the peer.
+// Parse trusts nothing in an envelope. It checks every length against the size of
+// the frame, and it allocates nothing, even for an error. An error wraps
+// ErrMalformed. Then close the connection: the peer does not use the protocol.
 package envelope

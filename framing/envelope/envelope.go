@@ -40,16 +40,17 @@ const (
 	MaxSize    = fixedSize + math.MaxUint16
 )
 
-// Envelope is the metadata of one frame. Its zero value is the smallest: that
-// of a request with nothing to say about it, or of a reply of success.
+// Envelope is the metadata of one frame. The zero value is the smallest
+// envelope: that of a request without metadata, or of a reply to a successful
+// request.
 type Envelope struct {
 	// Number pairs a reply with its request: a reply has that of its request.
 	// A Matcher writes it. Zero where replies come in order.
 	Number uint32
 
 	// Timeout is how long the caller still waits for the reply. It is sent
-	// in whole microseconds, rounded up, and counts from when the frame
-	// arrives, since the clocks of two machines differ. Zero means that the
+	// in whole microseconds, rounded up. It counts from the arrival of the
+	// frame, because the clocks of two machines differ. Zero means that the
 	// caller has no time limit, negative that it has passed.
 	Timeout time.Duration
 
@@ -61,8 +62,8 @@ type Envelope struct {
 	// Method names what is asked for, at most 255 bytes.
 	Method []byte
 
-	// Status is the outcome of a request, in its reply. Zero is success; the
-	// two programs agree on the others.
+	// Status is set in a reply and is the outcome of the request. Zero is
+	// success. The two programs define the other values.
 	Status uint32
 	// Message says in words what Status means, at most 1024 bytes.
 	Message []byte
@@ -184,6 +185,8 @@ func appendText(dst []byte, tag byte, text []byte) []byte {
 	return append(binary.AppendUvarint(append(dst, tag), uint64(len(text))), text...)
 }
 
-// Goodbye returns the frame of an envelope that only says goodbye: what a
-// server sends last, and what its clients are configured to know.
+// Goodbye returns the last frame that a server sends before it closes a
+// connection: an envelope with the goodbye flag and no payload. Use it
+// for FrameHandler.Goodbye of the server and for the Goodbye setting of
+// its clients.
 func Goodbye() []byte { return []byte{version, flagGoodbye, 0, 0, 0, 0, 0, 0} }

@@ -21,8 +21,8 @@ func (Matcher) Put(request []byte, n uint64) (old uint64) {
 	return old
 }
 
-// Get returns the number of a reply. It is false for what is no reply: a push,
-// a goodbye, or no envelope.
+// Get returns the number of a reply. ok is false if the frame is not a reply:
+// it is a push, a goodbye, or has no envelope.
 func (Matcher) Get(frame []byte) (n uint64, ok bool) {
 	if !isOne(frame) || frame[1]&(flagGoodbye|flagPush) != 0 {
 		return 0, false

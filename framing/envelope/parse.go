@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// ErrMalformed is wrapped by the errors of Parse: the frame is no envelope, is
-// cut, or has a field that cannot be.
+// ErrMalformed means that a frame has no valid envelope; every error of Parse
+// wraps it. The frame does not begin with an envelope, is too short, or has an
+// invalid field.
 var ErrMalformed error = malformed("envelope: malformed")
 
 // malformed is an error made in advance, so that hostile frames cost nothing.

@@ -18,8 +18,8 @@ type Trace struct {
 	Flags byte
 }
 
-// IsZero reports whether there is no trace: W3C calls a trace without an ID or
-// a parent invalid, and has it ignored.
+// IsZero reports whether ID or Parent is zero. W3C calls such a trace invalid
+// and says that it must be ignored.
 func (t Trace) IsZero() bool { return t.ID == [16]byte{} || t.Parent == [8]byte{} }
 
 // set takes a trace off the wire.
@@ -46,8 +46,8 @@ func (t Trace) String() string {
 
 var errTraceparent = errors.New("envelope: not a traceparent")
 
-// ParseTrace reads a traceparent header of version 00, or what a later version
-// has in common with it.
+// ParseTrace reads a traceparent header of version 00. Of a later version it
+// reads the part that version 00 has too.
 func ParseTrace(s string) (Trace, error) {
 	const length = 55 // of version 00
 	if len(s) < length || s[2] != '-' || s[35] != '-' || s[52] != '-' {

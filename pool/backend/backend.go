@@ -10,10 +10,11 @@ import (
 // holds a lock while it calls New, Close or a callback, but sweeps may wait for
 // one another.
 type Backend[T any] interface {
-	// Acquire returns a Lease of a resource: of an idle one if there is one and
-	// no caller waits before this one, else one made for it if there is room,
-	// else the next to come free, in turn. With late binding a caller takes over
-	// a dial that no caller waits for any more, before a new one is begun.
+	// Acquire returns a Lease of a resource. It takes an idle resource if there
+	// is one and no caller waits before this one. Otherwise it makes a resource
+	// if Max allows it. Otherwise it waits in the queue for the next resource.
+	// With late binding, a caller takes over a dial without a waiter before it
+	// begins a new one.
 	//
 	// It fails with an error that is ctx.Err() once ctx has ended, even if a
 	// resource is idle; with [ErrClosed] after or during Close; with
@@ -24,12 +25,13 @@ type Backend[T any] interface {
 	Acquire(ctx context.Context) (Lease[T], error)
 
 	// Return ends a Lease. With [Keep] the resource goes to the first waiter
-	// or becomes idle, unless it is older than the last Clear; with
-	// [Discard], or any other verdict, it is closed, and its room is free
-	// before Return comes back. Return never blocks, never dials in the
-	// caller's time and never waits for Factory.Close.
+	// or becomes idle; a resource older than the last Clear is closed. With
+	// [Discard], or any other verdict, the resource is closed, and it no
+	// longer counts against Max when Return returns. Return never blocks,
+	// never dials on the caller's goroutine and never waits for
+	// Factory.Close.
 	//
-	// It fails with [ErrStale], having done nothing, if the Lease has ended
+	// It fails with [ErrStale] and has no effect if the Lease has ended
 	// before or is not of this backend.
 	Return(lease Lease[T], v Verdict) error
 
@@ -42,62 +44,65 @@ type Backend[T any] interface {
 	// waits for it.
 	Warm(ctx context.Context, n int) error
 
-	// Sweep shows keep every resource that was idle when it was called, is
-	// still when its turn comes, each at most once, and closes those for
-	// which keep says false. It holds at most one resource at a time, so
-	// that sweeping starves nobody, and holds no lock others need while
-	// keep runs. If keep panics its resource is closed and the panic goes on
-	// to the caller. keep must not call Sweep or Close of the same backend.
+	// Sweep calls keep for every resource that was idle at the start of
+	// Sweep and is still idle when its turn comes. It calls keep at most
+	// once for each resource, and closes the resource if keep returns false.
+	// It takes at most one resource at a time, so that the others can be
+	// acquired. While keep runs, Sweep holds no lock that other methods
+	// need. If keep panics, its resource is closed and the panic continues
+	// in the caller. keep must not call Sweep or Close of the same backend.
 	Sweep(keep func(T) bool)
 
 	// Clear begins a new generation: idle resources are closed now, others
-	// when they are returned. Dials in progress are given up: their contexts
-	// are cancelled, resources returned by New are closed, and its errors are
-	// discarded. A caller or a Warm that waits for such a dial gets another
-	// one, at the latest when New has returned.
+	// when they are returned. The contexts of dials in progress are
+	// cancelled. Resources that these calls of New still return are closed,
+	// and their errors are discarded. A caller or a Warm that waits for such
+	// a dial gets a new dial, at the latest when New has returned.
 	Clear()
 
-	// Close ends the backend. Every waiter gets ErrClosed at once, idle
-	// resources are closed, the contexts of dials are cancelled. Then it waits
-	// for the resources in use to be returned; if ctx ends first, it closes
-	// those too, and to Return them is ErrStale. It returns once every call of New
-	// and Factory.Close has: New must heed its context.
+	// Close ends the backend. Every waiter gets ErrClosed at once, idle resources
+	// are closed, the contexts of dials are cancelled. Then it waits until the
+	// resources in use are returned. If ctx ends first, it closes those too, and a
+	// later Return of them fails with ErrStale. Close returns when every call of
+	// New and Factory.Close has returned. So New must return when its context
+	// ends.
 	//
-	// It returns nil if all were returned, an error that is ctx.Err() if ctx
-	// ended first, and joins to either the first *[PanicError] of
-	// Factory.Close. More than one Close is allowed: each waits, and any of
-	// their contexts ends the wait for resources in use.
+	// It returns nil if all resources were returned, and an error that is
+	// ctx.Err() if ctx ended first. If Factory.Close panicked, the first
+	// *[PanicError] is joined to that result. Close may be called more than
+	// once. Each call waits. The wait for resources in use ends when the
+	// context of any of the calls ends.
 	Close(ctx context.Context) error
 
-	// Stat is a snapshot. It is cheap, never blocks on I/O, and its gauges
-	// agree with each other up to operations in progress.
+	// Stat is a snapshot. It is cheap and never blocks on I/O. Its figures
+	// may differ from each other by the operations in progress.
 	Stat() Stat
 }
 
-// OpenFunc makes a backend: the form in which a backend is plugged into a pool.
-// It fails if f or l is invalid, and with an error that is
-// [errors.ErrUnsupported] if the backend cannot work within l (for example
-// without a maximum). It dials nothing.
+// OpenFunc makes a backend for a pool. It fails if f or l is invalid, and with
+// an error that is [errors.ErrUnsupported] if the backend cannot work within l
+// (for example without a maximum). It dials nothing.
 type OpenFunc[T any] func(f Factory[T], l Limits) (Backend[T], error)
 
 // Resizer is implemented by backends whose maximum can change.
 type Resizer interface {
-	// Resize sets the maximum, with the meaning of Limits.Max. Growing
-	// serves waiters at once. Shrinking keeps what is open up to max and
-	// closes the rest, idle resources at once and others as they are
-	// returned. Dials beyond what is left of max are given up as Clear does, the
-	// newest first; their callers wait on in their turn, for what comes free
-	// or another dial, and a Warm that began one is done with it. No new one
-	// is made until fewer than max are left. It returns ErrClosed after Close.
+	// Resize sets the maximum, with the meaning of Limits.Max. Growing serves
+	// waiters at once. Shrinking closes the resources beyond max: idle ones at
+	// once, others when they are returned. If open resources and dials together
+	// are more than max, the newest dials are cancelled, as in Clear. Their
+	// callers keep their place in the queue, and get a released resource or
+	// another dial. A Warm does not wait for a cancelled dial. No resource is
+	// made until fewer than max are left. Resize returns ErrClosed after Close.
 	Resize(max int) error
 }
 
-// LateBinder is implemented by backends that keep promise 11: a caller whose
-// dial is slow takes what comes free meanwhile. Callers with a dial of their
-// own then wait in the same queue as the others, and whatever is returned or
-// made goes to the first of all; the failure of a dial goes to the caller it
-// was made for. Without late binding a dial's result is for that caller, if it
-// still waits. The method does nothing; to have it is the declaration.
+// LateBinder is implemented by backends that keep promise 11: a caller that
+// waits for its dial takes a resource that is released meanwhile. Callers with
+// a dial then wait in the same queue as the others, and each returned or new
+// resource goes to the first waiter. If a dial fails, the caller it was made
+// for gets the error. Without late binding the result of a dial goes to that
+// caller, if it still waits. The method LateBinding does nothing; it only
+// marks the type.
 type LateBinder interface {
 	LateBinding()
 }
@@ -107,11 +112,11 @@ type LateBinder interface {
 type Lease[T any] struct {
 	// Value is the resource. It must not be used after the Lease has ended.
 	Value T
-	// Handle is the backend's: whatever finds the resource again. Keep a
+	// Handle is for the backend, which finds the resource by it. Keep a
 	// pointer in it, so that making a Lease allocates nothing.
 	Handle any
-	// Epoch is the backend's: it tells this Lease from earlier and later
-	// ones of the same resource.
+	// Epoch is for the backend. It distinguishes this Lease from earlier
+	// and later ones of the same resource.
 	Epoch uint64
 }
 
@@ -146,10 +151,10 @@ type Stat struct {
 	// Waiting counts the Acquire calls blocked now, those with a dial of
 	// their own included.
 	Waiting int
-	// Waits counts the Acquire calls so far that had to wait, for a
-	// resource or for their own dial, whatever came of it.
+	// Waits counts the Acquire calls so far that had to wait for a
+	// resource or for their own dial, whether they succeeded or not.
 	Waits uint64
-	// WaitTime is the total time these have waited, as far as they are over.
+	// WaitTime is the total time of all waits that have ended.
 	WaitTime time.Duration
 	// OldestWait is how long the caller that waits longest has waited.
 	OldestWait time.Duration

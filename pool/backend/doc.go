@@ -3,59 +3,62 @@
 //
 // It is for writing a backend of your own. The frontend (package pool) decides
 // how old a connection may grow, whether it is healthy, and when to dial again.
-// A [Backend] keeps the connections: it gives each to one owner at a time, makes
-// callers wait in turn, holds the maximum, and loses nothing. Package puddlepool
-// is the default backend, package slotpool the fast one.
+// A [Backend] keeps the connections. It gives each connection to one owner at a
+// time, queues the callers that wait, keeps to the maximum, and loses no
+// connection. Package puddlepool is the default backend, package slotpool the
+// fast one.
 //
-// A backend knows nothing of networks. It works on any T, which carries its
-// own times, counters and state: a backend reads no clock on behalf of its
-// user.
+// A backend knows nothing of networks. It works on any type T. Times,
+// counters and state of a resource are part of T; the backend does not
+// measure the age of a resource.
 //
 // # The promises
 //
-// Every backend keeps these thirteen. Package pooltest proves them of any
-// implementation with one call, pooltest.Run.
+// Every backend keeps these thirteen promises. pooltest.Run tests all of
+// them on any implementation.
 //
 //  1. Open and dialing resources together never exceed [Limits].Max. A
 //     resource counts from the call of Factory.New until the backend ends it
 //     (a discard, a sweep, a clear); closing happens beside the count.
 //  2. A resource has one owner at a time.
-//  3. Once all is quiet, no resource is idle while a caller waits.
+//  3. When no operation is in progress, no resource is idle while a
+//     caller waits.
 //  4. Callers that wait are served in the order in which they came.
-//  5. Nothing is handed to a caller whose context has ended.
+//  5. A caller whose context has ended gets no resource.
 //  6. Returning a [Lease] that has ended is [ErrStale] and touches nothing.
-//  7. Errors and panics of New, Close and callbacks cost no capacity.
-//  8. After Clear nothing made, or begun to be made, before is acquired, and
-//     nobody waits for it: its dials are cancelled.
+//  7. After an error or a panic of New, Close or a callback, the capacity
+//     is unchanged.
+//  8. After Clear no caller acquires a resource whose dial began before
+//     Clear, and no caller waits for such a dial. Those dials are cancelled.
 //  9. Close wakes every waiter at once, closes each resource exactly once and
 //     leaves no goroutine behind.
 //  10. Return never waits: not for Factory.Close, not for Factory.New.
-//  11. Where the backend declares [LateBinder], a caller whose dial is slow
-//     takes the resource that comes free meanwhile, and the dial's result
-//     becomes idle.
-//  12. The dial of a caller that gave up goes on, and its result serves the
-//     next waiter or becomes idle. With late binding the next waiter takes the
-//     dial over: no new one is begun while there is a dial that nobody waits
-//     for, unless that one takes long.
-//  13. A dial's failure reaches the caller it was made for at once, with its
-//     cause.
+//  11. If the backend implements [LateBinder], a caller that waits for its
+//     dial takes a resource that is released meanwhile. The result of the
+//     dial then becomes idle.
+//  12. If the context of a caller ends, its dial continues. The result goes to
+//     the next waiter or becomes idle. With late binding the next waiter
+//     takes over the dial: no new dial begins while there is a dial without a
+//     waiter, unless that dial is slow.
+//  13. If a dial fails, the caller that it was made for gets the error at
+//     once, with its cause.
 //
 // # Who limits what
 //
-// The backend holds Limits.Max and Limits.MaxWaiters, heeds Limits.Queue if it
-// can, and gives Factory.New a
-// context that always has a deadline, Limits.DialTimeout from the dial's
-// start, and that does not end with the caller's: a dial outlives the caller
-// that asked for it, so a caller's short deadline never starves the pool of
-// connections slower than that. How many dials run at once, how fast they
-// follow each other and when to stop trying is policy: the frontend puts it
-// inside Factory.New (a semaphore there counts against DialTimeout).
+// The backend keeps to Limits.Max and Limits.MaxWaiters, and uses Limits.Queue
+// if it can. It gives Factory.New a context whose deadline is
+// Limits.DialTimeout after the start of the dial. That context does not end
+// when the context of the caller ends. So callers with short deadlines do not
+// prevent dials that take longer. The frontend decides how many dials run at
+// once, how fast they follow each other, and when dialing stops. It does so
+// inside Factory.New; a wait there counts against DialTimeout.
 //
 // # Writing a backend
 //
-// Most need not implement [Backend] at all: package engine makes one out of a
-// store, which says where idle resources are kept and which is acquired first.
-// examples/custompool is such a store, of about a hundred lines.
+// Most backends need not implement [Backend]. Package engine makes a Backend
+// from a store. The store says where idle resources are kept and which one is
+// acquired first. examples/custompool is such a store, in about a hundred
+// lines.
 //
-// In both cases pooltest.Run says whether it is right.
+// In both cases test it with pooltest.Run.
 package backend

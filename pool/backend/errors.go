@@ -5,22 +5,22 @@ import (
 	"net"
 )
 
-// The errors of a backend. They are told apart by behaviour: each has
-// SafeToRetry() bool and Kind() string, and those that mean "not now" are a
-// [net.Error] whose Timeout is true.
+// The errors of a backend. Each has the methods SafeToRetry() bool and
+// Kind() string. ErrTooManyWaiters and ErrOverloaded are also a [net.Error]
+// whose Timeout is true.
 var (
 	// ErrClosed is the error of a backend that has been closed. It is
-	// [net.ErrClosed] too. Trying again is harmless and useless, so
-	// SafeToRetry is false.
+	// [net.ErrClosed] too. SafeToRetry is false because a retry would
+	// fail again.
 	ErrClosed error = &stateError{msg: "backend: pool closed", kind: "closed", is: net.ErrClosed}
 	// ErrStale is the error of returning a Lease that has ended.
 	ErrStale error = &stateError{msg: "backend: returned twice, or to another backend", kind: "other"}
-	// ErrTooManyWaiters is the error of an Acquire that finds everything in
-	// use and as many callers waiting as may. It is safe to retry, later.
+	// ErrTooManyWaiters is the error of an Acquire when all resources are
+	// in use and MaxWaiters callers are waiting. It is safe to retry later.
 	ErrTooManyWaiters error = &stateError{msg: "backend: too many callers wait for a resource", kind: "overloaded", later: true}
-	// ErrOverloaded is the error of an Acquire whose caller [Queue].Admit has
-	// refused, since its deadline would have passed first. It is safe to
-	// retry, later.
+	// ErrOverloaded is the error of an Acquire that [Queue].Admit refused,
+	// because its deadline would pass before it gets a resource. It is safe
+	// to retry later.
 	ErrOverloaded error = &stateError{msg: "backend: overloaded: too little time left to wait for a resource", kind: "overloaded", later: true}
 )
 
@@ -39,8 +39,8 @@ func (e *stateError) Timeout() bool        { return e.later }
 func (e *stateError) Temporary() bool      { return e.later }
 func (e *stateError) SafeToRetry() bool    { return e.later }
 
-// PanicError is a panic of Factory.New or Factory.Close, which run on
-// goroutines of the backend's own, as an error.
+// PanicError is the error for a panic of Factory.New or Factory.Close.
+// Both run on goroutines of the backend.
 type PanicError struct {
 	// Op is "New" or "Close".
 	Op string

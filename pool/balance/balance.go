@@ -85,8 +85,8 @@ func New[T any](config Config[T]) (*Balancer[T], error) {
 	return b, nil
 }
 
-// Checkout is an endpoint's value for the time of one call. Call Done once, whatever
-// the call's end. It must not be copied.
+// Checkout is an endpoint's value for the time of one call. Call Done once, whether
+// the call succeeds or fails. It must not be copied.
 type Checkout[T any] struct {
 	// Value is what Config.Open made for the endpoint.
 	Value T
@@ -102,8 +102,8 @@ type Checkout[T any] struct {
 }
 
 // Pick returns the value of the endpoint that suits the call. It waits only for
-// the first set of endpoints, until ctx ends. The error is an [*Error], also while
-// the resolver has had nothing but errors.
+// the first set of endpoints, until ctx ends. The error is an *[Error], also if the
+// resolver has reported only errors.
 func (b *Balancer[T]) Pick(ctx context.Context, r Request) (Checkout[T], error) {
 	for tries := 0; ; {
 		v := b.view.Load()

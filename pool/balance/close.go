@@ -2,9 +2,9 @@ package balance
 
 import "context"
 
-// Shutdown refuses new picks, waits until ctx ends for the calls in flight, and
-// closes the values. Then it returns the error of ctx if calls were cut off. A
-// second Shutdown or Close waits for the first.
+// Shutdown refuses new picks, waits for the calls in flight, and closes the
+// values. If ctx ends first, it closes the values at once and returns the error
+// of ctx. A second Shutdown or Close waits for the first.
 func (b *Balancer[T]) Shutdown(ctx context.Context) error {
 	b.closing.Do(b.stop)
 	return b.drains.wait(ctx)

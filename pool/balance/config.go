@@ -16,8 +16,8 @@ type Config[T any] struct {
 	// Resolver says where the endpoints are.
 	Resolver resolve.Resolver
 	// Open makes the value of an endpoint, when the endpoint is first picked.
-	// It must not block: a pool that dials when it is first used is right. An
-	// error counts as a failure of the endpoint.
+	// It must not block, so it must not dial. An error counts as a failure of
+	// the endpoint.
 	Open func(e resolve.Endpoint) (T, error)
 	// Close disposes of the value of an endpoint that has been removed, after
 	// its last call. When ctx ends it must close at once. Nil means to do
@@ -29,9 +29,9 @@ type Config[T any] struct {
 	// DrainTimeout bounds the wait for the calls in flight to a removed
 	// endpoint. Zero means 30 seconds; negative means not to wait.
 	DrainTimeout time.Duration
-	// AllowEmpty takes an empty set as it is: all endpoints are removed and
-	// calls fail. Without it an empty set keeps the last one, since an empty
-	// registry is more often broken than right.
+	// AllowEmpty accepts an empty set: all endpoints are removed and calls
+	// fail. If it is false, the last set stays in use, because an empty
+	// registry is usually a fault of the registry.
 	AllowEmpty bool
 
 	// Policy chooses among the endpoints that are available. Nil means
@@ -52,8 +52,8 @@ type Config[T any] struct {
 	// Health says when an endpoint is ejected and how it comes back.
 	Health Health
 
-	// OnChange, if set, is told of each change of an endpoint's state. It is
-	// called from the balancer's goroutine, which it must not block.
+	// OnChange, if not nil, is called for each change of an endpoint's
+	// state. It is called on the balancer's goroutine and must not block.
 	OnChange func(Change)
 	// Rand is the source of random numbers, for tests and simulations. It may
 	// be called from many goroutines. Nil means math/rand/v2.
@@ -66,17 +66,19 @@ type Health struct {
 	// Failures is how many failures in a row eject an endpoint. Zero means 5;
 	// negative means never.
 	Failures int
-	// Rate ejects an endpoint whose share of failed calls is higher than that
-	// of the others by more than Rate, and more than twice theirs. Zero means
-	// 0.2; negative means never.
+	// Rate is the limit for the share of failed calls of an endpoint,
+	// compared with that of the other endpoints. An endpoint is ejected if
+	// its share is higher by more than Rate, and more than twice as high.
+	// Zero means 0.2; negative means never.
 	Rate float64
 	// MinCalls is how many calls an endpoint must have had, within 30
 	// seconds, for its rate to be judged. Zero and negative mean 20.
 	MinCalls int
 	// EjectFor is how long the first ejection lasts before a call tries the
 	// endpoint. It doubles with each failure that follows. In a busy balancer,
-	// after EjectFor one call in 400 tries an ejected endpoint earlier. Zero
-	// and negative mean 1 second.
+	// one call in 400 tries an ejected endpoint, at the earliest after
+	// EjectFor, even if the doubled time is not over. Zero and negative mean 1
+	// second.
 	EjectFor time.Duration
 	// MaxEjectFor bounds the doubling. Zero and negative mean 30 seconds.
 	MaxEjectFor time.Duration
@@ -84,9 +86,10 @@ type Health struct {
 	// more of them are failing, all are used. Zero means 0.8; negative means
 	// that none may be ejected.
 	MaxEjected float64
-	// SlowStart is how long an endpoint that is new in a set, or back, gets
-	// fewer calls: a tenth of its share at first, then more in a straight
-	// line. Zero means 3 seconds; negative means none.
+	// SlowStart is how long an endpoint gets fewer calls when it is new, or
+	// when it was ejected before. It gets a tenth of its share at first,
+	// and the share then grows linearly. Zero means 3 seconds; negative
+	// means none.
 	SlowStart time.Duration
 }
 

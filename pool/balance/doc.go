@@ -1,9 +1,9 @@
 // Package balance chooses, for each call, one endpoint of a service whose
 // endpoints come and go.
 //
-// A [Balancer] follows a [resolve.Resolver], keeps one value for each endpoint
-// (a connection pool, for example), and gives out the value of the endpoint
-// that suits a call best:
+// A [Balancer] gets the endpoints from a [resolve.Resolver]. It keeps one value
+// for each endpoint, such as a connection pool. Pick returns the value of the
+// best endpoint for a call:
 //
 //	checkout, err := b.Pick(ctx, balance.Request{})
 //	if err != nil {
@@ -12,8 +12,8 @@
 //	err = call(checkout.Value)
 //	checkout.Done(balance.Classify(err))
 //
-// It knows nothing of connections: it opens and closes values by two functions,
-// and learns how a call went from [Checkout.Done].
+// It does not use connections itself. It opens and closes values with two
+// functions, and [Checkout.Done] tells it the result of a call.
 //
 // # Policies
 //
@@ -23,18 +23,20 @@
 //     flight.
 //   - [RoundRobin] and [Weighted]: in turn, and in turn by weight.
 //   - [Hash]: calls with the same [Request.Key] go to the same endpoint, unless
-//     that one has too much to do.
+//     that one has too many calls in flight.
 //
-// Endpoints are used by priority, then by zone: the next level gets calls as far
-// as the first has too few endpoints available, or too many calls in flight.
+// Endpoints are used by priority, then by zone. The next priority or zone gets
+// calls only if the first one has too few available endpoints, or too many calls
+// in flight.
 //
 // # Health
 //
 // An endpoint is ejected after failures in a row, or when it fails much more
-// often than the others. Afterwards single calls try it: a success brings it
-// back, with few calls at first; a failure ejects it for twice as long. No more
-// than a part of the endpoints may be ejected: beyond that all of them are used,
-// because then the failures say more about this process or the whole service.
+// often than the others. After that, single calls try it. If one succeeds, the
+// endpoint gets calls again, few at first. If it fails, the endpoint is ejected
+// for twice as long. At most 80 % of the endpoints are ejected by default. If
+// more of them fail, all of them are used, because the cause is then probably
+// this process or the whole service.
 //
 // # Costs
 //

@@ -17,8 +17,7 @@ const (
 	Ready State = iota
 	// Warming: the endpoint is new or back, and gets fewer calls for a while.
 	Warming
-	// Ejected: the endpoint has failed, and gets no calls but single ones that
-	// try it.
+	// Ejected: the endpoint has failed. It gets only single calls that try it.
 	Ejected
 	// Quiet: the endpoint has asked not to be called for a while.
 	Quiet
@@ -77,9 +76,9 @@ func (n *Node) Endpoint() resolve.Endpoint { return *n.endpoint.Load() }
 // done.
 func (n *Node) InFlight() int { return int(n.inFlight.Load()) }
 
-// Latency returns the moving average of the time that calls took. It jumps up to
-// a call that took longer, and forgets slowly. Zero means that none has been
-// measured; only [PeakEWMA] measures.
+// Latency returns the moving average of the time that calls took. A longer call
+// raises it at once, and it falls slowly. Zero means that no call was measured.
+// Only [PeakEWMA] measures calls.
 func (n *Node) Latency() time.Duration {
 	return time.Duration(math.Float64frombits(n.latency.Load()))
 }

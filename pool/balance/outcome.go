@@ -30,16 +30,16 @@ type Outcome struct {
 	// Result says what the call says about its endpoint.
 	Result Result
 	// RetryAfter is how long the endpoint asks not to be called. Zero means
-	// that it does not ask. At most 1 minute is heeded.
+	// that it does not ask. More than 1 minute counts as 1 minute.
 	RetryAfter time.Duration
 }
 
 // Classify returns the outcome of a call that returned err, from what the error
-// says about itself. Nil is a success. An error whose Kind() string is
-// "application" is one too: the endpoint has replied. A canceled call, and the
-// kinds "canceled", "closed" and "overloaded", are ignored. Any other error is a
-// failure. Where the error has a method RetryAfter() time.Duration, that time is
-// the outcome's.
+// says about itself. Nil is a success. An error whose method Kind() string
+// returns "application" is a success too, because the endpoint has replied. A
+// canceled call, and the kinds "canceled", "closed" and "overloaded", are
+// ignored. Any other error is a failure. Where the error has a method
+// RetryAfter() time.Duration, that time is the outcome's.
 func Classify(err error) Outcome {
 	if err == nil {
 		return Outcome{}

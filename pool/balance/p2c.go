@@ -17,8 +17,8 @@ func LeastInFlight(nodes []*Node) Picker { return newTwo(nodes, 0) }
 // A difference of less than a quarter does not count, so that endpoints that are
 // about as fast as each other get about the same number of calls.
 //
-// One call in 256 takes the other of the two, so that every endpoint is measured
-// now and then, and one that was slow can show that it no longer is.
+// One call in 256 takes the other endpoint of the two. So every endpoint is
+// measured from time to time, also one that was slow before.
 func PeakEWMA(decay time.Duration) Policy {
 	if decay <= 0 {
 		decay = 500 * time.Millisecond

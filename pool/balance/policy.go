@@ -12,8 +12,8 @@ type Picker interface {
 	Pick(r Request) *Node
 }
 
-// Request is what a [Picker] may know about a call. The zero value is a call
-// without wishes.
+// Request describes a call to a [Picker]. The zero value is a call without a
+// key.
 type Request struct {
 	// Key keeps calls together: [Hash] sends calls with the same key to the
 	// same endpoint. Other policies ignore it. Empty means no key.

@@ -8,19 +8,21 @@ import (
 	"github.com/seed-99d6a01a/gtcp/conn"
 )
 
-// Config is how a [Pipeline] behaves. The zero value works. [New] copies it.
+// Config has the settings of a [Pipeline]. The zero value works. [New] copies
+// it.
 type Config struct {
 	// MaxConns limits the open connections. The first call dials the first
 	// one; a call that finds all connections busy starts the dial of another.
-	// One more may be open for a while: when a connection is replaced, or
-	// owes replies and is silent. Zero means 1. Negative is invalid.
+	// One more may be open for a while: when a connection is being replaced,
+	// or when it has calls in flight and receives nothing. Zero means 1.
+	// Negative is invalid.
 	MaxConns int
 
 	// MaxInFlight limits the requests without a reply on all connections
 	// together, including those whose callers have given up. Further callers
 	// wait, until their contexts end. Zero means 4096. Negative is invalid.
-	// With Match it is also limited by the numbers there are: to 254 for
-	// numbers of one byte.
+	// With Match, the size of the number limits it too: to 254 for numbers
+	// of 1 byte.
 	MaxInFlight int
 
 	// MaxWaiters limits the callers that wait because MaxInFlight is reached.
@@ -52,49 +54,51 @@ type Config struct {
 	// requests.
 	Match Matcher
 
-	// OnPush is called for each frame that is not a reply: one for which
-	// Match says so, or with a number that no call has had. It is called by
-	// one goroutine for each connection, in the order of the frames. While it
-	// runs, replies are still delivered, until 64 pushes wait for it; then the
-	// connection is not read. ctx ends when the connection does; OnPush must
-	// return then. An OnPush that panics ends the connection. Nil means that
-	// such a frame ends the connection with [ErrUnsolicited]. It needs Match.
+	// OnPush is called for each frame that is not a reply: Match.Get returns
+	// false for it, or no call has had its number. It is called by one
+	// goroutine for each connection, in the order of the frames. While it
+	// runs, replies are still delivered. When 64 pushes wait for it, the
+	// connection is not read. ctx ends when the connection ends, and OnPush
+	// must then return. An OnPush that panics ends the connection. Nil means
+	// that such a frame ends the connection with [ErrUnsolicited]. It needs
+	// Match.
 	OnPush func(ctx context.Context, p *Push)
 
 	// Heartbeat checks a connection on which nothing comes.
 	Heartbeat Heartbeat
 
-	// Goodbye is the payload of the frame by which the server says that it
-	// closes the connection and has not handled the requests without a reply:
-	// server.FrameHandler.Goodbye. Those calls move to another connection, or
-	// fail with an [Error] that is safe to retry. Empty means that the server
-	// has no such frame.
+	// Goodbye is the payload of the last frame of a server that closes the
+	// connection. It says that the server has not handled the requests
+	// without a reply. It is the same value as server.FrameHandler.Goodbye.
+	// Those calls move to another connection, or fail with an [Error] that is
+	// safe to retry. Empty means that the server has no such frame.
 	Goodbye []byte
 
-	// CloseIsGoodbye says that the server, when it closes a connection between
-	// two replies, has not handled the requests without a reply. Set it only
-	// for a server that is known to close so.
+	// CloseIsGoodbye treats a close between two replies like Goodbye: the
+	// server has not handled the requests without a reply. Set it only if you
+	// know that your server does this.
 	CloseIsGoodbye bool
 
-	// StallTimeout limits how long a connection may be silent while it owes a
-	// reply to a caller that has given up. Then it is closed: without that,
-	// one request that the server never replies to would block all later
-	// calls. A connection whose oldest call still has its caller is not
-	// closed; the caller's context limits that wait. With Match, a connection
-	// that brings other replies but not that one is replaced. After about a
-	// tenth of StallTimeout a silent connection that owes any reply takes no
-	// new calls; they go to another connection, one more than MaxConns if
-	// needed. Where all are so, those whose callers have all given up are
-	// closed to make room. Zero means 10 s. Negative means no limit, for all
-	// of this.
+	// StallTimeout limits how long a connection may receive nothing while the
+	// reply to an abandoned call is missing. An abandoned call is one whose
+	// caller's context has ended. After StallTimeout the connection is
+	// closed, because without that one missing reply would block all later
+	// calls. A connection is not closed if the caller of its oldest call
+	// still waits; the context of that caller limits the wait. With Match, a
+	// connection that receives other replies but not that one is replaced.
+	// After about a tenth of StallTimeout, a silent connection with any call
+	// in flight takes no new calls. They go to another connection, if needed
+	// to one more than MaxConns. If all connections are silent, those with
+	// only abandoned calls are closed to make room. Zero means 10 s. Negative
+	// means no limit, for all of this.
 	StallTimeout time.Duration
 
-	// MaxLifetime limits the age of a connection, counted from its dial, by
-	// the monotonic clock or the wall clock, whichever says more. A random
-	// part of up to a tenth is taken off, so that connections do not end
-	// together. Its successor is dialed first; then the old one takes no new
-	// calls and is closed after its last reply. Zero means 600 s. Negative
-	// means no limit.
+	// MaxLifetime limits the age of a connection, counted from its dial. The
+	// age includes the time for which the machine was suspended. The limit
+	// of each connection is shortened by a random part of up to a tenth, so
+	// that connections do not end at the same time. A new connection is
+	// dialed first. Then the old one takes no new calls and is closed after
+	// its last reply. Zero means 600 s. Negative means no limit.
 	MaxLifetime time.Duration
 
 	// MaxIdleTime limits how long a connection may be open without a call. It
@@ -107,22 +111,23 @@ type Config struct {
 	Hooks []any
 }
 
-// Heartbeat checks a connection on which nothing comes. When nothing has come
-// for Interval, Request is sent; when nothing comes for Timeout after that, the
-// connection ends with [ErrNoHeartbeat] and its calls fail.
+// Heartbeat checks a connection that receives nothing. If it has received
+// nothing for Interval, Request is sent. If it receives nothing for Timeout
+// after that, it ends with [ErrNoHeartbeat] and its calls fail.
 type Heartbeat struct {
-	// Interval is how long nothing must have come before Request is sent. Zero
-	// or negative means no heartbeats.
+	// Interval is how long a connection must have received nothing before
+	// Request is sent. Zero or negative means no heartbeats.
 	Interval time.Duration
-	// Timeout is how long to wait for anything to come. Zero means Interval.
-	// Without Match it must be longer than the slowest reply takes, since the
-	// server replies in order. Negative is invalid.
+	// Timeout is how long the connection may then receive nothing before it
+	// ends. Zero means Interval. Without Match it must be longer than the
+	// slowest reply takes, because the server replies in order. Negative is
+	// invalid.
 	Timeout time.Duration
 	// Request is the frame to send, as a caller would give it to Call.
 	Request []byte
-	// Reply reports whether a frame is the peer's reply to Request, which is
-	// then dropped. Nil means that the reply comes as replies to calls do: in
-	// order, or with the number of Match.
+	// Reply reports whether a frame is the peer's reply to Request. Such a
+	// frame is dropped. Nil means that the reply comes like the replies to
+	// calls: in order, or with the number of Match.
 	Reply func(frame []byte) bool
 }
 

@@ -20,18 +20,18 @@ type ConnStat struct {
 	CreatedAt time.Time
 	// ExpiresAt is when its lifetime ends. It is zero if nothing bounds that.
 	ExpiresAt time.Time
-	// LastUsed is when it was last seen with a call, accurate to a second.
+	// LastUsed is when it last had a call, accurate to 1 second.
 	LastUsed time.Time
 	// InFlight counts the requests without a reply, including those whose
 	// callers have given up.
 	InFlight int
 	// Abandoned counts those of InFlight whose callers have given up.
 	Abandoned int
-	// Silent reports whether it owes replies and has brought nothing for so
-	// long that calls go to others.
+	// Silent reports whether new calls go to other connections because this
+	// one has calls in flight and has received nothing for some time.
 	Silent bool
 	// Leaving reports whether it takes no new calls and ends after the last
-	// one.
+	// call in flight.
 	Leaving bool
 	// Calls counts the requests that it accepted.
 	Calls uint64
@@ -44,7 +44,8 @@ type ConnStat struct {
 }
 
 // Conns returns the connections of the pipeline, in the order of their numbers.
-// The pipeline does not stop for it: each snapshot is taken by itself.
+// The pipeline is not locked during the iteration, so the snapshots are not all
+// from the same moment.
 func (p *Pipeline) Conns() iter.Seq[ConnStat] {
 	return func(yield func(ConnStat) bool) {
 		p.mu.Lock()

@@ -14,13 +14,14 @@ var (
 	// [net.ErrClosed].
 	ErrClosed error = &fault{"pipeline: closed", conn.KindClosed, net.ErrClosed}
 
-	// ErrTooManyWaiters is the cause of a call beyond Config.MaxWaiters. As in
-	// a pool it means "not now": its Timeout is true, and it is safe to retry.
+	// ErrTooManyWaiters is the cause of a call that failed because
+	// Config.MaxWaiters callers were waiting. Its Timeout is true, and it is
+	// safe to retry later.
 	ErrTooManyWaiters error = tooManyWaiters{}
 
 	// ErrOverloaded is the cause of a call that was not sent because its reply
-	// would have come after its deadline: the replies come too slowly for the
-	// calls in flight. Its Timeout is true, and it is safe to retry.
+	// would have come after its deadline. Its Timeout is true, and it is safe
+	// to retry.
 	ErrOverloaded error = tooSlow{}
 
 	// ErrUnsolicited is the cause of a connection's end when the peer sent
@@ -117,30 +118,32 @@ func (tooManyWaiters) Temporary() bool   { return true }
 func (tooManyWaiters) SafeToRetry() bool { return true }
 func (tooManyWaiters) Kind() string      { return conn.KindOverloaded }
 
-// Error is the error of a call. It unwraps to its cause: the context's error
-// where the caller gave up, the first fatal error of the connection where that
-// broke, the dial's error where there was none to use.
+// Error is the error of a call. It unwraps to its cause. That is the context's
+// error if the context ended, the first fatal error of the connection if the
+// connection failed, or the dial's error if there was no connection.
 type Error struct {
-	// Op is what failed: "dial" when there was no connection, "wait" when the
-	// call had not been accepted by one, "call" after that.
+	// Op is what failed: "dial" if there was no connection, "wait" if no
+	// connection had accepted the call, "call" after that.
 	Op string
 
 	// Addr is the peer's address as configured or, once connected, as dialed;
 	// empty if unknown.
 	Addr string
 
-	// Written tells whether any byte of the request may have left the process.
+	// Written reports whether any byte of the request may have left the
+	// process.
 	Written bool
 
-	// Unhandled tells that the peer said it has not acted on the request, with
-	// Config.Goodbye or its like, although bytes of it were written.
+	// Unhandled reports whether the peer has said that it did not act on the
+	// request, although bytes of it were written. The peer says so with
+	// Config.Goodbye, or by closing if Config.CloseIsGoodbye is set.
 	Unhandled bool
 
 	// Err is the cause.
 	Err error
 }
 
-// Error returns a line with all of it.
+// Error returns one line with all fields.
 func (e *Error) Error() string {
 	s := "pipeline: " + e.Op
 	if e.Addr != "" {
@@ -155,9 +158,10 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// SafeToRetry reports that the peer has not acted on the request, since no byte
-// of it left the process or since the peer said so, and that another attempt may
-// succeed. On a closed pipeline none can.
+// SafeToRetry reports whether the request can be repeated without harm, and may
+// then succeed. It is true if no byte of the request left the process, or if the
+// peer has said that it did not act on it. It is false after Close, and if the
+// request has no room for its number.
 func (e *Error) SafeToRetry() bool {
 	return (!e.Written || e.Unhandled) && e.Err != ErrClosed && e.Err != ErrNoNumber
 }

@@ -8,24 +8,24 @@ import (
 	"github.com/seed-99d6a01a/gtcp/conn"
 )
 
-// CallHook is told of every call. Hooks observe: they return nothing and change
-// nothing. They are called without a lock, from many goroutines at a time, and
-// the caller waits for them. AfterDial and AfterEnd must not call Close or
-// Shutdown, which wait for them.
+// CallHook observes the end of every call. Hooks are called without a lock,
+// from many goroutines at a time. The caller waits until they return. AfterDial
+// and AfterEnd must not call Close or Shutdown, because these wait for the
+// hooks.
 type CallHook interface {
 	// AfterCall is called when a call has ended. ctx is the call's.
 	AfterCall(ctx context.Context, e CallEvent)
 }
 
-// CallStartHook is told of a call that begins, and can give it a context with a
-// value of its own: the span of a trace, for instance.
+// CallStartHook observes the start of a call. It can add a value to the context
+// of the call, such as the span of a trace.
 type CallStartHook interface {
-	// BeforeCall returns the context of the call, made from ctx. AfterCall is
-	// given that one.
+	// BeforeCall returns the context of the call, derived from ctx. AfterCall
+	// gets that context.
 	BeforeCall(ctx context.Context, addr string) context.Context
 }
 
-// EndHook is told of every connection that has ended.
+// EndHook observes the end of every connection.
 type EndHook interface {
 	// AfterEnd is called after the calls of the connection have ended too.
 	AfterEnd(e EndEvent)
@@ -43,11 +43,12 @@ type CallEvent struct {
 	ID uint64
 	// Start is when the call began.
 	Start time.Time
-	// Accepted is how long after Start that connection accepted the request:
-	// the time that the call waited for its turn and for a dial.
+	// Accepted is the time from Start until that connection accepted the
+	// request. In that time the call waited for its turn and for a dial.
 	Accepted time.Duration
-	// Written is how long after Start the write of the request began. Zero
-	// means that it did not, or that the caller gave up.
+	// Written is the time from Start until the write of the request began.
+	// Zero means that the write did not begin, or that the caller's
+	// context ended.
 	Written time.Duration
 	// Duration is how long the call took.
 	Duration time.Duration

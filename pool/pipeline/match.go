@@ -2,12 +2,11 @@ package pipeline
 
 import "encoding/binary"
 
-// Matcher finds the number in a frame that pairs a reply with its request.
-// [Number] is the one for protocols that carry it at a fixed place; implement
-// another where it takes code. Its methods look at the bytes they are given and
-// nothing else: they must not block, keep the bytes, or call the pipeline, and
-// are called from many goroutines. Frames are as the Format has them: without
-// the length field where the Format strips it.
+// Matcher finds the number in a frame that pairs a reply with its request. Use
+// [Number] if the number is at a fixed place, and your own Matcher otherwise. The
+// methods use only their arguments. They must not block, keep the bytes, or
+// call the pipeline. They are called from many goroutines. Frames are as the
+// Format has them: without the length field where the Format strips it.
 type Matcher interface {
 	// Put writes n into a request and returns the number that was there, which
 	// Restore is given later. ok is false if the request has no place for a

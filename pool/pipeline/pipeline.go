@@ -18,14 +18,14 @@ import (
 // Pipeline sends the requests of many callers over few connections. Its
 // methods may be called from many goroutines. Make one with [New].
 //
-// A call that finds nothing in flight first checks whether the peer has closed
-// the connection, and then takes another one. It does not check if the call
-// before it began less than a millisecond ago, since the check is a system
-// call. So a peer that closes right behind its reply can cost the next call an
-// io.EOF, with [Error].Written true. On a connection that is not a socket no
-// call checks. A check only makes the gap smaller: a peer may also close while
-// the request is on its way. Requests that may be repeated should be repeated,
-// as gtcp.Client does when it is told that they may.
+// If no call is in flight, a call first checks whether the peer has closed the
+// connection. If so, it uses another connection. The check is a system call.
+// So it is not made if the call before began less than 1 ms ago, or if the
+// connection is not a socket. If the peer closes in that time, the next call
+// fails with io.EOF, and Error.Written is true. The same happens if the peer
+// closes while the request is on its way. So repeat a request after such an
+// error if it is idempotent. gtcp.Client does that for calls that are declared
+// idempotent.
 type Pipeline struct {
 	target  conn.Target // prepared
 	format  framing.Format
@@ -60,9 +60,9 @@ type Pipeline struct {
 	failures, refused, overloaded, timeouts atomic.Uint64 // calls, by outcome
 }
 
-// New returns a pipeline to the server that t says how to reach, for frames of
-// the format f. It dials when it is first called. It fails if one of the three
-// is invalid. Close it to release its connections.
+// New returns a pipeline to the server of t, for frames of the format f. The
+// first call dials. New fails if an argument is invalid. Close it to release
+// its connections.
 func New(t conn.Target, f framing.Format, c Config) (*Pipeline, error) {
 	t, err := t.Prepare()
 	if err != nil {
@@ -113,9 +113,9 @@ func New(t conn.Target, f framing.Format, c Config) (*Pipeline, error) {
 // request is not used after Call returns.
 //
 // When ctx ends first, Call returns at once with an error that is ctx's; the
-// reply, if it comes, is dropped. Every error but the format's own, for a
-// request that does not fit it, is an [*Error], which says whether it is safe
-// to call again.
+// reply, if it comes, is dropped. If the request does not fit the format, the
+// error is that of package framing. Every other error is an *[Error], which
+// says whether it is safe to call again.
 func (p *Pipeline) Call(ctx context.Context, request []byte) ([]byte, error) {
 	return p.AppendCall(ctx, nil, request)
 }
@@ -235,9 +235,9 @@ func (p *Pipeline) refusal(cause error) error {
 // Shutdown refuses new calls at once, with [ErrClosed], and waits for those in
 // flight until ctx ends. Then it closes the connections: calls that are left
 // fail, and Shutdown returns ctx's error. It returns when every connection is
-// closed and no goroutine is left. Callers that wait for a permit or a dial
-// are refused, not waited for. A later Shutdown waits likewise, and returns nil
-// once all is closed.
+// closed and no goroutine is left. Shutdown does not wait for callers that wait
+// because MaxInFlight is reached, or for a dial: their calls fail. A later
+// Shutdown also waits, and returns nil when all connections are closed.
 func (p *Pipeline) Shutdown(ctx context.Context) error {
 	p.mu.Lock()
 	p.closed = true

@@ -26,8 +26,9 @@ type Push struct {
 // Send writes a frame to the connection that the push came from, such as the
 // reply to a request of the peer's. It does not wait for the write, and the
 // frame is not used after it returns. It may be called from any goroutine, as
-// long as the connection lives; after that it fails with an [*Error]. It fails
-// too if the peer has let a megabyte of earlier frames lie.
+// long as the connection lives; after that it fails with an [*Error]. It also
+// fails if more than 1 MiB of earlier frames has not been written because the
+// peer does not read.
 func (p *Push) Send(frame []byte) error { return p.conn.send(frame) }
 
 // Peer returns the address of the peer, and the number of the connection as in

@@ -8,8 +8,7 @@ import (
 	"github.com/seed-99d6a01a/gtcp/framing"
 )
 
-// Stat is a snapshot of a pipeline: what is now, and what has been since it was
-// made.
+// Stat is a snapshot of a pipeline. Counts are since the pipeline was made.
 type Stat struct {
 	// Open counts the connections that take calls.
 	Open int
@@ -25,8 +24,8 @@ type Stat struct {
 	// Suspended reports whether calls that need a connection fail at once,
 	// because dials have failed: see Config.DialBackoff.
 	Suspended bool
-	// SuspendedUntil is when the next dial may begin, zero if Suspended is
-	// false. While a dial is in progress it has passed.
+	// SuspendedUntil is when the next dial may begin. It is zero if
+	// Suspended is false, and in the past while a dial is in progress.
 	SuspendedUntil time.Time
 
 	// Failed counts the calls that returned an error other than their
@@ -52,8 +51,8 @@ type Stat struct {
 	// Late counts the replies dropped because their callers had given up, or
 	// had a reply already.
 	Late uint64
-	// Writes counts the system calls that wrote requests, about: Calls/Writes
-	// requests went out in one.
+	// Writes counts the system calls that wrote requests, approximately.
+	// Calls/Writes is the average number of requests in one write.
 	Writes uint64
 	// BytesRead counts the bytes received on all connections.
 	BytesRead uint64

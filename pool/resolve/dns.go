@@ -15,8 +15,8 @@ const (
 )
 
 // DNS finds the servers behind a host name: every A and AAAA record is an
-// endpoint. It looks on an interval, when it is asked to, and again soon after
-// a look has failed. A name that does not exist is an error, so the last set
+// endpoint. It looks up the name at each interval, after Refresh, and again soon after
+// a lookup has failed. A name that does not exist is an error, so the last set
 // stays. It suits a headless service of Kubernetes. Use a pointer to a DNS, and
 // do not change its fields once it is in use.
 //
@@ -29,13 +29,13 @@ type DNS struct {
 	// Network is the network to dial: "tcp4" takes only A records, "tcp6" only
 	// AAAA records. Empty means "tcp": both.
 	Network string
-	// Interval is the time from one look to the next. Zero means 30 seconds;
-	// negative means to look again only after Refresh or a failed look.
+	// Interval is the time between two lookups. Zero means 30 seconds;
+	// negative means a lookup only after Refresh or after a failure.
 	Interval time.Duration
-	// MinInterval is the least time between two looks, however often Refresh
+	// MinInterval is the least time between two lookups, however often Refresh
 	// is called. Zero means 1 second; negative means no bound.
 	MinInterval time.Duration
-	// Timeout bounds one look. Zero means 5 seconds.
+	// Timeout limits one lookup. Zero means 5 seconds.
 	Timeout time.Duration
 	// Lookup finds the addresses of a host; network is "ip", "ip4" or "ip6".
 	// Nil means the LookupNetIP of net.DefaultResolver.
@@ -44,7 +44,7 @@ type DNS struct {
 	asked signal
 }
 
-// Refresh asks for a look as soon as MinInterval allows.
+// Refresh requests a lookup as soon as MinInterval allows.
 func (d *DNS) Refresh() { d.asked.send() }
 
 // Validate returns a *ConfigError that names the first field that cannot be

@@ -1,5 +1,5 @@
-// Package resolve tells a client where the servers of a service are, and tells
-// it again whenever that changes.
+// Package resolve reports the addresses of the servers of a service to a
+// client, and reports each change.
 //
 // A [Resolver] reports whole sets of [Endpoint] values. This package has
 // resolvers for a fixed list ([Static]), for DNS addresses ([DNS]) and SRV
@@ -11,7 +11,7 @@
 //
 //   - A set is complete: an endpoint that is not in it has been removed.
 //   - The order of a set means nothing, and an endpoint that is in it twice is
-//     there once. [Normalize] brings a set into its one normal form.
+//     there once. [Normalize] returns the normal form of a set.
 //   - An error changes nothing: the last set stays in use.
 //   - An empty set without an error says that the service has no servers. The
 //     receiver decides what that means; package balance keeps the last set

@@ -24,7 +24,7 @@ func (e *Error) Error() string { return fmt.Sprintf("resolve: %s %s: %v", e.Reso
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Timeout reports whether the look took too long.
+// Timeout reports whether the lookup took too long.
 func (e *Error) Timeout() bool {
 	var timeout net.Error
 	return errors.Is(e.Err, context.DeadlineExceeded) || errors.As(e.Err, &timeout) && timeout.Timeout()

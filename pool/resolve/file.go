@@ -19,9 +19,9 @@ import (
 type File struct {
 	// Path is the file.
 	Path string
-	// Interval is the time from one look at the file to the next. A look is
+	// Interval is the time between two checks of the file. A check is
 	// one system call if the file has not changed. Zero means 1 second;
-	// negative means to look again only after Refresh or a failed look.
+	// negative means a lookup only after Refresh or after a failure.
 	Interval time.Duration
 	// MaxSize bounds the file, in bytes. Zero means 16 MiB.
 	MaxSize int64
@@ -35,7 +35,7 @@ type File struct {
 // it a second change may not have moved the clock of the file system.
 const settled = 2 * time.Second
 
-// Refresh asks for a look now.
+// Refresh requests a check of the file now.
 func (f *File) Refresh() { f.asked.send() }
 
 // Validate returns a *ConfigError that names the first field that cannot be

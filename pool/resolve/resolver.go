@@ -26,8 +26,8 @@ type Resolver interface {
 // has passed. Callers ask after failures: the failure may mean that the set is
 // out of date.
 type Refresher interface {
-	// Refresh asks for a look soon. It does not wait for it, and the resolver
-	// bounds how often it looks.
+	// Refresh requests a lookup soon. It does not wait for it. The resolver
+	// limits how often it does so.
 	Refresh()
 }
 

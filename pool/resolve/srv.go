@@ -20,13 +20,13 @@ type SRV struct {
 	Service, Proto, Name string
 	// Network is the network to dial. Empty means "tcp".
 	Network string
-	// Interval is the time from one look to the next. Zero means 30 seconds;
-	// negative means to look again only after Refresh or a failed look.
+	// Interval is the time between two lookups. Zero means 30 seconds;
+	// negative means a lookup only after Refresh or after a failure.
 	Interval time.Duration
-	// MinInterval is the least time between two looks, however often Refresh
+	// MinInterval is the least time between two lookups, however often Refresh
 	// is called. Zero means 1 second; negative means no bound.
 	MinInterval time.Duration
-	// Timeout bounds one look. Zero means 5 seconds.
+	// Timeout limits one lookup. Zero means 5 seconds.
 	Timeout time.Duration
 	// Lookup finds the records. Nil means the LookupSRV of
 	// net.DefaultResolver.
@@ -35,7 +35,7 @@ type SRV struct {
 	asked signal
 }
 
-// Refresh asks for a look as soon as MinInterval allows.
+// Refresh requests a lookup as soon as MinInterval allows.
 func (s *SRV) Refresh() { s.asked.send() }
 
 // Validate returns a *ConfigError that names the first field that cannot be
