@@ -2,6 +2,7 @@ package pool_test
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -176,4 +177,45 @@ func TestCloseEndsKeepAlive(t *testing.T) {
 		require.Zero(t, time.Since(start))
 		require.Zero(t, p.Stat().Evictions[pool.Dead])
 	})
+}
+
+// dialStartPanic is a BeforeDial hook that panics as often as it is told to, or ends
+// its goroutine.
+type dialStartPanic struct {
+	left atomic.Int32
+	end  func()
+}
+
+func (d *dialStartPanic) BeforeDial(ctx context.Context, _ string) context.Context {
+	if d.left.Add(-1) >= 0 {
+		d.end()
+	}
+	return ctx
+}
+
+// A BeforeDial that panics gives up its place among MaxDialing: it had kept it, and
+// no dial began any more.
+func TestBeforeDialThatPanicsKeepsNoPlace(t *testing.T) {
+	for name, end := range map[string]func(){"panic": func() { panic("on purpose") }, "Goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			inBubbles(t, func(t *testing.T, open opener) {
+				s := newMemServer(t, echo)
+				hook := &dialStartPanic{end: end}
+				hook.left.Store(1)
+				p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxDialing: 1, Hooks: []any{hook}})
+				done := make(chan struct{})
+				go func() { // a backend may let the panic through to the caller
+					defer close(done)
+					defer func() { _ = recover() }()
+					_, _ = p.Get(t.Context())
+				}()
+				<-done
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				c, err := p.Get(ctx)
+				require.NoError(t, err)
+				require.NoError(t, c.Close())
+			})
+		})
+	}
 }

@@ -144,9 +144,6 @@ func (p *Pool) connect(ctx, caller context.Context, m *Member, into *Conn, cut f
 	}
 	l := m.newLife()
 	event := conn.DialEvent{Addr: p.target.Address, Start: p.clock.time(l.born)}
-	for _, h := range p.hooks.beforeDial {
-		ctx = h.BeforeDial(ctx, event.Addr)
-	}
 	err = errPanicked
 	defer func() {
 		outcome := err
@@ -157,6 +154,9 @@ func (p *Pool) connect(ctx, caller context.Context, m *Member, into *Conn, cut f
 		event.Err = err
 		p.dialed(ctx, l, event)
 	}()
+	for _, h := range p.hooks.beforeDial {
+		ctx = h.BeforeDial(ctx, event.Addr)
+	}
 	c, session, err := p.dialOne(ctx, cut)
 	if err != nil {
 		return err
