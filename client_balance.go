@@ -43,8 +43,8 @@ type BalanceConfig struct {
 	// AllowEmpty accepts an empty set of servers: then calls fail. If it is
 	// false, an empty set keeps the last one.
 	AllowEmpty bool
-	// OnChange, if not nil, is told of each change of a server's state. It
-	// must not block.
+	// OnChange, if not nil, is called for each change of a server's state.
+	// It must not block.
 	OnChange func(balance.Change)
 }
 

@@ -23,9 +23,10 @@ type CallError struct {
 	Written bool
 	// Attempts is the number of attempts that were begun.
 	Attempts int
-	// Err is the cause: the context's error, the error of a dial, io.EOF if
-	// the server closed the connection without a reply, a
-	// *framing.SizeError if the reply is over the limit.
+	// Err is the cause. It is the context's error or the error of a dial,
+	// for example. It is io.EOF if the server closed the connection without
+	// a reply, and a *framing.SizeError if the reply is larger than the
+	// limit.
 	Err error
 
 	layer error // the error of the pool or the pipeline, for the text

@@ -138,9 +138,9 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.innerConn().SetRead
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.innerConn().SetWriteDeadline(t) }
 
 // Send writes all of data. Its error begins with "Write data failed" and wraps
-// the cause. A retry continues after the bytes that were written. If Send gives
-// up after it wrote a part of data, the peer cannot know where the next message
-// begins, so every later Send and SendPkg fails.
+// the cause. A retry continues after the bytes that were written. If Send fails
+// after it wrote a part of data, the peer cannot know where the next message
+// begins. So every later Send and SendPkg fails.
 //
 // If it is the first write on a PoolConn that was idle in the pool, and it fails
 // before any byte was sent, Send writes to a new connection instead.

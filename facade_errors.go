@@ -9,10 +9,10 @@ import (
 	"github.com/seed-99d6a01a/gtcp/conn"
 )
 
-// PkgError reports a size of the package protocol that is out of range: an
-// invalid option, data that is too long to send, or a received length that is not
-// allowed. Nothing was written when it is returned, and no memory was allocated
-// for a received length.
+// PkgError reports a size of the package protocol that is out of range. It is the
+// error for an invalid option, for data that is too long to send, and for a
+// received length that is not allowed. Nothing was written when it is returned,
+// and no memory was allocated for a received length.
 type PkgError struct {
 	// Field names what is out of range: the options "HeaderSize" and
 	// "MaxDataSize", "data" to be sent, or the length of a received "package".

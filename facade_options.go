@@ -25,7 +25,7 @@ type PoolOptions struct {
 
 	// MaxWaiters is the maximum number of callers that wait because MaxConns is
 	// reached. Further callers fail at once. Zero means no maximum. Negative
-	// means that nobody may wait.
+	// means that no caller may wait.
 	MaxWaiters int
 
 	// MaxLifetime is the maximum age of a connection, from its dial. Zero means
@@ -37,7 +37,7 @@ type PoolOptions struct {
 	MaxIdleTime time.Duration
 
 	// UserTimeout is how long written data may stay unacknowledged before the
-	// system gives up the connection (TCP_USER_TIMEOUT, Linux only). Without
+	// system closes the connection (TCP_USER_TIMEOUT, Linux only). Without
 	// it, a request to a host that is no longer reachable blocks for about 15
 	// minutes, unless the request has a timeout. Zero means 10 seconds.
 	// Negative leaves the system's default. It also ends a connection if the
@@ -53,10 +53,11 @@ type PoolOptions struct {
 	Probe bool
 
 	// KeepUnanswered keeps a connection that has sent data and has received
-	// nothing since. Set it if the peer never replies, or not to the last
-	// message. By default such a connection is closed (GoFrame keeps it),
-	// because the next caller could read the late reply as its own. Addresses
-	// that nobody receives from are an exception; see docs/compat.md.
+	// nothing since. Set it if the peer never replies, or does not reply to
+	// the last message. By default such a connection is closed (GoFrame keeps
+	// it), because the next caller could read the late reply as its own.
+	// Addresses from which the program never receives are an exception; see
+	// docs/compat.md.
 	KeepUnanswered bool
 
 	// Hooks observe the pools of the addresses. Each element implements one or

@@ -22,9 +22,9 @@ const FreePortAddress = ":0"
 //
 // The server calls the handler for each connection, on a new goroutine. The
 // handler must close the connection, or pass it to another goroutine that does;
-// the server does not close it when the handler returns. A connection that
-// nobody closes stays open until the garbage collector finds its Conn
-// unreachable, which can take minutes. If a handler panics, the server logs the
+// the server does not close it when the handler returns. A connection that is
+// not closed stays open until the garbage collector finds that its Conn is
+// unreachable. That can take minutes. If a handler panics, the server logs the
 // panic with log/slog and closes that connection; nothing else is affected.
 type Server struct {
 	mu        sync.Mutex // guards the fields below; never held while serving

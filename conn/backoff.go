@@ -15,9 +15,10 @@ const (
 
 // DialBackoff says when a pool or a pipeline stops dialing an address that
 // fails. The first After failures in a row have no consequence. After that,
-// each further failure begins a pause in which nobody dials; calls that need a
-// new connection fail at once. When the pause is over, one dial is made. If it
-// succeeds, dialing is normal again. If it fails, the next pause begins.
+// each further failure begins a pause. During a pause there is no dial, and
+// calls that need a new connection fail at once. When the pause is over, one
+// dial is made. If it succeeds, dialing is normal again. If it fails, the next
+// pause begins.
 //
 // A pause lasts 5 % of the outage so far, counted from the first of the
 // failures in a row, but at least Min and at most Max. So callers are back

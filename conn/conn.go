@@ -151,8 +151,8 @@ func (c *Conn) OnClose(f func()) {
 }
 
 // CloseWrite closes the writing side, after a write in progress. The peer reads
-// io.EOF; reads on this side go on. It fails with errors.ErrUnsupported if the
-// transport has no half-close. A half-closed connection is not Reusable.
+// io.EOF; reads on this side still work. It fails with errors.ErrUnsupported if
+// the transport has no half-close. A half-closed connection is not Reusable.
 func (c *Conn) CloseWrite() error {
 	k, err := c.beginWrite("half-close")
 	if err != nil {

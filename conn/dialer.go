@@ -41,10 +41,11 @@ type Dialer struct {
 	LocalAddr net.Addr
 
 	// UserTimeout is how long written data may stay unacknowledged before
-	// the system gives the connection up, with ETIMEDOUT: TCP_USER_TIMEOUT
-	// (RFC 5482), in whole milliseconds, rounded up. Zero means 10 s.
-	// Negative leaves the system's default, which is some 15 minutes. It has
-	// no effect on unix sockets, nor on systems other than Linux.
+	// the system closes the connection with ETIMEDOUT. It is the option
+	// TCP_USER_TIMEOUT (RFC 5482), in whole milliseconds, rounded up. Zero
+	// means 10 s. Negative leaves the system's default, which is some 15
+	// minutes. It has no effect on unix sockets, nor on systems other than
+	// Linux.
 	//
 	// The system also closes a connection if the peer has not read for
 	// this long and its receive buffer is full. If your peers may pause

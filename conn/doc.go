@@ -6,24 +6,24 @@
 //
 // A [Dialer] connects over TCP or a unix socket, with TLS if asked. A [Target]
 // says where to connect and with which Dialer. [New] wraps a connection from
-// anywhere else. All of them give a [Conn].
+// anywhere else. All of them return a [Conn].
 //
 //	var d conn.Dialer // the zero value works: 30 s, keep-alive, no TLS
 //	c, err := d.Dial(ctx, "tcp", "127.0.0.1:8999")
 //
 // # Reading
 //
-// All reads use one buffer, so they can be mixed freely: a line, then exactly n
-// bytes, then whatever comes.
+// All reads use one buffer, so you can mix them: a line, then exactly n bytes,
+// then the bytes that are available.
 //
-//   - [Conn.Read]: what is there, at least one byte
+//   - [Conn.Read]: the bytes that are available, at least one
 //   - [Conn.ReadFull]: exactly n bytes
 //   - [Conn.ReadUntil]: up to a delimiter, bounded
 //   - [Conn.ReadAvailable]: what the peer sends before it pauses
-//   - [Conn.Peek] and [Conn.Discard]: a look without a copy, for parsers
+//   - [Conn.Peek] and [Conn.Discard]: bytes without a copy, for parsers
 //
 // Partial data is never lost: a read returns it with the error, or it stays
-// buffered. After a timeout every read can go on where it stopped.
+// buffered. After a timeout every read can continue where it stopped.
 //
 // The connection holds a buffer only while bytes are in it: 4 KiB at first, and
 // 64 KiB for a peer that fills it. On a Unix system, a goroutine that waits for
@@ -55,9 +55,9 @@
 // Three methods tell whether a connection can be used again. [Conn.Err] returns
 // the first fatal error. [Conn.Reusable] reports whether the connection has no
 // pending state and can be returned to a pool. Neither makes a system call.
-// [Conn.Check] finds out whether the peer has closed the connection or sent
-// bytes that nobody asked for. On a plain socket it makes one system call; it
-// consumes nothing.
+// [Conn.Check] reports whether the peer has closed the connection or has sent
+// unsolicited bytes. On a plain socket it makes one system call; it consumes
+// nothing.
 //
 // # Handing a connection on
 //

@@ -16,7 +16,7 @@ var (
 	// ErrPeerClosed means that the peer has closed its side of the
 	// connection. It is also io.EOF: errors.Is(ErrPeerClosed, io.EOF).
 	ErrPeerClosed error = peerClosedError{}
-	// ErrUnread means that bytes have arrived that nobody has read.
+	// ErrUnread means that bytes have arrived and were not read.
 	ErrUnread error = unreadError{}
 	// ErrBusy means that an operation is in progress on the connection.
 	ErrBusy = errors.New("operation in progress")

@@ -12,7 +12,7 @@ import (
 // code that chooses by the kind of a failure. Errors of all packages of this
 // module have one; see KindOf.
 const (
-	KindRefused     = "refused"     // the peer's system refused the connection: nobody listens there
+	KindRefused     = "refused"     // the peer's system refused the connection: no program listens on the port
 	KindTimeout     = "timeout"     // a deadline passed, or the system gave up waiting
 	KindCanceled    = "canceled"    // the caller gave up
 	KindPeerClosed  = "peer closed" // the peer ended its stream

@@ -9,11 +9,11 @@ import (
 // maxLine is the bound of ReadUntil if the caller gives none, in bytes.
 const maxLine = 1 << 20
 
-// Read waits for the first byte and reads what is there, as io.Reader says.
-// Buffered bytes come first. The error at the end of the stream is a bare
-// io.EOF; every other error is an *Error. After a timeout nothing is lost and
-// reading can go on. The exception is a timeout in a TLS handshake: that
-// connection is broken.
+// Read waits for the first byte and reads the bytes that are available, as
+// io.Reader says. Buffered bytes come first. The error at the end of the
+// stream is a bare io.EOF; every other error is an *Error. After a timeout
+// no byte is lost, and reading can continue. The exception is a timeout in a
+// TLS handshake: that connection is broken.
 func (c *Conn) Read(p []byte) (int, error) {
 	k, err := c.beginRead()
 	if err != nil {
@@ -48,9 +48,9 @@ func (k *core) readInto(p []byte) (int, error) {
 }
 
 // ReadFull fills p, as io.ReadFull does. The error is nil only if n is len(p). It
-// is io.EOF if the stream ended before the first byte, and io.ErrUnexpectedEOF
-// if it ended later. After a timeout the n bytes read are in p, and reading can
-// go on after them.
+// is io.EOF if the stream ended before the first byte, and io.ErrUnexpectedEOF if
+// it ended later. After a timeout the first n bytes are in p, and reading can
+// continue after them.
 func (c *Conn) ReadFull(p []byte) (n int, err error) {
 	k, err := c.beginRead()
 	if err != nil {

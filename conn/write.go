@@ -37,8 +37,8 @@ func (c *Conn) Write(p []byte) (int, error) {
 
 // WriteBuffers writes the concatenation of bufs as one write. Below 16 KiB it
 // copies them together; above, it makes one vectored system call if the
-// transport has it. It changes neither bufs nor what is in it. The count and the
-// error are those of Write.
+// transport has it. It changes neither bufs nor the bytes in it. The count and
+// the error are those of Write.
 func (c *Conn) WriteBuffers(bufs [][]byte) (int64, error) {
 	k, err := c.beginWrite("write")
 	if err != nil {

@@ -142,7 +142,7 @@ func (r *Reader) readInto(dst []byte) ([]byte, error) {
 // Stream returns a reader of the bytes of the next frame, and their number, as
 // soon as the header has arrived. It is for frames that are too large to hold in
 // memory. The reader returns io.EOF after the last byte, and otherwise the errors
-// that Reader documents. After a timeout it can go on.
+// that Reader documents. After a timeout it can continue.
 //
 // The next call for a frame ends the stream. It first waits for the bytes that
 // the caller left unread, and drops them. MaxSize bounds streamed frames too.

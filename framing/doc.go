@@ -12,10 +12,10 @@
 //
 // # Formats
 //
-// A [Format] describes a frame by the parameters of netty's
-// LengthFieldBasedFrameDecoder: where the length field is, how wide it is, its
-// byte order, what it counts, and how much of a frame the reader returns. Some
-// protocols in these terms:
+// A [Format] has the parameters of netty's LengthFieldBasedFrameDecoder. They
+// are the position, width and byte order of the length field, what the length
+// counts, and which part of a frame the reader returns. Some protocols in
+// these terms:
 //
 //	gtcp                         Format{}
 //	gtcp, 4-byte header          Format{HeaderSize: 4}
@@ -46,17 +46,17 @@
 // So frames can be mixed with lines and plain reads on one connection, and an
 // idle connection needs no second buffer. A frame may be larger than that buffer.
 //
-// A read timeout loses nothing. Call again, and the Reader goes on where it
-// stopped; it does not return bytes twice.
+// After a read timeout no byte is lost. Call again, and the Reader
+// continues where it stopped. It does not return bytes twice.
 //
 // # Hostile peers
 //
 // A Reader trusts no header. It checks a length against MaxSize before it
-// allocates anything, and above 64 KiB its memory grows only as bytes arrive: a
-// peer that promises 2 GiB and sends 16 bytes costs 16 KiB of new memory. If a
-// frame is larger than the limit, a Reader returns a *[SizeError]. By default it
-// then reads no further frame. With SkipOversize it drops that frame and goes on
-// with the next.
+// allocates anything. Above 64 KiB its memory grows only as bytes arrive. For
+// example, a header with a length of 2 GiB and 16 bytes of data cost 16 KiB of
+// new memory. If a frame is larger than the limit, a Reader returns a
+// *[SizeError]. By default it then reads no further frame. With SkipOversize it
+// drops that frame and goes on with the next.
 //
 // # Writing
 //

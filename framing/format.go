@@ -22,8 +22,8 @@ const (
 	maxFrame  = math.MaxInt - 1<<18 // room for a header and for what Strip drops
 )
 
-// A Format describes how frames lie on the wire. The zero value is gtcp's package
-// protocol: a big-endian length in 2 bytes that counts the payload only.
+// A Format describes the bytes of a frame on the wire. The zero value is gtcp's
+// package protocol: a big-endian length in 2 bytes that counts the payload only.
 //
 // Every frame is
 //
@@ -70,10 +70,10 @@ type Format struct {
 	// encode.
 	MaxSize int
 
-	// SkipOversize lets a Reader go on after a frame over MaxSize: it returns
-	// the *[SizeError] as soon as the header is there, drops the bytes of the
-	// frame as they come, and continues with the next frame. Without it the
-	// error is final.
+	// SkipOversize lets a Reader continue after a frame larger than MaxSize.
+	// It returns the *[SizeError] as soon as the header has arrived. Then it
+	// drops the bytes of the frame as they arrive, and continues with the
+	// next frame. Without it the error is final.
 	SkipOversize bool
 }
 

@@ -31,22 +31,22 @@ type PeekReader interface {
 // A Reader reads frames from a stream. One goroutine at a time may use it.
 //
 // Errors. A bare io.EOF is the end of the stream between two frames;
-// io.ErrUnexpectedEOF is its end inside one. A timeout (an error whose Timeout
-// method returns true) loses nothing: call again, and the Reader goes on where it
-// stopped, also inside a frame. An error of the underlying reader between two
-// frames is returned unchanged, and the next call tries again. Every other error
-// is final, and all later calls return it: an error inside a frame, a malformed
-// frame ([ErrMalformed]), an oversize frame (*[SizeError]) unless the Format has
-// SkipOversize, and a Format that does not validate (*[FormatError]). Err returns
-// a final error.
+// io.ErrUnexpectedEOF is its end inside one. After a timeout (an error whose
+// Timeout method returns true) no byte is lost. Call again, and the Reader
+// continues where it stopped, also inside a frame. An error of the underlying
+// reader between two frames is returned unchanged, and the next call tries again.
+// Every other error is final, and all later calls return it. That is so for an
+// error inside a frame, a malformed frame ([ErrMalformed]) and an invalid Format
+// (*[FormatError]). It is so for an oversize frame (*[SizeError]) too, unless the
+// Format has SkipOversize. Err returns a final error.
 //
 // A Reader without a stream, such as the zero Reader, fails with an error that
 // says so, until Reset gives it one.
 //
 // Memory. A Reader over a [PeekReader] has no buffer while it waits for a frame.
 // A frame larger than the underlying buffer is assembled in memory that grows as
-// its bytes arrive, whatever its header promises. Up to 16 MiB that memory is
-// used again for other frames.
+// its bytes arrive. The length in the header does not matter for that. Up to 16
+// MiB that memory is used again for other frames.
 type Reader struct {
 	// Exclusive declares that nothing but this Reader reads from the
 	// underlying reader. That makes runs of small frames cheaper: Next leaves

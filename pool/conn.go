@@ -62,8 +62,8 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// Evict ends the checkout and closes the connection, whatever its health. The
-// Reason of the eviction says what is wrong with the connection. It is
+// Evict ends the checkout and closes the connection, even if it is healthy.
+// The Reason of the eviction says what is wrong with the connection. It is
 // Discarded if nothing is wrong. It does nothing if the checkout has ended.
 //
 // It is not named Discard, because [conn.Conn.Discard] skips bytes.

@@ -21,12 +21,12 @@
 // the caller sees no error. If no connection is idle, Get dials one. If
 // Config.MaxConns is reached, Get waits until a connection is released.
 //
-// Close decides by the health of the connection. It closes the connection
-// after an I/O error or a timeout. It also closes it if bytes are unread, a
-// message is incomplete, a deadline is still set or an operation is in
-// progress. So no data of one caller reaches the next one. To close the
-// connection in any case, call [Conn.Evict]. To exchange it for a new one, call
-// [Conn.Replace]. [Pool.Do] is Get, a function, and Close in one.
+// Close decides by the health of the connection. It closes the connection after
+// an I/O error or a timeout. It also closes it if bytes are unread, a message
+// is incomplete, a deadline is still set or an operation is in progress. So no
+// data of one caller reaches the next one. To close the connection in any case,
+// call [Conn.Evict]. To exchange it for a new one, call [Conn.Replace].
+// [Pool.Do] calls Get, then a function, and then Close.
 //
 // Each checkout has its own Conn, which is valid for that checkout only. A
 // second Close, or a call after Close, has no effect on the connection of
@@ -82,12 +82,12 @@
 //
 // # Errors
 //
-// An error of Get is an [*Error], which says how full the pool was. errors.Is
-// finds its cause: the context's error, [ErrTooManyWaiters], [ErrOverloaded],
-// [ErrClosed], or a dial's, such as syscall.ECONNREFUSED. errors.As finds a
-// [*conn.BackoffError] while the pool does not dial. SafeToRetry is true for
-// all of them except ErrClosed. An I/O error on a Conn is an error of package
-// conn.
+// An error of Get is an *[Error], which has the number of connections and
+// waiters at that time. errors.Is finds its cause: the context's error,
+// [ErrTooManyWaiters], [ErrOverloaded], [ErrClosed], or the error of a dial,
+// such as syscall.ECONNREFUSED. errors.As finds a [*conn.BackoffError] while
+// the pool does not dial. SafeToRetry is true for all of them except
+// ErrClosed. An I/O error on a Conn is an error of package conn.
 //
 // # Watching
 //

@@ -19,8 +19,8 @@ const (
 )
 
 // Get acquires a connection that is young enough, alive and clean. It takes an
-// idle one, or dials one if none is idle, or waits in turn if MaxConns is
-// reached. Release it with [Conn.Close].
+// idle one, or dials one if none is idle. If MaxConns is reached, it waits in
+// the queue. Release it with [Conn.Close].
 //
 // The error is an [*Error]. Its cause is ctx's error, a dial's, ErrClosed,
 // ErrTooManyWaiters, ErrOverloaded or a [*conn.BackoffError]. If ctx ends while
@@ -100,11 +100,11 @@ func (p *Pool) examine(ctx context.Context, m *Member, lease backend.Lease[*Memb
 	return p.check(ctx, m, lease)
 }
 
-// Do acquires a connection, calls f with it, and releases it when f returns: it
-// is kept or closed as its health decides, and closed if f panics. ctx limits
-// the wait for the connection and all I/O of f on it, as [conn.Conn.Do] does. f
-// must not call conn.Conn.Do. If f calls [Conn.Replace], the new connection is
-// closed when ctx ends. The error is Get's or f's.
+// Do acquires a connection, calls f with it, and releases it when f returns. A
+// healthy connection is kept, any other is closed. If f panics, the connection
+// is closed. ctx limits the wait for the connection and all I/O of f on it, as
+// [conn.Conn.Do] does. f must not call conn.Conn.Do. If f calls [Conn.Replace],
+// the new connection is closed when ctx ends. The error is Get's or f's.
 func (p *Pool) Do(ctx context.Context, f func(*Conn) error) error {
 	c, err := p.Get(ctx)
 	if err != nil {

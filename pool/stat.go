@@ -5,17 +5,17 @@ import "time"
 // Reason says why a connection ended.
 type Reason uint8
 
-// The reasons. The zero Reason means that the connection goes on.
+// The reasons. The zero Reason means that the connection has not ended.
 const (
 	kept        Reason = iota
 	Expired            // MaxLifetime was over
 	IdleTooLong        // MaxIdleTime was over
 	Dead               // a probe found it closed or broken
-	Dirty              // it had bytes that nobody had read
+	Dirty              // it had unread bytes
 	PeerClosed         // the peer closed it while it was checked out
 	Broken             // an I/O error ended it while it was checked out
 	TimedOut           // its caller timed out, so that a reply may still come
-	Unfit              // an operation timed out or was in progress, a message was half done, or a deadline was set
+	Unfit              // an operation timed out or was in progress, a message was incomplete, or a deadline was set
 	Discarded          // its caller called Evict, and nothing was wrong with it
 	Suspect            // idle since before another connection of the pool timed out or was reset
 	Cleared            // Pool.Clear was called
@@ -59,8 +59,8 @@ type Stat struct {
 
 	// Open counts the connections, idle or in use. (connection.count)
 	Open int
-	// Idle counts the connections that nobody has. (connection.count, state
-	// idle)
+	// Idle counts the connections that are not checked out.
+	// (connection.count, state idle)
 	Idle int
 	// Used counts the connections that are checked out. (connection.count,
 	// state used)
@@ -93,8 +93,8 @@ type Stat struct {
 	// Overloaded counts the Get calls that failed because they would have
 	// waited longer than their deadline allows.
 	Overloaded uint64
-	// Failed counts the Get calls that failed for another reason, mostly a
-	// dial's.
+	// Failed counts the Get calls that failed for another reason, usually
+	// because a dial failed.
 	Failed uint64
 
 	// Dials counts the dials so far.

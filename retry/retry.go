@@ -6,15 +6,16 @@ import (
 	"time"
 )
 
-// Do calls fn until it succeeds or p gives up. It calls fn on the caller's
-// goroutine, with ctx or, under PerAttemptTimeout, with a child of ctx.
+// Do calls fn until it succeeds or p allows no further attempt. It calls
+// fn on the caller's goroutine, with ctx or, under PerAttemptTimeout, with
+// a child of ctx.
 //
-// When p gives up, Do returns the last error of fn unchanged, so that io.EOF
-// stays io.EOF; the mark of Permanent is taken off. When ctx ends before,
-// during or between attempts, Do returns an *Error, which is both the context's
-// error and the last error of fn. It does so at once if the deadline of ctx
-// would pass before the next attempt. If ctx has ended already, fn is not
-// called.
+// When p allows no further attempt, Do returns the last error of fn unchanged,
+// so that io.EOF stays io.EOF. It removes the mark of Permanent. When ctx ends
+// before, during or between attempts, Do returns an *Error, which is both the
+// context's error and the last error of fn. It does so at once if the deadline
+// of ctx would pass before the next attempt. If ctx has ended already, fn is
+// not called.
 func Do(ctx context.Context, p Policy, fn func(ctx context.Context) error) error {
 	if ctx.Err() != nil {
 		return new(call).stopped(ctx, nil)

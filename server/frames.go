@@ -53,7 +53,7 @@ type FrameHandler struct {
 	// included. The zero value is gtcp's package protocol: a length of 2 bytes.
 	// A request over the limit is logged and ends its connection, after the
 	// replies to those before it. With Format.SkipOversize and an ErrorReply it
-	// gets that reply instead, and the connection goes on.
+	// gets that reply instead, and the connection stays open.
 	Format framing.Format
 
 	// Handle handles one request and returns the reply. req is valid only until

@@ -188,10 +188,11 @@ func (s *Server) ListenAndServe(network, address string) error {
 
 // Serve accepts connections on l until Shutdown or Close, and then returns
 // ErrServerClosed. It does not wait for the connections; Shutdown does. Temporary
-// errors (no file descriptors left, a peer that gave up while it waited) are logged
-// and retried with backoff, 5 ms at first and 1 s at most; any other error means
-// that l cannot accept any more, and is returned. Serve has closed l when it
-// returns. It may be called for several listeners at once.
+// errors are logged and retried with backoff, 5 ms at first and 1 s at most.
+// Examples are no free file descriptor, and a peer that closed before it was
+// accepted. Any other error means that l cannot accept any more, and is returned.
+// Serve has closed l when it returns. It may be called for several listeners at
+// once.
 //
 // If other code closes the listener, Serve returns an error that is
 // net.ErrClosed, and the connections stay open.

@@ -2,7 +2,7 @@ package server
 
 import "sync"
 
-// State is the state of a connection, as Server.ConnState is told it.
+// State is the state of a connection, an argument of Server.ConnState.
 type State uint32
 
 const (

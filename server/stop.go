@@ -74,9 +74,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// Close closes the listeners and every connection at once, whatever they are
-// doing, and returns the first error of closing a listener. It does not wait for
-// handlers to return; a Shutdown after it does. A second Close returns nil.
+// Close closes the listeners and every connection at once, even during a
+// request. It returns the first error of closing a listener. It does not wait
+// for handlers to return; a Shutdown after it does. A second Close returns nil.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	listeners := s.stopLocked()

@@ -136,8 +136,8 @@ func (e *Envelope) micros() uint64 {
 }
 
 // Append appends the envelope to dst, and returns the extended slice. The
-// payload has to follow. If a field is longer than its bound, the error says
-// which, and dst is returned as it was.
+// payload has to follow. If a field is longer than its limit, the error
+// names the field, and dst is returned unchanged.
 func (e *Envelope) Append(dst []byte) ([]byte, error) {
 	switch {
 	case len(e.State) > MaxState:

@@ -10,8 +10,8 @@ import (
 // frames, each of which must begin with an envelope.
 type Matcher struct{}
 
-// Put writes the number n into a request, and returns the one that was there.
-// It does nothing to what is no envelope.
+// Put writes the number n into a request, and returns the number that the
+// request had before. It does not change a request without an envelope.
 func (Matcher) Put(request []byte, n uint64) (old uint64) {
 	if !isOne(request) {
 		return 0

@@ -16,12 +16,13 @@ type Backend[T any] interface {
 	// With late binding, a caller takes over a dial without a waiter before it
 	// begins a new one.
 	//
-	// It fails with an error that is ctx.Err() once ctx has ended, even if a
-	// resource is idle; with [ErrClosed] after or during Close; with
-	// [ErrTooManyWaiters] or [ErrOverloaded] at once; and with the error of
-	// New, unchanged or wrapped, if that was called for it.
+	// If ctx has ended, it fails with an error that is ctx.Err(), even if a
+	// resource is idle. During and after Close it fails with [ErrClosed]. It
+	// fails at once with [ErrTooManyWaiters] or [ErrOverloaded]. If New
+	// fails for this caller, it returns the error of New, unchanged or
+	// wrapped.
 	//
-	// The fast path, an idle resource and nobody waiting, allocates nothing.
+	// If a resource is idle and no caller waits, Acquire allocates nothing.
 	Acquire(ctx context.Context) (Lease[T], error)
 
 	// Return ends a Lease. With [Keep] the resource goes to the first waiter
@@ -39,9 +40,9 @@ type Backend[T any] interface {
 	// reached, and waits for those it began. New sees the values of ctx. A
 	// waiter that comes meanwhile is served first. Concurrent calls do not add
 	// up. It returns nil if Max allows no more, the first error of New,
-	// ErrClosed, or an error that is ctx.Err() when ctx ends; dials begun go
-	// on in every case. A dial that Clear gives up is begun anew, and Warm
-	// waits for it.
+	// ErrClosed, or an error that is ctx.Err() when ctx ends; dials in
+	// progress continue in every case. If Clear cancels a dial, Warm begins
+	// another one and waits for it.
 	Warm(ctx context.Context, n int) error
 
 	// Sweep calls keep for every resource that was idle at the start of
@@ -142,7 +143,7 @@ func (v Verdict) String() string {
 type Stat struct {
 	// Max is the maximum in force; 0 means none.
 	Max int
-	// Idle counts the resources nobody has.
+	// Idle counts the resources that no caller has.
 	Idle int
 	// Used counts the resources in use, those a sweep looks at included.
 	Used int

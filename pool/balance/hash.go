@@ -9,10 +9,10 @@ import (
 // same endpoint. When an endpoint comes or goes, only the keys that it gets or
 // had move. Keys are spread by weight.
 //
-// An endpoint with more than load times the average calls in flight, and at
-// least 2, passes a call on to the next choice of its key, so that a popular key
-// cannot overload it. Zero means 1.25; negative means no bound. A call without a
-// key goes to a random endpoint.
+// An endpoint is full if it has more than load times the average calls in
+// flight, and at least 2. A call for a full endpoint goes to the next endpoint
+// for its key. So a popular key cannot overload an endpoint. Zero means 1.25;
+// negative means no bound. A call without a key goes to a random endpoint.
 func Hash(load float64) Policy {
 	if load == 0 || load > 0 && load < 1 || math.IsNaN(load) {
 		load = 1.25

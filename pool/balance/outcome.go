@@ -17,8 +17,8 @@ const (
 	// Failure: the endpoint could not be reached, broke the connection, or did
 	// not reply in time.
 	Failure
-	// Ignored: the call says nothing about the endpoint. The caller gave up,
-	// or the call was refused in this process.
+	// Ignored: the call says nothing about the endpoint. The caller's
+	// context ended, or the call was refused in this process.
 	Ignored
 	// Goodbye: the endpoint has announced that it is about to stop. It gets no
 	// more calls for Health.EjectFor, then one call tries it.

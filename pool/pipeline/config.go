@@ -19,8 +19,8 @@ type Config struct {
 	MaxConns int
 
 	// MaxInFlight limits the requests without a reply on all connections
-	// together, including those whose callers have given up. Further callers
-	// wait, until their contexts end. Zero means 4096. Negative is invalid.
+	// together, including those whose contexts have ended. Further callers
+	// wait until their contexts end. Zero means 4096. Negative is invalid.
 	// With Match, the size of the number limits it too: to 254 for numbers
 	// of 1 byte.
 	MaxInFlight int
@@ -49,9 +49,9 @@ type Config struct {
 	// Match says where frames carry the number that pairs a reply with its
 	// request: a [Number], or a [Matcher] of your own. The pipeline puts a
 	// number of its own into each request and the caller's number back into the
-	// reply. Replies may then come in any order. A reply to a call that was
-	// given up is dropped. Nil means that replies come in the order of the
-	// requests.
+	// reply. Replies may then come in any order. A reply to a call whose
+	// context has ended is dropped. Nil means that replies come in the order of
+	// the requests.
 	Match Matcher
 
 	// OnPush is called for each frame that is not a reply: Match.Get returns

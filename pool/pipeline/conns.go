@@ -35,7 +35,7 @@ type ConnStat struct {
 	Leaving bool
 	// Calls counts the requests that it accepted.
 	Calls uint64
-	// Replies counts the replies that it brought to their callers.
+	// Replies counts the replies that were returned to callers.
 	Replies uint64
 	// BytesRead counts the bytes received over its life.
 	BytesRead uint64

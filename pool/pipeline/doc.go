@@ -22,12 +22,13 @@
 // Many protocols carry a number in each frame that pairs a reply with its
 // request: DNS, Modbus/TCP, Kafka, SMPP, memcached's binary protocol.
 // Config.Match says where it is. Replies may then come in any order, and a slow
-// request delays nobody. The pipeline replaces the number in each request by its
-// own number, so that two requests never have the same one. It puts the caller's
-// number back into the reply. A frame that is not a reply goes to Config.OnPush.
-// docs/wire.md has a table of protocols with their Format and Match.
+// request delays no other call. The pipeline replaces the number in each request
+// by its own number, so that two requests never have the same one. It puts the
+// caller's number back into the reply. A frame that is not a reply goes to
+// Config.OnPush. docs/wire.md has a table of protocols with their Format and
+// Match.
 //
-// # Calls that are given up
+// # Calls whose context ends
 //
 // A call ends when its context does. If its request was not written, nothing is
 // sent. If it was written, its place in the order, or its number, stays in use.

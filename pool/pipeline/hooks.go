@@ -81,7 +81,8 @@ type EndEvent struct {
 	CreatedAt time.Time
 	// Calls counts the requests that the connection accepted.
 	Calls uint64
-	// Replies counts the replies that the connection brought to their callers.
+	// Replies counts the replies of the connection that were returned to
+	// callers.
 	Replies uint64
 	// BytesRead counts the bytes received over its life.
 	BytesRead uint64

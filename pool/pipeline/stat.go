@@ -44,12 +44,13 @@ type Stat struct {
 
 	// Calls counts the requests that a connection accepted.
 	Calls uint64
-	// Replies counts the replies handed to their callers.
+	// Replies counts the replies returned to callers.
 	Replies uint64
-	// Canceled counts those of Calls whose callers gave up.
+	// Canceled counts those of Calls whose contexts ended before the
+	// reply.
 	Canceled uint64
-	// Late counts the replies dropped because their callers had given up, or
-	// had a reply already.
+	// Late counts the replies that were dropped because the contexts of
+	// their calls had ended, or because the calls had a reply already.
 	Late uint64
 	// Writes counts the system calls that wrote requests, approximately.
 	// Calls/Writes is the average number of requests in one write.

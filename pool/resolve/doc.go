@@ -10,8 +10,8 @@
 // # Rules of a set
 //
 //   - A set is complete: an endpoint that is not in it has been removed.
-//   - The order of a set means nothing, and an endpoint that is in it twice is
-//     there once. [Normalize] returns the normal form of a set.
+//   - The order of a set means nothing. An endpoint that occurs twice counts
+//     once. [Normalize] returns the normal form of a set.
 //   - An error changes nothing: the last set stays in use.
 //   - An empty set without an error says that the service has no servers. The
 //     receiver decides what that means; package balance keeps the last set

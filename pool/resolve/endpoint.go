@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Endpoint is one server of a service: where it is and how it compares with
-// the others.
+// Endpoint is one server of a service: its address, zone, weight and
+// priority.
 type Endpoint struct {
 	// Network is the network of Addr, as in net.Dial. Empty means "tcp".
 	Network string `json:"network,omitempty"`
@@ -22,7 +22,7 @@ type Endpoint struct {
 	// Priority orders the servers: those with the lowest number are used, and
 	// the others when too few of these are available.
 	Priority int `json:"priority,omitempty"`
-	// Meta is what the registry knows besides. It must not be changed.
+	// Meta has further data of the registry. It must not be changed.
 	Meta map[string]string `json:"meta,omitempty"`
 }
 

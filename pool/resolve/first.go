@@ -6,11 +6,12 @@ import (
 	"sync"
 )
 
-// First returns a resolver that uses the first of several that has a set, in
-// the order given: a registry, then a file with its last contents, then a fixed
-// list. One is passed over while it has reported only errors or its set is
-// empty. A resolver that has a set keeps its place when it fails later: its
-// last set stays in use. All of them are watched all the time.
+// First returns a resolver that uses the first of several resolvers that has a
+// set, in the order of the arguments. For example: a registry, then a file with
+// its last contents, then a fixed list. A resolver is not used while it has
+// reported only errors or its set is empty. A resolver that has a set keeps its
+// place when it fails later: its last set stays in use. All of them are watched
+// all the time.
 func First(resolvers ...Resolver) Resolver { return first(resolvers) }
 
 type first []Resolver

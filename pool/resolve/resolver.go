@@ -15,8 +15,8 @@ type Resolver interface {
 	// must not block.
 	//
 	// Watch returns the error of ctx when ctx ends, and nil when the set it
-	// has reported can never change. Any other error means that it gave up;
-	// the receiver keeps the set and may call Watch again.
+	// has reported can never change. Any other error means that Watch has
+	// failed. The receiver keeps the set and may call Watch again.
 	//
 	// Several calls of Watch may run at once.
 	Watch(ctx context.Context, update func(set []Endpoint, err error)) error
