@@ -192,3 +192,15 @@ func pongWithoutNumber(nc net.Conn) {
 		_, _ = nc.Write(reply)
 	}
 }
+
+// A heartbeat that does not fit the format would never be sent, and each
+// connection would end for want of a reply.
+func TestHeartbeatThatTheFormatCannotSay(t *testing.T) {
+	hb := pipeline.Heartbeat{Interval: time.Second, Request: make([]byte, 11)}
+	_, err := pipeline.New(conn.Target{Address: "127.0.0.1:1"}, framing.Format{MaxSize: 10}, pipeline.Config{Heartbeat: hb})
+	var e *pipeline.ConfigError
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, "Heartbeat", e.Field)
+	var size *framing.SizeError
+	require.ErrorAs(t, err, &size)
+}

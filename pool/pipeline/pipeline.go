@@ -78,6 +78,11 @@ func New(t conn.Target, f framing.Format, c Config) (*Pipeline, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	if c.Heartbeat.Interval > 0 {
+		if _, err := encode.Append(nil, c.Heartbeat.Request); err != nil {
+			return nil, &ConfigError{"Heartbeat", "has a Request that does not fit the format: " + err.Error(), err}
+		}
+	}
 	hooks, err := newHooks(c.Hooks)
 	if err != nil {
 		return nil, err
