@@ -17,12 +17,14 @@ import (
 
 // frameServer serves frames of the default format and returns its address.
 func frameServer(t testing.TB, handle func(ctx context.Context, req []byte) ([]byte, error)) string {
+	return serving(t, server.Frames(framing.Format{}, handle))
+}
+
+// serving starts a server and returns its address.
+func serving(t testing.TB, h server.Handler) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	srv := &server.Server{
-		Handler: server.Frames(framing.Format{}, handle),
-		Logger:  slog.New(slog.DiscardHandler),
-	}
+	srv := &server.Server{Handler: h, Logger: slog.New(slog.DiscardHandler)}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
 	t.Cleanup(func() {

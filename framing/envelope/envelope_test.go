@@ -291,7 +291,9 @@ func TestMatcher(t *testing.T) {
 	require.Equal(t, uint64(math.MaxUint32), m.Max())
 	request, err := (&envelope.Envelope{Number: 5, Method: []byte("m")}).Append(nil)
 	require.NoError(t, err)
-	require.EqualValues(t, 5, m.Put(request, 1<<32-1), "the caller's own")
+	old, ok := m.Put(request, 1<<32-1)
+	require.True(t, ok)
+	require.EqualValues(t, 5, old, "the caller's own")
 	n, ok := m.Get(request)
 	require.True(t, ok)
 	require.EqualValues(t, uint64(1<<32-1), n)
@@ -306,7 +308,9 @@ func TestMatcher(t *testing.T) {
 	n, ok = m.Get(empty)
 	require.True(t, ok, "a reply without fields and payload")
 	require.EqualValues(t, 9, n)
-	require.EqualValues(t, 9, m.Put(empty, 10))
+	old, ok = m.Put(empty, 10)
+	require.True(t, ok)
+	require.EqualValues(t, 9, old)
 
 	push, err := (&envelope.Envelope{Push: true}).Append(nil)
 	require.NoError(t, err)
@@ -315,7 +319,9 @@ func TestMatcher(t *testing.T) {
 		require.False(t, ok, "%q", frame)
 		before := bytes.Clone(frame)
 		if !bytes.Equal(frame, push) && len(frame) > 0 && frame[0] != 0xe1 {
-			require.Zero(t, m.Put(frame, 9))
+			old, ok := m.Put(frame, 9)
+			require.False(t, ok)
+			require.Zero(t, old)
 			require.Equal(t, before, frame)
 		}
 	}

@@ -11,14 +11,15 @@ import (
 type Matcher struct{}
 
 // Put writes the number n into a request, and returns the number that the
-// request had before. It does not change a request without an envelope.
-func (Matcher) Put(request []byte, n uint64) (old uint64) {
+// request had before. ok is false if the request has no envelope; the request is
+// then unchanged.
+func (Matcher) Put(request []byte, n uint64) (old uint64, ok bool) {
 	if !isOne(request) {
-		return 0
+		return 0, false
 	}
 	old = uint64(binary.BigEndian.Uint32(request[numberAt:]))
 	binary.BigEndian.PutUint32(request[numberAt:], uint32(n))
-	return old
+	return old, true
 }
 
 // Get returns the number of a reply. ok is false if the frame is not a reply:
