@@ -89,6 +89,7 @@ type sharedConn struct {
 	accepted  uint64 // offset after the last frame accepted
 	handed    uint64 // offset after the last byte given to a Write
 	sent      uint64 // offset after the last byte that left the process
+	overtaken uint64 // start of the latest request that has had its reply
 	spareCall *call  // the last lone caller's
 	left      int    // abandoned calls in the queue, heartbeats included
 	beats     int    // heartbeats in the queue

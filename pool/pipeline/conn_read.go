@@ -202,6 +202,7 @@ func (s *sharedConn) claimLocked(number uint64) (*call, meaning) {
 		return nil, isUnsolicited // the request has not been written
 	}
 	s.dequeueLocked(c)
+	s.overtaken = max(s.overtaken, c.start)
 	switch {
 	case c.beat:
 		s.count.beats++
@@ -249,9 +250,10 @@ func (s *sharedConn) deliver(frame []byte, own *call) (stop bool) {
 	}
 	first = first && s.count.replied()
 	last := s.queue.len() == 0
+	more := !last && s.queue.last.start > s.overtaken // the others are out of turn
 	s.mu.Unlock()
 	if own == nil {
-		s.pace.replied(len(batch), s.born.since(), !last)
+		s.pace.replied(len(batch), s.born.since(), more)
 	}
 	if first {
 		s.p.replied()

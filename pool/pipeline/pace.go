@@ -50,7 +50,23 @@ func (s *sharedConn) tooLate(ctx context.Context) bool {
 		return false
 	}
 	deadline, ok := deadlineOf(ctx)
-	return ok && time.Until(deadline) < wait+wait/4
+	if !ok || time.Until(deadline) >= wait+wait/4 {
+		return false
+	}
+	load -= s.outOfTurn()
+	wait = time.Duration(s.pace.each.Load()) * time.Duration(load+1)
+	return load >= crowd && time.Until(deadline) < wait+wait/4
+}
+
+// outOfTurn counts the calls without a reply although a later one has had its own.
+// With Match, nobody waits for them: they take long, or never get a reply.
+func (s *sharedConn) outOfTurn() (n int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := s.queue.first; c != nil && c.start < s.overtaken; c = c.next {
+		n++
+	}
+	return n
 }
 
 // deadlineOf is ctx.Deadline, for any context: one of a user's that panics here,

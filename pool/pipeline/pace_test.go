@@ -145,3 +145,90 @@ func TestOverloadEnds(t *testing.T) {
 		callers.Wait()
 	})
 }
+
+// A server that never replies to some requests, but replies to all others at once,
+// is not overloaded, however long those stay without a reply.
+func TestRequestsWithoutReplyAreNoOverload(t *testing.T) {
+	inBubble(t, pipeline.Config{Match: twoBytes}, func(b *bubble) {
+		go func() {
+			for {
+				nc, err := b.net.Accept()
+				if err != nil {
+					return
+				}
+				go mostlyReplies(nc)
+			}
+		}()
+		var callers sync.WaitGroup
+		for range 2 {
+			callers.Go(func() {
+				for range 1000 {
+					ctx, cancel := context.WithTimeout(bg, 50*time.Millisecond)
+					_, _ = b.Call(ctx, []byte("1.request"))
+					cancel()
+					time.Sleep(2 * time.Millisecond)
+				}
+			})
+		}
+		callers.Wait()
+		require.Zero(b, b.Stat().Overloaded)
+
+		time.Sleep(5 * time.Second) // with requests on their way that nobody replies to
+		for range 32 {
+			callers.Go(func() {
+				ctx, cancel := context.WithTimeout(bg, 50*time.Millisecond)
+				defer cancel()
+				_, _ = b.Call(ctx, []byte("1.request"))
+			})
+		}
+		callers.Wait()
+		require.Zero(b, b.Stat().Overloaded)
+	})
+}
+
+// Nor is one that keeps some callers waiting, as a long poll does.
+func TestLongPollsAreNoOverload(t *testing.T) {
+	inBubble(t, pipeline.Config{Match: twoBytes}, func(b *bubble) {
+		ctx, cancel := context.WithCancel(bg)
+		defer cancel()
+		go func() {
+			if nc, err := b.net.Accept(); err == nil {
+				mostlyReplies(nc)
+			}
+		}()
+		var polls sync.WaitGroup
+		lone, leave := context.WithTimeout(bg, 50*time.Millisecond) // else one of the others reads for all
+		defer leave()
+		_, _ = b.Call(lone, []byte("1.poll"))
+		for range 16 {
+			polls.Go(func() { _, _ = b.Call(ctx, []byte("1.poll")) })
+		}
+		for range 30 {
+			time.Sleep(300 * time.Millisecond)
+			short, cancel := context.WithTimeout(bg, 50*time.Millisecond)
+			_, _ = b.Call(short, []byte("1.request"))
+			cancel()
+		}
+		require.Zero(b, b.Stat().Overloaded)
+		require.Greater(b, b.Stat().Replies, uint64(25))
+		cancel()
+		polls.Wait()
+	})
+}
+
+// mostlyReplies echoes requests after 2 ms, but for polls and one in 40.
+func mostlyReplies(nc net.Conn) {
+	defer nc.Close()
+	frames := framing.NewReader(nc, framing.Format{})
+	for n := 0; ; n++ {
+		frame, err := frames.Next()
+		if err != nil {
+			return
+		}
+		if n%40 == 39 || string(frame[2:]) == "poll" {
+			continue
+		}
+		reply, _ := framing.Format{}.Append(nil, frame)
+		time.AfterFunc(2*time.Millisecond, func() { _, _ = nc.Write(reply) })
+	}
+}
