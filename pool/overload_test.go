@@ -195,3 +195,24 @@ func TestOverloadedAtOnce(t *testing.T) {
 		require.NoError(t, c.Close())
 	})
 }
+
+// A caller who has less time than checkouts take is served all the same as long as
+// there is room to dial: nobody holds it up.
+func TestRoomIsNoOverload(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 64, Probe: pool.Probe{Mode: pool.ProbeNever}})
+		for range 20 { // the pool learns that a call takes a second
+			c := get(t, p)
+			time.Sleep(time.Second)
+			require.NoError(t, c.Close())
+		}
+		for range 10 {
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			c, err := p.Get(ctx)
+			cancel()
+			require.NoError(t, err)
+			defer c.Close()
+		}
+	})
+}

@@ -87,7 +87,7 @@ func (p *engine[T]) enqueue(w *waiter[T]) (*Entry[T], error) {
 
 // admitLocked says why another caller may not wait, if so.
 func (p *engine[T]) admitLocked(w *waiter[T]) error {
-	if p.roomLocked() {
+	if w.room = p.roomLocked(); w.room {
 		return nil
 	}
 	// Each dial will serve a waiter, and what a sweep looks at another; only
@@ -261,7 +261,7 @@ func (p *engine[T]) nextLocked() *waiter[T] {
 		switch {
 		case w.ended():
 			p.failLocked(w, errGaveUp)
-		case !p.mayWaitLocked(w, now, 0):
+		case !w.room && !p.mayWaitLocked(w, now, 0):
 			p.failLocked(w, backend.ErrOverloaded)
 		default:
 			return w

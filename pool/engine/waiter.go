@@ -20,6 +20,7 @@ type waiter[T any] struct {
 	dial  *dial[T]      // the dial made for it, if one is in progress
 
 	queued bool
+	room   bool       // it came while there was room to dial: nobody holds it up
 	links  [2]link[T] // of the lists it may be in
 }
 
