@@ -59,9 +59,10 @@ type Config struct {
 	// goroutine for each connection, in the order of the frames. While it
 	// runs, replies are still delivered. When 64 pushes wait for it, the
 	// connection is not read. ctx ends when the connection ends, and OnPush
-	// must then return. An OnPush that panics ends the connection. Nil means
-	// that such a frame ends the connection with [ErrUnsolicited]. It needs
-	// Match.
+	// must then return. It must not call Close or Shutdown itself, which wait
+	// for it: start a goroutine for that. An OnPush that panics ends the
+	// connection. Nil means that such a frame ends the connection with
+	// [ErrUnsolicited]. It needs Match.
 	OnPush func(ctx context.Context, p *Push)
 
 	// Heartbeat checks a connection on which nothing comes.
