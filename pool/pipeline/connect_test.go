@@ -35,6 +35,7 @@ func TestDialBackoff(t *testing.T) {
 		}
 		require.Less(b, len(dials), 400, "a pause grows with the outage")
 		require.Equal(b, uint64(len(dials)), b.Stat().DialErrors)
+		b.call(bg, "request").failed(errDown, false) // it dials if a pause has just ended
 		o := b.call(bg, "request")
 		<-o.done
 		var backoff *conn.BackoffError
