@@ -7,7 +7,11 @@
 // connection leads to another machine.
 //
 // The engine does what every backend must do. What is left is a [engine.Store]:
-// here a queue. To use it, set Open as the Backend of a pool's Config.
+// here a queue. To use it, set Open as the Backend of a pool's Config. Look at
+// Put and Claim, which choose the connection, and at the test, which proves
+// the backend in one line.
+//
+//	go test ./examples/custompool
 package custompool
 
 import (

@@ -2,7 +2,9 @@
 // and what it received, and a client that once a second takes a connection from
 // the pool, sends a request, and prints the reply with both addresses. Look at the
 // local port: it stays the same from line to line, because one connection serves
-// every round.
+// every round. The server runs in the same process, on port 8999.
+//
+//	go run ./examples/echo -n 3
 package main
 
 import (

@@ -2,6 +2,10 @@
 // a length in 4 bytes, little-endian, that counts the whole frame, then the
 // payload. The server replies with the payload in upper case; the
 // client sends the words it is given, all in one write, and prints the replies.
+// Look at format: it is all that package framing has to know of the protocol. The
+// server runs in the same process.
+//
+//	go run ./examples/framed one two
 package main
 
 import (

@@ -1,6 +1,9 @@
 // Command line speaks a line protocol over conn alone: the server answers
 // "ADD 1 2" with "3". Lines end in "\n", no line is longer than 1 KiB, and no
-// call waits longer than its context.
+// call waits longer than its context. Look at how Do ends a read when the
+// context ends. The server runs in the same process.
+//
+//	go run ./examples/line
 package main
 
 import (

@@ -4,7 +4,10 @@
 // keep it, so the round after has a new connection and a new port.
 //
 // With -probe the pool checks an idle connection before it returns it, and no EOF
-// is seen. Look at the ports: each line has another one.
+// is seen. Look at the ports: each line has another one. The server runs in the
+// same process, on port 8999.
+//
+//	go run ./examples/reconnect -n 4 -probe
 package main
 
 import (

@@ -1,6 +1,7 @@
 // Command server serves frames until it is told to stop (Ctrl-C or SIGTERM), and
 // then shuts down without losing a request: those it has received are answered,
-// and only then are their connections closed.
+// and only then are their connections closed. Look at run: it stops the server in
+// three steps, and prints what it drains.
 //
 //	go run ./examples/server -addr 127.0.0.1:8999
 //	go run ./examples/call -addr 127.0.0.1:8999 hello # in another terminal

@@ -1,6 +1,8 @@
 // Command tls makes a certificate at start, serves with it, and calls the server
 // twice: as a client that trusts the certificate and verifies it, and as one
-// that does not know it and is right to refuse.
+// that does not know it and is right to refuse. Look at the two tls.Config in run.
+//
+//	go run ./examples/tls
 package main
 
 import (

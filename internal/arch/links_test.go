@@ -1,6 +1,8 @@
 package arch_test
 
 import (
+	"go/parser"
+	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -83,15 +85,18 @@ func hasHeading(text, anchor string) bool {
 // TestExamplesAreLinkedAndTested holds for every folder of examples with a
 // program in it, or above the programs.
 func TestExamplesAreLinkedAndTested(t *testing.T) {
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	folder := filepath.Join(root, "examples")
+	examples, err := os.ReadFile(filepath.Join(folder, "README.md"))
 	require.NoError(t, err)
-	entries, err := os.ReadDir(filepath.Join(root, "examples"))
+	entries, err := os.ReadDir(folder)
 	require.NoError(t, err)
 	for _, e := range entries {
-		require.True(t, strings.Contains(string(readme), "](examples/"+e.Name()), "README.md does not link examples/%s", e.Name())
+		if e.IsDir() {
+			require.Contains(t, string(examples), "]("+e.Name()+")", "examples/README.md has no line for %s", e.Name())
+		}
 	}
 	programs := 0
-	err = filepath.WalkDir(filepath.Join(root, "examples"), func(path string, e fs.DirEntry, err error) error {
+	err = filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !e.IsDir() {
 			return err
 		}
@@ -102,8 +107,40 @@ func TestExamplesAreLinkedAndTested(t *testing.T) {
 		programs++
 		tests, err := filepath.Glob(filepath.Join(path, "*_test.go"))
 		require.NotEmpty(t, tests, "%s has a test", path)
+		intro := introduction(t, path)
+		require.Regexp(t, `Look\sat\s`, intro, "the first comment of %s says what to look at", path)
+		require.Regexp(t, `(?m)^\t(go|cd|systemd-socket-activate) `, intro, "the first comment of %s has its command", path)
 		return err
 	})
 	require.NoError(t, err)
-	require.Greater(t, programs, len(entries)-1)
+	require.Greater(t, programs, 10, "the walk must have found the programs")
+}
+
+// introduction is the comment of the package in folder.
+func introduction(t *testing.T, folder string) string {
+	t.Helper()
+	sources, err := filepath.Glob(filepath.Join(folder, "*.go"))
+	require.NoError(t, err)
+	for _, source := range sources {
+		file, err := parser.ParseFile(token.NewFileSet(), source, nil, parser.PackageClauseOnly|parser.ParseComments)
+		require.NoError(t, err)
+		if file.Doc != nil && !strings.HasSuffix(source, "_test.go") {
+			return file.Doc.Text()
+		}
+	}
+	return ""
+}
+
+// TestTheIndexHasEachPage holds docs/README.md against the pages.
+func TestTheIndexHasEachPage(t *testing.T) {
+	index, err := os.ReadFile(filepath.Join(root, "docs", "README.md"))
+	require.NoError(t, err)
+	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	require.NoError(t, err)
+	require.Greater(t, len(pages), 5)
+	for _, page := range pages {
+		if name := filepath.Base(page); name != "README.md" {
+			require.Contains(t, string(index), "]("+name, "docs/README.md has no line for %s", name)
+		}
+	}
 }

@@ -1,6 +1,9 @@
 // Command proxyproto serves behind a load balancer that speaks the PROXY protocol
 // (HAProxy's, versions 1 and 2): the handler, the log and MaxConnsPerIP see the
-// client's address, not the balancer's.
+// client's address, not the balancer's. Look at behindProxy: the server takes any
+// net.Listener, so a wrapped listener is all it needs.
+//
+//	cd examples/listeners && go run ./proxyproto
 package main
 
 import (

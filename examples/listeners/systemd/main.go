@@ -7,6 +7,9 @@
 //	ListenStream=8999
 //
 //	systemd-socket-activate -l 8999 ./systemd
+//
+// Look at run: each inherited socket is a listener of one server. It is built
+// with go build ./systemd in examples/listeners.
 package main
 
 import (
