@@ -53,6 +53,42 @@ func (r *registry) Watch(ctx context.Context, update func([]resolve.Endpoint, er
 	}
 }
 
+// used are the servers that c has connections to, as its pools or pipelines tell.
+func used(t *testing.T, c *gtcp.Client, shared bool) (addrs []string) {
+	for addr, p := range c.Pools() {
+		require.False(t, shared)
+		for pc := range p.Conns() {
+			require.Equal(t, addr, pc.RemoteAddr.String())
+		}
+		addrs = append(addrs, addr)
+	}
+	for addr, p := range c.Pipelines() {
+		require.True(t, shared)
+		for pc := range p.Conns() {
+			require.Equal(t, addr, pc.RemoteAddr.String())
+		}
+		addrs = append(addrs, addr)
+	}
+	for range c.Pools() {
+		break
+	}
+	for range c.Pipelines() {
+		break
+	}
+	return addrs
+}
+
+// A client of one server has one pool or pipeline, an invalid one none.
+func TestClientPools(t *testing.T) {
+	eachMode(t, func(t *testing.T, shared bool) {
+		addr, _ := namedServer(t, "x")
+		c := client(t, addr, gtcp.ClientConfig{Shared: shared})
+		require.Equal(t, []string{addr}, used(t, c, shared))
+		invalid := gtcp.NewClient("", gtcp.ClientConfig{Shared: shared})
+		require.Empty(t, used(t, invalid, shared))
+	})
+}
+
 func TestClientManyServers(t *testing.T) {
 	eachMode(t, func(t *testing.T, shared bool) {
 		var addrs []string
@@ -72,6 +108,7 @@ func TestClientManyServers(t *testing.T) {
 		for _, n := range calls {
 			require.EqualValues(t, 10, n.Load())
 		}
+		require.ElementsMatch(t, addrs, used(t, c, shared))
 		s := c.Stat()
 		require.Equal(t, 3, s.Balance.Endpoints)
 		require.Len(t, s.Endpoints, 3)

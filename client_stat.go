@@ -1,6 +1,7 @@
 package gtcp
 
 import (
+	"iter"
 	"sync/atomic"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
@@ -48,6 +49,36 @@ func (c *Client) Stat() (s ClientStat) {
 	}
 	c.one.stat(&s.Pool, &s.Pipeline)
 	return s
+}
+
+// Pools returns the pools of an exclusive client, each with the address of its
+// server. Use them to list the connections, to evict them or to resize a pool. Do
+// not close a pool; its server would get no more calls.
+func (c *Client) Pools() iter.Seq2[string, *pool.Pool] {
+	return func(yield func(string, *pool.Pool) bool) {
+		c.each(func(e *endpoint) bool { return e.pool == nil || yield(e.addr, e.pool) })
+	}
+}
+
+// Pipelines returns the pipelines of a shared client, each with the address of its
+// server. Do not close them.
+func (c *Client) Pipelines() iter.Seq2[string, *pipeline.Pipeline] {
+	return func(yield func(string, *pipeline.Pipeline) bool) {
+		c.each(func(e *endpoint) bool { return e.pipeline == nil || yield(e.addr, e.pipeline) })
+	}
+}
+
+// each calls f for each server that has been used, until f returns false.
+func (c *Client) each(f func(*endpoint) bool) {
+	if c.set == nil {
+		f(&c.one)
+		return
+	}
+	for node, e := range c.set.Nodes() {
+		if node.Opened && !f(e) {
+			return
+		}
+	}
 }
 
 // kinds are the keys of ClientStat.Errors. A kind that is not among them, from

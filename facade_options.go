@@ -103,6 +103,9 @@ type PoolInfo struct {
 	Service string
 	// Stat has the figures of the pool.
 	Stat pool.Stat
+	// Pool is the pool itself, to list its connections, to evict them or to
+	// resize it. Do not close it.
+	Pool *pool.Pool
 }
 
 // Pools lists the pools behind NewPoolConn, in the order of Service and Addr. A

@@ -189,7 +189,7 @@ func (r *registry) list() (all []PoolInfo) {
 	for addr, v := range r.byAddr.Range {
 		switch p := v.(type) {
 		case *addressPool:
-			all = append(all, PoolInfo{Addr: p.addr, Stat: p.pool.Stat()})
+			all = append(all, PoolInfo{Addr: p.addr, Stat: p.pool.Stat(), Pool: p.pool})
 		case *service:
 			all = append(all, p.list(addr.(string))...)
 		}

@@ -153,7 +153,7 @@ func (s *service) try(ctx context.Context, pick *balance.Checkout[*addressPool],
 func (s *service) list(addr string) (all []PoolInfo) {
 	for node, p := range s.servers.Nodes() {
 		if node.Opened {
-			all = append(all, PoolInfo{Addr: p.addr, Service: addr, Stat: p.pool.Stat()})
+			all = append(all, PoolInfo{Addr: p.addr, Service: addr, Stat: p.pool.Stat(), Pool: p.pool})
 		}
 	}
 	return all

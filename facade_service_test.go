@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -82,7 +83,9 @@ func TestServiceSpreadsOverItsServers(t *testing.T) {
 	}
 	for _, addr := range servers {
 		require.Equal(t, 10, calls[addr])
-		require.EqualValues(t, 1, infos(name)[addr].Stat.Dials, "its connection is used again")
+		info := infos(name)[addr]
+		require.EqualValues(t, 1, info.Stat.Dials, "its connection is used again")
+		require.Len(t, slices.Collect(info.Pool.Conns()), 1)
 	}
 	require.Zero(t, gtcp.PoolStat(name))
 }

@@ -25,6 +25,8 @@ type Member struct {
 	since atomic.Int64
 	// What evictAs noted; nil while the member goes on.
 	end atomic.Pointer[ending]
+	// The number that EvictConn was given, to end the connection of that number.
+	unwanted atomic.Uint64
 
 	mu sync.Mutex // guards Conn and life of the live handle while Replace changes them
 

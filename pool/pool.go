@@ -25,6 +25,7 @@ type Pool struct {
 	ids        atomic.Uint64 // of connections
 	generation atomic.Uint64 // of Clear; the backend counts its own
 	distrusted atomic.Int64  // connections idle since before are not trusted
+	unwanted   atomic.Bool   // EvictConn was called
 	closed     atomic.Bool
 	ending     context.Context // ends when Shutdown or Close begins
 	end        context.CancelFunc

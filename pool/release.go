@@ -68,10 +68,13 @@ func (p *Pool) releaseTime(m *Member) (now int64, exact bool) {
 // keep returns a healthy member, whose next handle is in place.
 func (p *Pool) keep(m *Member, next *Conn, lease backend.Lease[*Member], now int64) {
 	m.rest(now)
-	deadline := m.deadline
+	deadline, id := m.deadline, next.life.id
 	if p.backend.Return(lease, backend.Keep) != nil {
 		p.closeConn(&next.Conn) // a Close did not wait
 		return
+	}
+	if p.unwanted.Load() && m.unwanted.Load() == id { // since judge
+		p.sweepUnwanted()
 	}
 	// Only now: a sweep between judge and Return has not seen it.
 	if deadline <= p.reaper.horizon.Load() {
@@ -136,6 +139,8 @@ func (p *Pool) judge(next *Conn, now int64) (Reason, error) {
 		return PoolClosed, nil
 	case next.life.member.generation != p.generation.Load():
 		return Cleared, nil
+	case p.unwanted.Load() && next.life.member.unwanted.Load() == next.life.id:
+		return Discarded, nil
 	}
 	if p.cfg.Probe.Mode != ProbeByCaller && (p.cfg.Probe.After != 0 || p.cfg.Probe.Mode == ProbeNever) {
 		return p.inspect(next)

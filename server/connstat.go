@@ -50,6 +50,18 @@ func (s *Server) Conns() iter.Seq[ConnStat] {
 	}
 }
 
+// CloseConn closes the connection with the given number at once, even during a
+// request. It reports whether the server has such a connection.
+func (s *Server) CloseConn(id uint64) bool {
+	for _, sess := range s.sessions() {
+		if sess.id == id && State(sess.state.Load()) != StateClosed {
+			sess.abort()
+			return true
+		}
+	}
+	return false
+}
+
 // stat is a snapshot of a session.
 func (s *session) stat() ConnStat {
 	st := ConnStat{

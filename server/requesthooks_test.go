@@ -246,6 +246,16 @@ func TestConns(t *testing.T) {
 			for range s.Conns() {
 				break
 			}
+
+			require.False(t, s.CloseConn(3), "its client has closed it")
+			require.False(t, s.CloseConn(4))
+			require.True(t, s.CloseConn(1))
+			synctest.Wait()
+			_, err := clients[0].Read(make([]byte, 1))
+			require.Error(t, err)
+			all = slices.Collect(s.Conns())
+			require.Len(t, all, 1)
+			require.EqualValues(t, 2, all[0].ID)
 		})
 	})
 }

@@ -219,7 +219,7 @@ func TestConns(t *testing.T) {
 
 func TestReasonNames(t *testing.T) {
 	seen := map[string]bool{}
-	for r := pipeline.Reason(0); r <= pipeline.Closed+1; r++ {
+	for r := range pipeline.Evicted + 2 {
 		require.NotEmpty(t, r.String())
 		require.False(t, seen[r.String()])
 		seen[r.String()] = true

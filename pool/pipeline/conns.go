@@ -48,12 +48,7 @@ type ConnStat struct {
 // from the same moment.
 func (p *Pipeline) Conns() iter.Seq[ConnStat] {
 	return func(yield func(ConnStat) bool) {
-		p.mu.Lock()
-		all := make([]*sharedConn, 0, len(p.conns))
-		for s := range p.conns {
-			all = append(all, s)
-		}
-		p.mu.Unlock()
+		all := p.all()
 		slices.SortFunc(all, func(a, b *sharedConn) int { return cmp.Compare(a.id, b.id) })
 		for _, s := range all {
 			if !yield(s.stat()) {
@@ -61,6 +56,31 @@ func (p *Pipeline) Conns() iter.Seq[ConnStat] {
 			}
 		}
 	}
+}
+
+// EvictConn takes the connection with the given number out of use. It gets no new
+// calls, and is closed after the last reply that a caller waits for. Its reason is
+// Evicted. The next call dials another connection if none is left. EvictConn
+// reports whether the pipeline has such a connection. It does not wait.
+func (p *Pipeline) EvictConn(id uint64) bool {
+	for _, s := range p.all() {
+		if s.id == id {
+			s.retire(errEvicted)
+			return true
+		}
+	}
+	return false
+}
+
+// all returns the connections, in any order.
+func (p *Pipeline) all() []*sharedConn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make([]*sharedConn, 0, len(p.conns))
+	for s := range p.conns {
+		all = append(all, s)
+	}
+	return all
 }
 
 func (s *sharedConn) stat() ConnStat {

@@ -50,11 +50,12 @@ var (
 	errExpired error = &fault{"pipeline: connection reached MaxLifetime", conn.KindClosed, nil}
 	errIdle    error = &fault{"pipeline: connection reached MaxIdleTime", conn.KindClosed, nil}
 	errSurplus error = &fault{"pipeline: connection was silent, and another took its place", conn.KindTimeout, nil}
+	errEvicted error = &fault{"pipeline: connection was evicted", conn.KindClosed, nil}
 )
 
 // isRetirement tells whether a connection ended for a reason of its own.
 func isRetirement(cause error) bool {
-	return cause == errExpired || cause == errIdle || cause == errSurplus
+	return cause == errExpired || cause == errIdle || cause == errSurplus || cause == errEvicted
 }
 
 // errPushExit is the error of an OnPush that ended its goroutine.

@@ -99,6 +99,7 @@ const (
 	Expired                       // see Config.MaxLifetime
 	IdleTooLong                   // see Config.MaxIdleTime
 	Goodbye                       // the peer sent Config.Goodbye
+	Evicted                       // EvictConn was called
 	numReasons
 )
 
@@ -112,7 +113,7 @@ func (r Reason) String() string {
 
 var reasons = [numReasons]string{
 	"none", "broken", "closed by peer", "protocol violated", "stalled", "pipeline closed",
-	"expired", "idle too long", "goodbye",
+	"expired", "idle too long", "goodbye", "evicted",
 }
 
 // counters count what happened on one connection, or on all that have ended.
@@ -181,6 +182,8 @@ func reasonOf(cause error) Reason {
 		return Expired
 	case cause == errIdle:
 		return IdleTooLong
+	case cause == errEvicted:
+		return Evicted
 	case cause == ErrGoodbye:
 		return Goodbye
 	case cause == ErrUnsolicited, errors.Is(cause, conn.ErrUnread),
