@@ -59,6 +59,7 @@ var rules = []rule{
 	{pkg: ".", may: public[1:], tests: []string{"pool/pooltest"}, reason: "everything but the suite"},
 	{pkg: "examples/...", may: public, tests: []string{"pool/pooltest"}, reason: "what a user would import"},
 	{pkg: "internal/dialgate", may: []string{"conn"}, reason: "what pool and pipeline share about dialing"},
+	{pkg: "internal/chart", reason: "for nested modules: standard library only"},
 	{pkg: "internal/memnet", reason: "for tests and nested modules"},
 	{pkg: "internal/faultproxy", reason: "for tests and nested modules"},
 	{pkg: "internal/netlab", reason: "for tests and nested modules"},
