@@ -71,9 +71,10 @@ func (c *Client) balanced() (*balance.Balancer[*endpoint], error) {
 			if err := opened.open(c, target); err != nil {
 				return nil, err
 			}
+			c.totals.add(opened)
 			return opened, nil
 		},
-		Close: func(ctx context.Context, e *endpoint) error { return e.shutdown(ctx) },
+		Close: c.totals.shutdown,
 	})
 }
 
@@ -147,14 +148,13 @@ type EndpointStat struct {
 	Pipeline pipeline.Stat
 }
 
-// servers lists the servers that are in use, and adds up their connections.
+// servers lists the servers that are in use, and adds up the connections of all.
 func (c *Client) servers(s *ClientStat) {
+	s.Pool, s.Pipeline = c.totals.stat()
 	for node, e := range c.set.Nodes() {
 		one := EndpointStat{NodeStat: node}
 		if node.Opened {
 			e.stat(&one.Pool, &one.Pipeline)
-			addStat(&s.Pool, one.Pool)
-			addStat(&s.Pipeline, one.Pipeline)
 		}
 		s.Endpoints = append(s.Endpoints, one)
 	}

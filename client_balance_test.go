@@ -185,6 +185,41 @@ func TestClientRemovalDrains(t *testing.T) {
 	})
 }
 
+// The counts of a server stay in the client's when it leaves: a metric that
+// falls looks like a restart, and makes its rate jump.
+func TestClientStatOfServersThatLeft(t *testing.T) {
+	eachMode(t, func(t *testing.T, shared bool) {
+		old, _ := namedServer(t, "old")
+		fresh, _ := namedServer(t, "new")
+		r := newRegistry(old)
+		c := client(t, "", gtcp.ClientConfig{Shared: shared, Resolver: r})
+		for range 5 {
+			_, err := c.Call(t.Context(), []byte("x"))
+			require.NoError(t, err)
+		}
+		before := c.Stat()
+		require.Equal(t, shared, before.Shared)
+		r.set(fresh)
+		var fell atomic.Bool
+		require.Eventually(t, func() bool {
+			s := c.Stat()
+			if s.Pool.Gets+s.Pipeline.Calls < 5 {
+				fell.Store(true)
+			}
+			return len(s.Endpoints) == 1 && s.Endpoints[0].Endpoint.Addr == fresh && s.Pool.Open+s.Pipeline.Open == 0
+		}, 10*time.Second, time.Millisecond)
+		require.False(t, fell.Load(), "at no moment")
+		_, err := c.Call(t.Context(), []byte("x"))
+		require.NoError(t, err)
+		s := c.Stat()
+		require.EqualValues(t, 6, s.Pool.Gets+s.Pipeline.Calls)
+		require.EqualValues(t, 2, s.Pool.Dials+s.Pipeline.Dials)
+		require.Equal(t, 1, s.Pool.Open+s.Pipeline.Open, "but only what is open is open")
+		require.Greater(t, s.Pool.BytesWritten+s.Pipeline.BytesWritten, before.Pool.BytesWritten+before.Pipeline.BytesWritten)
+		require.EqualValues(t, 1, s.Pool.Evictions.Total()+s.Pipeline.Ends.Total())
+	})
+}
+
 type outcome struct {
 	reply string
 	err   error

@@ -13,6 +13,9 @@ import (
 // ClientStat is a snapshot of a [Client]: its calls since it was made, and its
 // connections now.
 type ClientStat struct {
+	// Shared is ClientConfig.Shared: it says which of Pool and Pipeline is used.
+	Shared bool
+
 	// Calls counts the calls that were begun.
 	Calls uint64
 	// Errors counts the calls that failed, by the kind of their error. The
@@ -26,10 +29,11 @@ type ClientStat struct {
 	Hedges uint64
 
 	// Pool is the pool of an exclusive client. With ClientConfig.Resolver it
-	// is the sum over Endpoints.
+	// is the sum over Endpoints. The counts of servers that were removed stay
+	// in the sum, so they never fall.
 	Pool pool.Stat
 	// Pipeline is the pipeline of a shared client. With ClientConfig.Resolver
-	// it is the sum over Endpoints.
+	// it is such a sum.
 	Pipeline pipeline.Stat
 
 	// Balance is the state of the set of servers, with ClientConfig.Resolver.
@@ -41,6 +45,7 @@ type ClientStat struct {
 // Stat returns a snapshot. It locks each connection for a moment. Calling it
 // a few times a second has no measurable cost.
 func (c *Client) Stat() (s ClientStat) {
+	s.Shared = c.config.Shared
 	c.count.snapshot(&s)
 	if c.set != nil {
 		s.Balance = c.set.Stat()

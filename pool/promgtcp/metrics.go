@@ -104,11 +104,11 @@ func (e emit) client(s gtcp.ClientStat) {
 	for state, n := range states {
 		e.send(endpoints, float64(n), state)
 	}
-	if s.Pool == (pool.Stat{}) { // it is shared, or has not called yet
+	if s.Shared {
 		e.pipeline(s.Pipeline)
-		return
+	} else {
+		e.pool(s.Pool)
 	}
-	e.pool(s.Pool)
 }
 
 func (e emit) pool(s pool.Stat) {
