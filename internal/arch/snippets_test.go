@@ -14,8 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// snippet finds the Go code in a document.
-var snippet = regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
+// snippet finds the Go code in a document. A comment before it names the file that
+// the code is a part of.
+var snippet = regexp.MustCompile("(?ms)(?:^<!-- ([^\n]+\\.go) -->\n)?^```go\n(.*?)^```$")
 
 // used finds the packages that code names, and imports the ones it imports.
 var (
@@ -42,18 +43,27 @@ var packages = map[string]string{
 
 func TestSnippetsCompile(t *testing.T) {
 	var sources []string
+	parts := 0
 	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() || filepath.Ext(path) != ".md" || strings.HasSuffix(path, ".zh-CN.md") {
 			return err // TestTranslationsAreInStep compares the code of a translation
 		}
 		text, err := os.ReadFile(path)
 		for _, match := range snippet.FindAllStringSubmatch(string(text), -1) {
-			sources = append(sources, source(path, match[1], len(sources)))
+			if file := match[1]; file != "" {
+				code, err := os.ReadFile(filepath.Join(root, file))
+				require.NoError(t, err, path)
+				require.True(t, isPart(match[2], string(code)), "%s: this is no part of %s:\n%s", path, file, match[2])
+				parts++
+				continue
+			}
+			sources = append(sources, source(path, match[2], len(sources)))
 		}
 		return err
 	})
 	require.NoError(t, err)
 	require.NotEmpty(t, sources)
+	require.NotZero(t, parts)
 	require.Empty(t, compile(t, sources))
 }
 
@@ -67,6 +77,22 @@ func TestBrokenSnippetsAreSeen(t *testing.T) {
 	} {
 		require.Contains(t, compile(t, []string{source("x.md", code, 0)}), want, code)
 	}
+}
+
+// isPart reports whether the lines of a snippet follow each other in a file.
+func isPart(snippet, file string) bool {
+	return strings.Contains("\n"+file, "\n"+snippet)
+}
+
+func TestPartsOfFilesAreSeen(t *testing.T) {
+	const file = "package p\n\nfunc f() {\n\tg()\n}\n"
+	require.True(t, isPart(file, file))
+	require.True(t, isPart("func f() {\n\tg()\n", file))
+	require.False(t, isPart("\tg(1)\n", file))
+	require.False(t, isPart("g()\n", file), "a part begins with a line")
+	match := snippet.FindAllStringSubmatch("<!-- a/b.go -->\n```go\nx\n```\n\n```go\ny\n```\n", -1)
+	require.Equal(t, "a/b.go", match[0][1])
+	require.Empty(t, match[1][1])
 }
 
 // source makes a file of a snippet: its declarations as they are, its statements

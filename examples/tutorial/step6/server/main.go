@@ -1,0 +1,114 @@
+// Command server replies to each request with its text in upper case.
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"flag"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/pool/promgtcp"
+	"github.com/seed-99d6a01a/gtcp/server"
+)
+
+func main() {
+	log.SetFlags(0)
+	addr := flag.String("addr", "127.0.0.1:7001", "address to listen on")
+	metrics := flag.String("metrics", "127.0.0.1:9001", "address of the metrics; empty means none")
+	flag.Parse()
+
+	l, err := net.Listen("tcp", *addr)
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Println("serving on", l.Addr())
+	cert, err := tls.LoadX509KeyPair("cert.pem", "key.pem")
+	if err != nil {
+		log.Fatal(err)
+	}
+	srv := newServer()
+	srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
+	if *metrics != "" {
+		go func() { log.Println(serveMetrics(*metrics, srv)) }()
+	}
+	if err := serve(srv, l); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// serve serves until the process is told to stop. Then it finishes the requests that
+// have arrived, for at most ten seconds.
+func serve(srv *server.Server, l net.Listener) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	select {
+	case err := <-served: // the listener is broken
+		return err
+	case <-ctx.Done():
+	}
+
+	limit, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := srv.Shutdown(limit); err != nil {
+		return err
+	}
+	<-served
+	log.Println("stopped after", srv.Stat().Requests, "requests")
+	return nil
+}
+
+// format is the same in the server and in the client.
+var format = framing.Format{MaxSize: 1024} // no message is longer
+
+// newServer returns a server with limits.
+func newServer() *server.Server {
+	frames := server.Frames(format, shout)
+	frames.Goodbye = []byte("goodbye")
+	frames.Limiter = &server.Limiter{Max: 100}                      // requests at once
+	frames.ErrorReply = func(_ context.Context, err error) []byte { // what a client reads for an error
+		return []byte("error: " + err.Error())
+	}
+	return &server.Server{
+		Handler:       frames,
+		MaxConns:      1000, // connections at once
+		MaxConnsPerIP: 100,  // of one client
+	}
+}
+
+// serveMetrics serves the figures of srv over HTTP, for Prometheus.
+func serveMetrics(addr string, srv *server.Server) error {
+	figures := promgtcp.New()
+	figures.AddServer("shout", srv)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(figures)
+
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	log.Printf("metrics on http://%s/metrics", l.Addr())
+	http.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	return http.Serve(l, nil)
+}
+
+// shout is the service: a request comes in, the reply goes out.
+func shout(_ context.Context, request []byte) ([]byte, error) {
+	if len(request) == 0 {
+		return nil, errors.New("nothing to shout")
+	}
+	return bytes.ToUpper(request), nil
+}
