@@ -90,8 +90,13 @@ fuzz: ## run each fuzz target for FUZZTIME
 		done; done
 
 .PHONY: bench
-bench: ## compare with peers, in less than ten minutes, and write docs/benchmarks.md
+bench: ## compare with peers, in less than ten minutes, and write docs/benchmarks.md with its charts
 	$(GO) -C internal/benchmarks run ./report $(BENCH)
+
+.PHONY: charts
+charts: ## draw the charts of docs/benchmarks.md and docs/chaos.md again, from their tables
+	$(GO) -C internal/benchmarks run ./report -charts
+	$(GO) -C internal/benchmarks run ./chaos -charts
 
 .PHONY: soak
 soak: ## break the Client's connections for DURATION, then stress the pools as long
@@ -100,7 +105,7 @@ soak: ## break the Client's connections for DURATION, then stress the pools as l
 		./pool/puddlepool ./pool/slotpool ./examples/custompool
 
 .PHONY: chaos
-chaos: ## break a network under load in every way, beside peers, and write docs/chaos.md (needs root)
+chaos: ## break a network under load in every way, beside peers, and write docs/chaos.md with its chart (needs root)
 	$(GO) -C internal/benchmarks run ./chaos $(CHAOS)
 
 .PHONY: mutants

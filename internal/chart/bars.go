@@ -93,7 +93,7 @@ func (b Bars) scale(from, to float64) scale {
 		}
 	}
 	if most/least > far {
-		return logarithmic(max(min(lowest, least), least/10), max(most, min(highest, 10*most)), from, to)
+		return logarithmic(max(min(lowest, least), least/10), max(most, min(highest, 10*most)), from+8, to) // room for a dot
 	}
 	return linear(max(most, min(highest, 2.5*most)), from, to)
 }

@@ -26,7 +26,7 @@ const style = `
     .peer { fill: #c3cad2; }
     .ours { fill: #3f7cc4; }
     .range { stroke: #1b2733; fill: none; stroke-width: 1.3; }
-    .goal { stroke: #2d7d46; stroke-width: 2.5; }
+    .goal { stroke: #1b2733; stroke-width: 2.5; }
     .mark { stroke: #ffffff; stroke-width: 1; }
     .k0 { fill: #3f7cc4; } .k1 { fill: #b8630f; } .k2 { fill: #7d4fa8; } .k3 { fill: #2d7d46; } .k4 { fill: #b3304a; } .k5 { fill: #5d6975; }
     .line { fill: none; stroke-width: 2; stroke-linejoin: round; }
@@ -40,7 +40,7 @@ const style = `
       .peer { fill: #4a5663; }
       .ours { fill: #6fa3e0; }
       .range { stroke: #e6edf3; }
-      .goal { stroke: #7fbf97; }
+      .goal { stroke: #e6edf3; }
       .mark { stroke: #10161d; }
       .k0 { fill: #6fa3e0; } .k1 { fill: #eda35c; } .k2 { fill: #c3a0e6; } .k3 { fill: #7fbf97; } .k4 { fill: #ee8496; } .k5 { fill: #a9b6c3; }
       .l0 { stroke: #6fa3e0; } .l1 { stroke: #eda35c; } .l2 { stroke: #c3a0e6; } .l3 { stroke: #7fbf97; } .l4 { stroke: #ee8496; } .l5 { stroke: #a9b6c3; }

@@ -4,12 +4,15 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/pictures"
 )
 
 // TestMain plays the parts of the stage too: the director starts this program
@@ -99,6 +102,40 @@ func TestPage(t *testing.T) {
 	require.Contains(t, text, "| a fault | 200 | 0 |")
 	require.Contains(t, text, "1 of 1 reached")
 	require.False(t, strings.Contains(text, "{{"))
+}
+
+// TestChartShowsThePage holds docs/chaos.md and its chart together.
+func TestChartShowsThePage(t *testing.T) {
+	file := filepath.Join("..", "..", "..", "docs", "chaos.md")
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	want, err := charts(string(text))
+	require.NoError(t, err)
+	got, err := pictures.Read(file, prefix)
+	require.NoError(t, err)
+	require.Equal(t, want, got, "go run ./chaos -charts draws it")
+	for name := range want {
+		require.Contains(t, string(text), "(charts/"+name+")")
+	}
+}
+
+func TestChartsOfAPage(t *testing.T) {
+	o := outcome{scenario: scenario{name: "a fault", goal: time.Second}, results: map[string]result{
+		"exclusive": {recovery: time.Second / 2}, "gRPC": {never: true}}}
+	drawn, err := charts(page([]outcome{o}, nil))
+	require.NoError(t, err)
+	require.Contains(t, string(drawn["chaos-recovery.svg"]), "a fault (goal 1): exclusive 0.5, shared 0,")
+	require.Contains(t, string(drawn["chaos-recovery.svg"]), "gRPC never")
+
+	for name, text := range map[string]string{
+		"no table":     "\n## Recovery\n\ntext",
+		"no section":   "| case | goal | a |\n|---|---|---|\n| x | 1 | 2 |\n",
+		"a short row":  "\n## Recovery\n| case | goal | a |\n|---|---|---|\n| x | 1 |\n",
+		"not a number": "\n## Recovery\n| case | goal | a |\n|---|---|---|\n| x | 1 | soon |\n",
+	} {
+		_, err := charts(text)
+		require.Error(t, err, name)
+	}
 }
 
 func TestFaults(t *testing.T) {

@@ -2,10 +2,11 @@
 
 // Command chaos breaks a network in every way that internal/netlab can, under the
 // load of gtcp's clients and of their peers at once, checks each reply, and
-// writes docs/chaos.md. It needs Linux, root, iproute2 and /dev/net/tun.
+// writes docs/chaos.md and its chart. It needs Linux, root, iproute2 and /dev/net/tun.
 //
 //	go run ./chaos                 # from internal/benchmarks: the whole, about a quarter of an hour
 //	go run ./chaos -short          # ten cases in two minutes; writes nothing unless -o is given
+//	go run ./chaos -charts         # draws the charts of the page again
 //	go run ./chaos -case partition # those whose name matches
 //
 // Each kind of client is a process in one host, the server a process in another.
@@ -39,8 +40,12 @@ func main() {
 	flag.BoolVar(&o.short, "short", false, "only the cases of the short form")
 	flag.StringVar(&o.out, "o", "", "file to write (default ../../docs/chaos.md; with -short or -case none)")
 	flag.StringVar(&pattern, "case", "", "regular expression of the cases")
+	redraw := flag.Bool("charts", false, "break nothing: draw the charts of docs/chaos.md again, from its tables")
 	flag.StringVar(&only, "kinds", "", "kinds of client, with commas; empty means all")
 	flag.Parse()
+	if *redraw {
+		end(drawCharts(filepath.Join("..", "..", "docs", "chaos.md")))
+	}
 	o.match = regexp.MustCompile(pattern)
 	if only != "" {
 		o.kinds = strings.Split(only, ",")
@@ -87,6 +92,9 @@ func direct(ctx context.Context, o options, w io.Writer) error {
 	}
 	if o.out != "" {
 		if err := os.WriteFile(o.out, []byte(page(played, recipes)), 0o644); err != nil {
+			return err
+		}
+		if err := drawCharts(o.out); err != nil {
 			return err
 		}
 	}

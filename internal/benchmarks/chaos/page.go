@@ -4,10 +4,17 @@ package main
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
+	"math"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/pictures"
+	"github.com/seed-99d6a01a/gtcp/internal/chart"
 )
 
 //go:embed chaos.md.tmpl
@@ -43,6 +50,62 @@ func page(played, recipes []outcome) string {
 		}
 	}
 	return strings.ReplaceAll(text, "{{goals}}", fmt.Sprintf("%d of %d", reached, goals))
+}
+
+// prefix begins the names of the page's charts.
+const prefix = "chaos-"
+
+// charts draws the recoveries from the table that the page shows.
+func charts(page string) (map[string][]byte, error) {
+	_, section, found := strings.Cut(page, "\n## Recovery\n")
+	cells := pictures.Cells(section)
+	if !found || len(cells) < 2 {
+		return nil, errors.New("the page has no table of recoveries")
+	}
+	d := chart.Dots{
+		Title:   "Recovery from a broken network",
+		Caption: "Seconds from the end of the fault to the first call that succeeds. Less is better.",
+		Least:   0.01, Never: "never", Goal: "goal",
+	}
+	for _, name := range cells[0][2:] {
+		ours := slices.ContainsFunc(kinds, func(k kind) bool { return k.name == name && k.ours })
+		d.Kinds = append(d.Kinds, chart.Kind{Name: name, Ours: ours})
+	}
+	for _, row := range cells[1:] {
+		if len(row) != len(cells[0]) {
+			return nil, fmt.Errorf("%q has %d cells", row, len(row))
+		}
+		r := chart.DotRow{Name: row[0]}
+		for i, cell := range row[1:] {
+			v, err := strconv.ParseFloat(cell, 64)
+			if cell == "never" {
+				v, err = math.Inf(1), nil
+			}
+			if err != nil {
+				return nil, err
+			}
+			if i == 0 {
+				r.Goal = v
+			} else {
+				r.Values = append(r.Values, v)
+			}
+		}
+		d.Rows = append(d.Rows, r)
+	}
+	return map[string][]byte{prefix + "recovery.svg": d.SVG()}, nil
+}
+
+// drawCharts draws the charts of a page that is written.
+func drawCharts(page string) error {
+	text, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	all, err := charts(string(text))
+	if err != nil {
+		return err
+	}
+	return pictures.Write(page, prefix, all)
 }
 
 func readOrNothing(name string) string {

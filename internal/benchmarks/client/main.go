@@ -17,6 +17,7 @@ const payload = 64
 
 func main() {
 	compare.Main(compare.Settings{Rounds: 101, Length: 20 * time.Millisecond}, func(p *compare.Program) error {
+		p.Ours = []string{"Client", "pipeline"}
 		addr, err := serve()
 		if err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 func main() {
 	size := flag.Int("size", 64, "payload of a frame in bytes, at most 65535")
 	compare.Main(compare.Settings{Rounds: 61, Length: 10 * time.Millisecond}, func(p *compare.Program) error {
+		p.Ours = []string{"framing "}
 		payload := make([]byte, *size)
 		err := p.Compare(compare.Comparison{
 			Title:      fmt.Sprintf("Read frames of %d bytes", *size),

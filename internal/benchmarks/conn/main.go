@@ -11,6 +11,7 @@ import (
 
 func main() {
 	compare.Main(compare.Settings{Rounds: 41, Length: 10 * time.Millisecond}, func(p *compare.Program) error {
+		p.Ours = []string{"conn."}
 		for _, table := range []func() (compare.Comparison, error){
 			lines, checks, contexts, writes(4 << 10), writes(16 << 10), writes(64 << 10),
 		} {

@@ -34,6 +34,7 @@ type versus struct {
 func main() {
 	only := flag.String("case", "", "run the cases whose title contains this alone")
 	compare.Main(compare.Settings{Rounds: 41, Length: 30 * time.Millisecond}, func(p *compare.Program) error {
+		p.Ours = []string{facade}
 		for _, v := range cases() {
 			if !strings.Contains(v.title, *only) {
 				continue

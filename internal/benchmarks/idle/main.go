@@ -21,6 +21,7 @@ func main() {
 	n := flag.Int("n", 10_000, "connections")
 	// A turn takes as long as the connections do; the length is of no use.
 	compare.Main(compare.Settings{Rounds: 3, Length: time.Second}, func(p *compare.Program) error {
+		p.Ours = []string{"server.Frames", "conn, framing"}
 		if p.Short {
 			*n = min(*n, 500)
 		}

@@ -33,6 +33,7 @@ func (l load) String() string {
 
 func main() {
 	compare.Main(compare.Settings{Rounds: 41, Length: 15 * time.Millisecond}, func(p *compare.Program) error {
+		p.Ours = []string{"puddlepool", "slotpool", "pool.Pool", "Probe", "default", "one checkout"}
 		ctx, cancel := context.WithCancel(context.Background()) // as real callers' are
 		defer cancel()
 		for _, l := range loads {

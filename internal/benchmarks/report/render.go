@@ -51,13 +51,27 @@ func (p page) topic(name string) (string, error) {
 	p.placed[name] = true
 	var b strings.Builder
 	for _, t := range tables {
-		fmt.Fprintf(&b, "**%s** (%d rounds)\n\n%s\n", t.Title, t.Settings.Rounds, t.Markdown())
+		fmt.Fprintf(&b, "**%s** (%d rounds)\n\n", t.Title, t.Settings.Rounds)
+		if hasRatios(t) {
+			b.WriteString(chartLink(name, t.Title) + "\n\n")
+		}
+		b.WriteString(t.Markdown() + "\n")
 		for _, v := range t.Verdicts() {
 			fmt.Fprintf(&b, "- %s **%s**: %s: %s\n", v.Ref, v.Mark(), v.Says, v.Measured())
 		}
 		b.WriteString("\n")
 	}
 	return strings.TrimSpace(b.String()), nil
+}
+
+// hasRatios reports whether there is something to compare in a chart.
+func hasRatios(t compare.Table) bool {
+	for _, r := range t.Rows {
+		if r.Name == t.Bases[0] && r.Withdrawn != "" {
+			return false
+		}
+	}
+	return len(t.Rows) > 1
 }
 
 // goals is a table of the goals by where they were asked for, in the order of

@@ -5,12 +5,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/compare"
+	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/pictures"
 )
 
 func sample(title string) compare.Table {
@@ -18,7 +20,7 @@ func sample(title string) compare.Table {
 		Title: title, Columns: []string{"ns/op"}, Compared: 1, Bases: []string{"ours"},
 		Settings: compare.Settings{Rounds: 3, Length: time.Second},
 		Rows: []compare.Row{
-			{Name: "ours", Figures: [][]float64{{1, 2, 3}}},
+			{Name: "ours", Ours: true, Figures: [][]float64{{1, 2, 3}}},
 			{Name: "theirs", Figures: [][]float64{{5, 10, 15}}},
 		},
 		Goals: []compare.Goal{
@@ -42,8 +44,11 @@ func TestDocument(t *testing.T) {
 		require.Contains(t, text, "\n## "+topic+"\n", "the goals link here")
 		require.Contains(t, text, "| 9.1 | ["+topic+"](#"+topic+") | 1 of 1 |  |\n")
 		require.Contains(t, text, "| 9.2 | ["+topic+"](#"+topic+") | 0 of 1 | Table of "+topic+": six times as fast: 5, wanted at least 6 |\n")
-		require.Contains(t, text, "**Table of "+topic+"** (3 rounds)\n\n|  | ns/op |")
+		require.Contains(t, text, "**Table of "+topic+"** (3 rounds)\n\n![Chart of the table below: Table of "+topic+"](charts/bench-"+topic+"-table-of-"+topic+".svg)\n\n|  | ns/op |")
 	}
+	drawn, err := charts(text)
+	require.NoError(t, err)
+	require.Len(t, drawn, len(topics), "a chart for each table")
 	require.Contains(t, text, "| theirs | 10 | 5 (5 to 5) |\n\n- 9.1 **reached**: four times as fast: 5, wanted at least 4\n- 9.2 **missed**: six times")
 }
 
@@ -58,6 +63,10 @@ func TestPrograms(t *testing.T) {
 	text, err := os.ReadFile(out)
 	require.NoError(t, err)
 	require.Contains(t, string(text), "| gtcp RecvPkg |")
+	require.Contains(t, string(text), "| **framing Next, conn** |")
+	drawn, err := pictures.Read(out, prefix)
+	require.NoError(t, err)
+	require.Len(t, drawn, strings.Count(string(text), " rounds)\n"), "a chart for each table")
 }
 
 func TestRenderNoticesWhatIsLeftOut(t *testing.T) {

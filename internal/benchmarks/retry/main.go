@@ -10,6 +10,7 @@ import (
 
 func main() {
 	compare.Main(compare.Settings{Rounds: 31, Length: 10 * time.Millisecond}, func(p *compare.Program) error {
+		p.Ours = []string{"retry."}
 		for _, kind := range contexts() {
 			err := p.Compare(compare.Comparison{
 				Title:      "An operation that succeeds at once, context " + kind.name,

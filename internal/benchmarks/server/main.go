@@ -23,6 +23,7 @@ func main() {
 	bench := flag.String("bench", "", "echo or pipeline (default both)")
 	conns := flag.Int("conns", 64, "connections for echo")
 	compare.Main(compare.Settings{Rounds: 25, Length: 400 * time.Millisecond}, func(p *compare.Program) error {
+		p.Ours = []string{"server.Frames"}
 		switch *bench {
 		case "":
 			return errors.Join(unpipelined(p, *conns), pipelined(p))

@@ -9,13 +9,18 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 )
 
 // A Program runs comparisons one after another and prints each when it is done.
 type Program struct {
 	Settings Settings
 	Short    bool // to try the program, not to learn from it
-	print    func(Table) error
+	// Ours are how the names of this module's candidates begin: charts draw them
+	// in another colour than peers.
+	Ours  []string
+	print func(Table) error
 }
 
 // Compare runs one comparison and prints its table.
@@ -23,6 +28,9 @@ func (p *Program) Compare(c Comparison) error {
 	t, err := c.Run(p.Settings)
 	if err != nil {
 		return err
+	}
+	for i, r := range t.Rows {
+		t.Rows[i].Ours = slices.ContainsFunc(p.Ours, func(prefix string) bool { return strings.HasPrefix(r.Name, prefix) })
 	}
 	return p.print(t)
 }

@@ -23,10 +23,14 @@ func (t Table) Text() string {
 	return b.String()
 }
 
-// Markdown is the table alone, without its title.
+// Markdown is the table alone, without its title. The names of this module's
+// candidates are bold.
 func (t Table) Markdown() string {
 	var b strings.Builder
 	for i, line := range t.cells() {
+		if i > 0 && t.Rows[i-1].Ours {
+			line[0] = "**" + line[0] + "**"
+		}
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(line, " | "))
 		if i == 0 {
 			fmt.Fprintf(&b, "|---%s|\n", strings.Repeat("|---:", len(line)-1))

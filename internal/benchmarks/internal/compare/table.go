@@ -19,6 +19,7 @@ type Table struct {
 // A Row is what a comparison found about one candidate.
 type Row struct {
 	Name      string
+	Ours      bool        `json:",omitempty"` // a candidate of this module, see Program
 	Figures   [][]float64 // by column, then by round; fewer where Withdrawn
 	Allocs    []float64   // per operation, by round; empty where not counted
 	Withdrawn string      `json:",omitempty"` // why, if it did not go on
