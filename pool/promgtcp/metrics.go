@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-99d6a01a/gtcp"
 	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/balance"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 	"github.com/seed-99d6a01a/gtcp/server"
 )
@@ -41,9 +42,13 @@ var (
 	clientRetries = counter("client_retries_total", "Attempts made after another had failed.")
 	clientHedges  = counter("client_hedges_total", "Attempts made beside another.")
 	endpoints     = gauge("client_endpoints", "Servers of the service, by their state.", "state")
+	allUsed       = gauge("client_endpoints_panic", "1 while so many servers fail that all are used.")
+	unresolved    = gauge("client_resolve_failing", "1 while the resolver reports an error.")
 
 	connections   = gauge("connections", "Open connections, by their state.", "state")
 	connLimit     = gauge("connections_limit", "Largest number of connections, 0 without a limit.")
+	connMinIdle   = gauge("connections_idle_min", "Idle connections that the pool keeps ready.")
+	connHold      = gauge("connections_hold_seconds", "Recent median time of a checkout.")
 	connDialing   = gauge("connections_dialing", "Connections being made.")
 	connPending   = gauge("connections_pending_requests", "Callers that wait for a connection.")
 	connOldest    = gauge("connections_oldest_wait_seconds", "How long the first of them has waited.")
@@ -63,6 +68,9 @@ var (
 	abandoned = gauge("pipeline_abandoned_requests", "Of those, the ones whose callers have given up.")
 	accepted  = counter("pipeline_requests_total", "Requests accepted by a connection.")
 	replies   = counter("pipeline_replies_total", "Replies handed to their callers.")
+	timeouts  = counter("pipeline_timeouts_total", "Calls whose deadline passed.")
+	canceled  = counter("pipeline_canceled_total", "Requests accepted whose callers gave up before the reply.")
+	failed    = counter("pipeline_failed_total", "Calls failed for another reason than their context's.")
 	late      = counter("pipeline_late_replies_total", "Replies dropped because their callers had given up.")
 	writes    = counter("pipeline_writes_total", "System calls that wrote requests.")
 
@@ -97,12 +105,8 @@ func (e emit) client(s gtcp.ClientStat) {
 	for kind, n := range s.Errors {
 		e.send(clientErrors, float64(n), label(kind))
 	}
-	states := map[string]int{}
-	for _, one := range s.Endpoints {
-		states[one.State.String()]++
-	}
-	for state, n := range states {
-		e.send(endpoints, float64(n), state)
+	if len(s.Endpoints) > 0 || !s.Balance.Resolved.IsZero() || s.Balance.ResolveError != nil {
+		e.service(s)
 	}
 	if s.Shared {
 		e.pipeline(s.Pipeline)
@@ -111,10 +115,36 @@ func (e emit) client(s gtcp.ClientStat) {
 	}
 }
 
+// service is what a client with a resolver has besides.
+func (e emit) service(s gtcp.ClientStat) {
+	var states [balance.Removed]int
+	for _, one := range s.Endpoints {
+		if one.State < balance.Removed {
+			states[one.State]++
+		}
+	}
+	for state, n := range states {
+		e.send(endpoints, float64(n), balance.State(state).String())
+	}
+	e.send(endpoints, float64(s.Balance.Draining), "draining")
+	e.flag(allUsed, s.Balance.Panic)
+	e.flag(unresolved, s.Balance.ResolveError != nil)
+}
+
+func (e emit) flag(m metric, set bool) {
+	value := 0.
+	if set {
+		value = 1
+	}
+	e.send(m, value)
+}
+
 func (e emit) pool(s pool.Stat) {
 	e.send(connections, float64(s.Idle), "idle")
 	e.send(connections, float64(s.Used), "used")
 	e.send(connLimit, float64(s.MaxConns))
+	e.send(connMinIdle, float64(s.MinIdle))
+	e.send(connHold, s.HoldTime.Seconds())
 	e.send(connDialing, float64(s.Dialing))
 	e.send(connPending, float64(s.Waiting))
 	e.send(connOldest, s.OldestWait.Seconds())
@@ -139,22 +169,14 @@ func (e emit) dialing(n, failed uint64, took time.Duration, suspended bool, in, 
 	e.send(dials, float64(n))
 	e.send(dialErrors, float64(failed))
 	e.send(dialTime, took.Seconds())
-	value := 0.
-	if suspended {
-		value = 1
-	}
-	e.send(connSuspended, value)
+	e.flag(connSuspended, suspended)
 	e.send(received, float64(in))
 	e.send(sent, float64(out))
 }
 
 func (e emit) pipeline(s pipeline.Stat) {
 	e.send(connections, float64(s.Open), "used")
-	value := 0.
-	if s.Dialing {
-		value = 1
-	}
-	e.send(connDialing, value)
+	e.flag(connDialing, s.Dialing)
 	e.send(connPending, float64(s.Waiting))
 	e.send(waitTime, s.WaitTime.Seconds())
 	e.send(refusals, float64(s.Refused), "too_many_waiters")
@@ -164,6 +186,9 @@ func (e emit) pipeline(s pipeline.Stat) {
 	e.send(abandoned, float64(s.Abandoned))
 	e.send(accepted, float64(s.Calls))
 	e.send(replies, float64(s.Replies))
+	e.send(timeouts, float64(s.Timeouts))
+	e.send(canceled, float64(s.Canceled))
+	e.send(failed, float64(s.Failed))
 	e.send(late, float64(s.Late))
 	e.send(writes, float64(s.Writes))
 	for reason, n := range s.Ends {

@@ -1,0 +1,177 @@
+package otelgtcp
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/seed-99d6a01a/gtcp"
+	"github.com/seed-99d6a01a/gtcp/framing/envelope"
+)
+
+// ClientConfig returns config with hooks that measure and trace the calls,
+// attempts, checkouts and dials of a client. name tells this client from
+// others, as the attribute gtcp.name. See AddClient for the figures that need
+// no hooks.
+func (t *Telemetry) ClientConfig(name string, config gtcp.ClientConfig) gtcp.ClientConfig {
+	config.Hooks = with(config.Hooks, &callHooks{t: t, name: name, addrs: make(map[string]*target)})
+	if t.tracer != nil {
+		config.Hooks = with(config.Hooks, &attemptHooks{t})
+	}
+	config.Pool = t.PoolConfig(name, config.Pool)
+	config.Pipeline = t.PipelineConfig(name, config.Pipeline)
+	return config
+}
+
+// with appends a hook to a copy of hooks.
+func with(hooks []any, hook any) []any { return append(slices.Clip(hooks), hook) }
+
+// maxAddrs is how many addresses of clients of one name become attributes.
+const maxAddrs = 100
+
+// callHooks observe the calls of the clients that are made from one
+// configuration, usually one.
+type callHooks struct {
+	t     *Telemetry
+	name  string
+	last  atomic.Pointer[target]
+	mu    sync.Mutex // guards addrs
+	addrs map[string]*target
+}
+
+// target is what the calls of one client have in common.
+type target struct {
+	addr  string
+	calls *durations
+	start trace.SpanStartOption
+}
+
+// target returns the target of an address. Those beyond maxAddrs share one
+// without an address, so that many clients do not make as many time series.
+func (h *callHooks) target(addr string) *target {
+	if last := h.last.Load(); last != nil && last.addr == addr {
+		return last
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	of := h.addrs[addr]
+	if of == nil && len(h.addrs) < maxAddrs {
+		of = h.newTarget(addr)
+		h.addrs[addr] = of
+	}
+	if of == nil {
+		if of = h.addrs[""]; of == nil {
+			of = h.newTarget("")
+			h.addrs[""] = of
+		}
+		return of
+	}
+	h.last.Store(of)
+	return of
+}
+
+func (h *callHooks) newTarget(addr string) *target {
+	attributes := append([]attribute.KeyValue{keySystem.String("gtcp"), keyName.String(h.name)},
+		hostPort(addr, keyServer, keyServerPort)...)
+	return &target{addr, newDurations(h.t.clientCall, h.t.methods.names, attributes...), trace.WithAttributes(attributes...)}
+}
+
+// StartCall begins the span of a call. Its kind is internal: the spans of the
+// attempts, of kind client, are what a server's span continues.
+func (h *callHooks) StartCall(ctx context.Context, e gtcp.CallStart) context.Context {
+	if h.t.tracer == nil {
+		return ctx
+	}
+	method, name := h.t.method(ctx)
+	ctx, span := h.t.tracer.Start(ctx, h.t.spanName(method, "gtcp.call"), h.target(e.Addr).start)
+	if span.IsRecording() {
+		span.SetAttributes(keyRequestSize.Int(e.RequestSize))
+		h.t.setMethod(span, method, name)
+	}
+	return ctx
+}
+
+// EndCall records the duration and ends the span.
+func (h *callHooks) EndCall(ctx context.Context, e gtcp.CallEnd) {
+	method, _ := h.t.method(ctx)
+	failure := errorType(e.Err)
+	h.target(e.Addr).calls.record(ctx, e.Duration, method, failure)
+	if h.t.tracer == nil {
+		return
+	}
+	span := trace.SpanFromContext(ctx)
+	if span.IsRecording() {
+		span.SetAttributes(keyAttempts.Int(e.Attempts), keyReplySize.Int(e.ReplySize))
+		setError(span, failure, e.Err)
+		span.End()
+	}
+}
+
+// spanName is the name of a span: that of the method if it is a known one.
+func (t *Telemetry) spanName(method int, other string) string {
+	if method > 1 {
+		return t.methods.names[method]
+	}
+	return other
+}
+
+func (t *Telemetry) setMethod(span trace.Span, method int, name string) {
+	if method > 0 {
+		span.SetAttributes(keyMethod.String(t.methods.names[method]))
+	}
+	if method == 1 {
+		span.SetAttributes(keyOriginal.String(name))
+	}
+}
+
+func setError(span trace.Span, failure int, err error) {
+	if failure == 0 {
+		return
+	}
+	text := errorTypes[failure]
+	if err != nil {
+		text = err.Error()
+	}
+	span.SetAttributes(keyError.String(errorTypes[failure]))
+	span.SetStatus(codes.Error, text)
+}
+
+// attemptHooks observe the attempts of the calls that are recorded.
+type attemptHooks struct{ t *Telemetry }
+
+// StartAttempt begins the span of an attempt, and lets its context carry that
+// span to the server.
+func (h *attemptHooks) StartAttempt(ctx context.Context, e gtcp.AttemptStart) context.Context {
+	span := trace.SpanFromContext(ctx)
+	if span.IsRecording() {
+		ctx, span = h.t.tracer.Start(ctx, "gtcp.attempt", trace.WithSpanKind(trace.SpanKindClient),
+			trace.WithAttributes(append(hostPort(e.Addr, keyServer, keyServerPort), keySystem.String("gtcp"), keyAttempt.Int(e.Number))...))
+	}
+	return envelope.ContextWithTrace(ctx, outgoing(span.SpanContext()))
+}
+
+// EndAttempt ends the span.
+func (h *attemptHooks) EndAttempt(ctx context.Context, e gtcp.AttemptEnd) {
+	span := trace.SpanFromContext(ctx)
+	if span.IsRecording() {
+		setError(span, errorType(e.Err), e.Err)
+		span.End()
+	}
+}
+
+// outgoing is a span as the envelope has it.
+func outgoing(c trace.SpanContext) envelope.Trace {
+	return envelope.Trace{ID: c.TraceID(), Parent: c.SpanID(), Flags: byte(c.TraceFlags())}
+}
+
+// incoming is the span of the caller, as the envelope brought it.
+func incoming(t envelope.Trace) trace.SpanContext {
+	return trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID: t.ID, SpanID: t.Parent, TraceFlags: trace.TraceFlags(t.Flags) & trace.FlagsSampled, Remote: true,
+	})
+}

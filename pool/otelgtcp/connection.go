@@ -1,0 +1,151 @@
+package otelgtcp
+
+import (
+	"context"
+	"net"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
+)
+
+// PoolConfig returns config with hooks that measure and trace the checkouts and
+// dials of a pool that is not a client's.
+func (t *Telemetry) PoolConfig(name string, config pool.Config) pool.Config {
+	config.Hooks = with(config.Hooks, &poolHooks{t.dialHooks(name),
+		newDurations(t.waitTime, noMethods, keyName.String(name)), newDurations(t.useTime, noMethods, keyName.String(name))})
+	return config
+}
+
+// PipelineConfig returns config with hooks that measure and trace the dials of
+// a pipeline that is not a client's, and the waits for its connections.
+func (t *Telemetry) PipelineConfig(name string, config pipeline.Config) pipeline.Config {
+	dials := t.dialHooks(name)
+	config.Hooks = with(config.Hooks, &dials)
+	if t.tracer != nil {
+		config.Hooks = with(config.Hooks, &pipelineHooks{t})
+	}
+	return config
+}
+
+// spanKey finds the span that a hook has begun, below those of other hooks.
+type spanKey struct{ of any }
+
+// startChild begins a span if the one of ctx is recorded, and none otherwise.
+func (t *Telemetry) startChild(ctx context.Context, of any, name string) context.Context {
+	if t.tracer == nil || !trace.SpanFromContext(ctx).IsRecording() {
+		return ctx
+	}
+	ctx, span := t.tracer.Start(ctx, name)
+	return context.WithValue(ctx, spanKey{of}, span)
+}
+
+// child returns the span that startChild began in ctx, or nil.
+func (t *Telemetry) child(ctx context.Context, of any) trace.Span {
+	if t.tracer == nil || !trace.SpanFromContext(ctx).IsRecording() {
+		return nil
+	}
+	span, _ := ctx.Value(spanKey{of}).(trace.Span)
+	return span
+}
+
+// dialHooks observe the dials of a pool or a pipeline.
+type dialHooks struct {
+	t       *Telemetry
+	creates *durations
+}
+
+func (t *Telemetry) dialHooks(name string) dialHooks {
+	return dialHooks{t, newDurations(t.createTime, noMethods, keyName.String(name))}
+}
+
+// dialSpan is the key of the spans of dials.
+type dialSpan struct{}
+
+// BeforeDial begins the span of a dial, as a child of the call that asked for it.
+func (h *dialHooks) BeforeDial(ctx context.Context, _ string) context.Context {
+	return h.t.startChild(ctx, dialSpan{}, "gtcp.dial")
+}
+
+// AfterDial records the duration of a dial and ends its span.
+func (h *dialHooks) AfterDial(ctx context.Context, e conn.DialEvent) {
+	failure := errorType(e.Err)
+	h.creates.record(ctx, e.Duration, 0, failure)
+	span := h.t.child(ctx, dialSpan{})
+	if span == nil {
+		return
+	}
+	span.SetAttributes(hostPort(e.Addr, keyServer, keyServerPort)...)
+	if e.Err == nil {
+		span.SetAttributes(peerOf(e.ID, e.Peer)...)
+	}
+	setError(span, failure, e.Err)
+	span.End()
+}
+
+// peerOf are the attributes of a connection.
+func peerOf(id uint64, peer net.Addr) []attribute.KeyValue {
+	of := []attribute.KeyValue{keyConn.Int64(int64(id))}
+	if peer == nil {
+		return of
+	}
+	return append(of, hostPort(peer.String(), keyPeer, keyPeerPort)...)
+}
+
+// poolHooks observe the checkouts of a pool besides.
+type poolHooks struct {
+	dialHooks
+	waits, uses *durations
+}
+
+// acquireSpan is the key of the spans of waits for a connection.
+type acquireSpan struct{}
+
+// BeforeGet begins the span of the wait for a connection.
+func (h *poolHooks) BeforeGet(ctx context.Context, _ string) context.Context {
+	return h.t.startChild(ctx, acquireSpan{}, "gtcp.acquire")
+}
+
+// AfterGet records how long the caller waited, and ends that span.
+func (h *poolHooks) AfterGet(ctx context.Context, e pool.GetEvent) {
+	failure := errorType(e.Err)
+	h.waits.record(ctx, e.Duration, 0, failure)
+	span := h.t.child(ctx, acquireSpan{})
+	if span == nil {
+		return
+	}
+	if e.Err == nil {
+		span.SetAttributes(keyConn.Int64(int64(e.ID)), keyReused.Bool(e.Reused), keyIdleFor.Float64(e.IdleFor.Seconds()))
+	}
+	setError(span, failure, e.Err)
+	span.End()
+}
+
+// AfterRelease records how long the connection was checked out.
+func (h *poolHooks) AfterRelease(ctx context.Context, e pool.ReleaseEvent) {
+	h.uses.record(ctx, e.Used, 0, errorType(e.Err))
+}
+
+// pipelineHooks observe how long the calls that are recorded wait for a
+// connection.
+type pipelineHooks struct{ t *Telemetry }
+
+// AfterCall makes the span of the wait, which is over.
+func (h *pipelineHooks) AfterCall(ctx context.Context, e pipeline.CallEvent) {
+	if !trace.SpanFromContext(ctx).IsRecording() {
+		return
+	}
+	waited, failure := e.Accepted, 0
+	if e.ID == 0 {
+		waited, failure = e.Duration, errorType(e.Err)
+	}
+	_, span := h.t.tracer.Start(ctx, "gtcp.acquire", trace.WithTimestamp(e.Start))
+	if e.ID != 0 {
+		span.SetAttributes(append(hostPort(e.Peer, keyPeer, keyPeerPort), keyConn.Int64(int64(e.ID)))...)
+	}
+	setError(span, failure, e.Err)
+	span.End(trace.WithTimestamp(e.Start.Add(waited)))
+}

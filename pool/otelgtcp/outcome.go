@@ -1,0 +1,131 @@
+package otelgtcp
+
+import (
+	"context"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+)
+
+// otherError is the error.type of an error whose kind is not in errorTypes, and
+// the rpc.method of a method that is not in Config.Methods.
+const otherError = "_OTHER"
+
+// errorTypes are the values of error.type. The first means no error, the last
+// any other.
+var errorTypes = [...]string{
+	"", conn.KindRefused, conn.KindTimeout, conn.KindCanceled, word(conn.KindPeerClosed), conn.KindReset,
+	conn.KindOverloaded, conn.KindDial, conn.KindProtocol, conn.KindApplication, conn.KindClosed, "resolve", "panic", otherError,
+}
+
+const panicked = len(errorTypes) - 2
+
+// errorType returns the place of an error's kind in errorTypes.
+func errorType(err error) int {
+	if err == nil {
+		return 0
+	}
+	return errorTypeOf(conn.KindOf(err))
+}
+
+func errorTypeOf(kind string) int {
+	kind = word(kind)
+	for i, k := range errorTypes {
+		if k == kind {
+			return i
+		}
+	}
+	return len(errorTypes) - 1
+}
+
+// word writes a name of several words as one.
+func word(s string) string { return strings.ReplaceAll(s, " ", "_") }
+
+// methods are the values of rpc.method. The first means no method, the second
+// one that is not in Config.Methods.
+type methods struct {
+	names []string
+	place map[string]int
+}
+
+func newMethods(known []string) methods {
+	m := methods{append([]string{"", otherError}, known...), make(map[string]int)}
+	for i, name := range m.names {
+		m.place[name] = i
+	}
+	return m
+}
+
+// method returns the place of the call's method in t.methods.names, and its
+// real name.
+func (t *Telemetry) method(ctx context.Context) (int, string) {
+	if t.config.Method == nil {
+		return 0, ""
+	}
+	name := t.config.Method(ctx)
+	if i, ok := t.methods.place[name]; ok {
+		return i, name
+	}
+	return 1, name
+}
+
+// durations is a histogram whose attributes are made once for each method and
+// each type of error, when that first occurs.
+type durations struct {
+	histogram metric.Float64Histogram
+	methods   []string
+	common    []attribute.KeyValue
+	options   []atomic.Pointer[[]metric.RecordOption]
+}
+
+func newDurations(h metric.Float64Histogram, methods []string, common ...attribute.KeyValue) *durations {
+	return &durations{h, methods, common, make([]atomic.Pointer[[]metric.RecordOption], len(methods)*len(errorTypes))}
+}
+
+// record adds a duration. method and failure are places in methods and
+// errorTypes.
+func (d *durations) record(ctx context.Context, took time.Duration, method, failure int) {
+	of := &d.options[method*len(errorTypes)+failure]
+	options := of.Load()
+	if options == nil {
+		options = d.makeOptions(method, failure)
+		of.Store(options)
+	}
+	d.histogram.Record(ctx, took.Seconds(), *options...)
+}
+
+func (d *durations) makeOptions(method, failure int) *[]metric.RecordOption {
+	attributes := slices.Clone(d.common)
+	if method > 0 {
+		attributes = append(attributes, keyMethod.String(d.methods[method]))
+	}
+	if failure > 0 {
+		attributes = append(attributes, keyError.String(errorTypes[failure]))
+	}
+	return &[]metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(attributes...))}
+}
+
+// noMethods are the methods of what has none.
+var noMethods = []string{""}
+
+// hostPort returns an address as two attributes. One without a port, such as
+// the path of a unix socket, is one.
+func hostPort(addr string, host, port attribute.Key) []attribute.KeyValue {
+	if addr == "" {
+		return nil
+	}
+	h, p, err := net.SplitHostPort(addr)
+	n, _ := strconv.Atoi(p)
+	if err != nil || n == 0 {
+		return []attribute.KeyValue{host.String(addr)}
+	}
+	return []attribute.KeyValue{host.String(h), port.Int(n)}
+}
