@@ -32,7 +32,8 @@ type Client struct {
 	encode   framing.Encoder
 	states   callStates
 	hooks    clientHooks
-	invoke   Invoker // the call with interceptors and hooks, nil without any
+	invoke   Invoker // the call with ClientConfig.Intercept, nil without it
+	watched  bool    // there is an interceptor or a hook around the call
 	plain    bool    // the first attempt needs nothing but a connection
 	plainSet bool    // the same of a client of many servers
 	limit    callTimeout
@@ -89,9 +90,8 @@ func NewClient(addr string, config ClientConfig) *Client {
 		c.states.goodbye = bytes.Clone(config.Goodbye)
 	}
 	c.limit.init(config.CallTimeout)
-	if config.Intercept != nil || c.hooks.calls != nil {
-		c.invoke = c.intercepted()
-	}
+	c.invoke = c.intercepted(config.Intercept)
+	c.watched = c.invoke != nil || c.hooks.calls != nil
 	if config.Resolver != nil {
 		c.set, c.err = c.balanced()
 	} else {
@@ -144,10 +144,10 @@ func (c *Client) CallWith(ctx context.Context, dst, request []byte, options Call
 		if reply, err = c.one.attempt(ctx, dst, request); err == nil {
 			return reply, nil
 		}
-		reply, err = c.resume(ctx, dst, request, options, balance.Tried{}, err)
+		reply, _, err = c.resume(ctx, dst, request, options, balance.Tried{}, err)
 	case c.plainSet && options.plain():
 		reply, err = c.oneOfSet(ctx, dst, request, options)
-	case c.invoke != nil:
+	case c.watched:
 		reply, err = c.observed(ctx, dst, request, options)
 	default:
 		reply, _, err = c.do(ctx, dst, request, options)
@@ -167,9 +167,13 @@ func (o *CallOptions) plain() bool { return o.Retry == nil && o.Hedge <= 0 }
 
 // isPlain is the same of the configuration.
 func (c *Client) isPlain() bool {
+	return !c.watched && c.config.InterceptAttempt == nil && c.hooks.attempts == nil && c.plainRetry()
+}
+
+// plainRetry reports whether the first attempt needs nothing of package retry.
+func (c *Client) plainRetry() bool {
 	p := &c.config.Retry
-	return c.invoke == nil && c.config.InterceptAttempt == nil && c.hooks.attempts == nil &&
-		p.PerAttemptTimeout <= 0 && p.MaxElapsed <= 0 && p.Budget == nil
+	return p.PerAttemptTimeout <= 0 && p.MaxElapsed <= 0 && p.Budget == nil
 }
 
 // run is one call while it lasts.
@@ -208,21 +212,21 @@ func (c *Client) do(ctx context.Context, dst, request []byte, options CallOption
 
 // resume goes on with a call whose first attempt has failed,
 // that has used the servers in tried.
-func (c *Client) resume(ctx context.Context, dst, request []byte, options CallOptions, tried balance.Tried, err error) (reply []byte, _ error) {
+func (c *Client) resume(ctx context.Context, dst, request []byte, options CallOptions, tried balance.Tried, err error) (reply []byte, attempts int, _ error) {
 	r := c.start(options)
 	r.attempts, r.tried = 1, tried
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		_ = r.failed(err)
-		return dst, r.error(c.addr, err)
+		return dst, 1, r.error(c.addr, err)
 	}
 	err = retry.Resume(ctx, r.policy, r.failed(err), func(ctx context.Context) (err error) {
 		reply, err = c.next(ctx, &r, dst, request)
 		return err
 	})
 	if err != nil {
-		return dst, r.error(c.addr, err)
+		return dst, r.attempts, r.error(c.addr, err)
 	}
-	return reply, nil
+	return reply, r.attempts, nil
 }
 
 // next makes one attempt and notes how it went.

@@ -102,7 +102,8 @@ func (c *Client) oneOfSet(ctx context.Context, dst, request []byte, options Call
 			return reply, nil
 		}
 	}
-	return c.resume(ctx, dst, request, options, tried, err)
+	reply, _, err = c.resume(ctx, dst, request, options, tried, err)
+	return reply, err
 }
 
 // attemptAt makes an attempt, and tells the balancer how it went.

@@ -110,6 +110,24 @@ func TestClientClose(t *testing.T) {
 
 // Without CallTimeout a call of a context that never ends allocates nothing but
 // the pool's handle; with it a lone shared call pays for the wait for its end.
+// A hook that makes no context of its own allocates nothing.
+func TestClientHookAllocations(t *testing.T) {
+	if detectsRaces {
+		t.Skip("the race detector allocates")
+	}
+	eachMode(t, func(t *testing.T, shared bool) {
+		addr := frameServer(t, echoed)
+		c := client(t, addr, gtcp.ClientConfig{Shared: shared, CallTimeout: -1, Hooks: []any{callCounter{}}})
+		dst, req := make([]byte, 0, 64), make([]byte, 64)
+		n := testing.AllocsPerRun(200, func() {
+			if _, err := c.AppendCall(context.Background(), dst, req); err != nil {
+				t.Error(err)
+			}
+		})
+		require.Zero(t, n, "the server's included")
+	})
+}
+
 func TestClientAllocations(t *testing.T) {
 	if detectsRaces {
 		t.Skip("the race detector allocates")

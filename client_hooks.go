@@ -12,7 +12,8 @@ import (
 // goroutines at a time. Their time adds to the time of the call.
 type CallHook interface {
 	// StartCall is called before a call. It returns the context of the call:
-	// ctx, or one made from it, with a span for instance.
+	// ctx, or one made from it, with a span for instance. If it returns nil,
+	// the context stays ctx, and EndCall of this hook is not called.
 	StartCall(ctx context.Context, e CallStart) context.Context
 	// EndCall is called after the call, with the context that StartCall
 	// returned.
@@ -23,7 +24,10 @@ type CallHook interface {
 // that StartAttempt returns reaches the hooks of the pool and the pipeline.
 type AttemptHook interface {
 	// StartAttempt is called before an attempt. It returns the attempt's
-	// context.
+	// context. If it returns nil, the context stays ctx, and EndAttempt of this
+	// hook is not called. If all hooks return nil, the attempt costs no more
+	// than without hooks: so a tracer returns nil for a call that it does not
+	// record.
 	StartAttempt(ctx context.Context, e AttemptStart) context.Context
 	// EndAttempt is called after the attempt, with the context that
 	// StartAttempt returned.
@@ -102,19 +106,29 @@ func newClientHooks(hooks []any) (h clientHooks, err error) {
 	return h, nil
 }
 
-// observed makes the attempt with the hooks told of it.
+// observed makes the attempt with the hooks told of it. The clock is read only
+// if one of them wants to hear of its end.
 func (a *callAttempt) observed(ctx context.Context, dst, request []byte) ([]byte, error) {
 	hooks, addr := a.endpoint.client.hooks.attempts, a.endpoint.addr
-	end := AttemptEnd{Addr: addr, Number: a.number, Start: time.Now()}
-	contexts := make([]context.Context, len(hooks))
-	for i, h := range hooks {
-		ctx = h.StartAttempt(ctx, AttemptStart{Addr: addr, Number: a.number})
-		contexts[i] = ctx
+	var few [4]context.Context
+	contexts, wanted := few[:0], false
+	for _, h := range hooks {
+		of := h.StartAttempt(ctx, AttemptStart{Addr: addr, Number: a.number})
+		contexts = append(contexts, of)
+		if of != nil {
+			ctx, wanted = of, true
+		}
 	}
+	if !wanted {
+		return a.endpoint.call(ctx, dst, request)
+	}
+	end := AttemptEnd{Addr: addr, Number: a.number, Start: time.Now()}
 	reply, err := a.endpoint.call(ctx, dst, request)
 	end.Duration, end.Err = time.Since(end.Start), err
 	for i := len(contexts) - 1; i >= 0; i-- {
-		hooks[i].EndAttempt(contexts[i], end)
+		if contexts[i] != nil {
+			hooks[i].EndAttempt(contexts[i], end)
+		}
 	}
 	return reply, err
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/pool/balance"
 )
 
 // Invoker makes one call, or one attempt at a call: it sends request, appends
@@ -11,49 +13,86 @@ import (
 // was. See ClientConfig.Intercept.
 type Invoker func(ctx context.Context, dst, request []byte) ([]byte, error)
 
-// observedCall is what a call carries in its context past
-// ClientConfig.Intercept.
-type observedCall struct {
+// interceptedCall is the context of a call past ClientConfig.Intercept. It
+// carries the options of the call.
+type interceptedCall struct {
+	context.Context
+	client   *Client
 	options  CallOptions
 	attempts atomic.Int32
 }
 
-// observedKey finds the observedCall of a client's call.
-type observedKey struct{ client *Client }
+// interceptedKey finds the interceptedCall of a client's call.
+type interceptedKey struct{ client *Client }
 
-// intercepted returns the call that starts with ClientConfig.Intercept.
-func (c *Client) intercepted() Invoker {
-	around := c.config.Intercept
+// Value implements context.Context.
+func (c *interceptedCall) Value(key any) any {
+	if key == (interceptedKey{c.client}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+// intercepted returns the call that starts with around, or nil without it.
+func (c *Client) intercepted(around func(next Invoker) Invoker) Invoker {
 	if around == nil {
-		around = func(next Invoker) Invoker { return next }
+		return nil
 	}
 	return around(func(ctx context.Context, dst, request []byte) ([]byte, error) {
-		call, _ := ctx.Value(observedKey{c}).(*observedCall)
+		call, _ := ctx.Value(interceptedKey{c}).(*interceptedCall)
 		if call == nil {
-			call = &observedCall{} // the interceptor made a context of its own
+			call = &interceptedCall{} // the interceptor made a context of its own
 		}
-		reply, attempts, err := c.do(ctx, dst, request, call.options)
+		reply, attempts, err := c.attempts(ctx, dst, request, call.options)
 		call.attempts.Add(int32(attempts))
 		return reply, err
 	})
 }
 
-// observed makes a call with interceptors around it and hooks told of it.
-func (c *Client) observed(ctx context.Context, dst, request []byte, options CallOptions) ([]byte, error) {
-	call := &observedCall{options: options}
-	end := CallEnd{Addr: c.addr, Start: time.Now(), RequestSize: len(request)}
-	contexts := make([]context.Context, len(c.hooks.calls))
-	for i, h := range c.hooks.calls {
-		ctx = h.StartCall(ctx, CallStart{Addr: c.addr, RequestSize: len(request)})
-		contexts[i] = ctx
+// intercept makes a call with the interceptor around it, if there is one.
+func (c *Client) intercept(ctx context.Context, dst, request []byte, options CallOptions) (reply []byte, attempts int, err error) {
+	if c.invoke == nil {
+		return c.attempts(ctx, dst, request, options)
 	}
-	reply, err := c.invoke(context.WithValue(ctx, observedKey{c}, call), dst, request)
-	end.Duration, end.Attempts, end.Err = time.Since(end.Start), int(call.attempts.Load()), err
+	call := &interceptedCall{Context: ctx, client: c, options: options}
+	reply, err = c.invoke(call, dst, request)
+	return reply, int(call.attempts.Load()), err
+}
+
+// attempts makes the attempts of a call. The first one needs no package retry
+// if there is nothing around it but hooks.
+func (c *Client) attempts(ctx context.Context, dst, request []byte, options CallOptions) (reply []byte, attempts int, err error) {
+	if c.set != nil || !options.plain() || !c.plainRetry() {
+		return c.do(ctx, dst, request, options)
+	}
+	first := callAttempt{number: 1, endpoint: &c.one}
+	if reply, err = first.direct(ctx, dst, request); err == nil {
+		return reply, 1, nil
+	}
+	return c.resume(ctx, dst, request, options, balance.Tried{}, err)
+}
+
+// observed makes a call with the hooks told of it.
+func (c *Client) observed(ctx context.Context, dst, request []byte, options CallOptions) ([]byte, error) {
+	end := CallEnd{Addr: c.addr, Start: time.Now(), RequestSize: len(request)}
+	var few [4]context.Context
+	contexts := few[:0]
+	for _, h := range c.hooks.calls {
+		of := h.StartCall(ctx, CallStart{Addr: c.addr, RequestSize: len(request)})
+		contexts = append(contexts, of)
+		if of != nil {
+			ctx = of
+		}
+	}
+	reply, attempts, err := c.intercept(ctx, dst, request, options)
+	end.Duration, end.Attempts, end.Err = time.Since(end.Start), attempts, err
 	if err == nil {
 		end.ReplySize = max(len(reply)-len(dst), 0)
 	}
 	for i := len(contexts) - 1; i >= 0; i-- {
-		c.hooks.calls[i].EndCall(contexts[i], end)
+		if contexts[i] != nil {
+			c.hooks.calls[i].EndCall(contexts[i], end)
+		}
 	}
 	return reply, err
 }

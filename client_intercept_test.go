@@ -100,6 +100,46 @@ func TestClientInterceptorsAndHooks(t *testing.T) {
 	})
 }
 
+// unconcerned is a hook that wants to hear of no end, or only of odd ones.
+type unconcerned struct {
+	journalHook
+	every int
+}
+
+func (h unconcerned) StartCall(context.Context, gtcp.CallStart) context.Context { return nil }
+
+func (h unconcerned) StartAttempt(ctx context.Context, e gtcp.AttemptStart) context.Context {
+	if h.every == 0 || e.Number%h.every == 0 {
+		return nil
+	}
+	return h.journalHook.StartAttempt(ctx, e)
+}
+
+// A hook that returns nil is not told of the end, and the others are.
+func TestClientHookThatIsNotInterested(t *testing.T) {
+	eachMode(t, func(t *testing.T, shared bool) {
+		addr, _ := flakyServer(t, 1)
+		j, all := &journal{}, &journal{}
+		c := client(t, addr, gtcp.ClientConfig{
+			Shared:   shared,
+			Retry:    retry.Policy{Backoff: retry.Constant(0)},
+			Hooks:    []any{unconcerned{journalHook{j}, 0}, unconcerned{journalHook{j}, 2}, journalHook{all}, unconcerned{journalHook{j}, 0}},
+			Pipeline: pipeline.Config{DialBackoff: conn.DialBackoff{After: -1}},
+		})
+		_, err := c.CallWith(t.Context(), nil, []byte("abc"), gtcp.CallOptions{Idempotent: true})
+		require.NoError(t, err)
+		require.Equal(t, []string{"attempt 1 starts, of call", "attempt 1 ends, of attempt: peer closed"}, j.lines)
+		require.Equal(t, []string{
+			"call starts: 3 bytes",
+			"attempt 1 starts, of attempt",
+			"attempt 1 ends, of attempt: peer closed",
+			"attempt 2 starts, of call",
+			"attempt 2 ends, of attempt: ",
+			"call ends, of call: 2 attempts, 3 bytes, ",
+		}, all.lines)
+	})
+}
+
 // The options of a call pass its interceptor, and are not those of another
 // call that the interceptor makes.
 func TestClientInterceptorKeepsTheOptions(t *testing.T) {
