@@ -133,6 +133,7 @@ func (c *Client) CallWith(ctx context.Context, dst, request []byte, options Call
 		return dst, c.err
 	}
 	c.count.calls.Add(1)
+	own := ctx
 	ctx, cancel := c.limit.context(ctx)
 	if cancel != nil {
 		defer cancel()
@@ -154,6 +155,7 @@ func (c *Client) CallWith(ctx context.Context, dst, request []byte, options Call
 	}
 	if err != nil {
 		c.count.failed(err)
+		c.limit.explain(err, own, ctx)
 		return dst, err
 	}
 	return reply, nil

@@ -29,16 +29,17 @@ type CallError struct {
 	// limit.
 	Err error
 
-	layer error // the error of the pool or the pipeline, for the text
-	safe  bool  // the server cannot have handled the request, and another attempt may succeed
-	final bool  // no other attempt is of use: the request does not fit, the client is closed, or no time is left
+	hint  string // what may be wrong, for the text
+	layer error  // the error of the pool or the pipeline, for the text
+	safe  bool   // the server cannot have handled the request, and another attempt may succeed
+	final bool   // no other attempt is of use: the request does not fit, the client is closed, or no time is left
 }
 
 // Error returns one line with the address, the cause, and whether the request
 // was written.
 func (e *CallError) Error() string {
 	if inner := (*CallError)(nil); errors.As(e.Err, &inner) {
-		return e.Err.Error() // it says all of this already
+		return e.Err.Error() + e.parenthesis() // it says all of this already
 	}
 	s := "gtcp: call"
 	if e.layer == nil && e.Addr != "" {
@@ -47,13 +48,22 @@ func (e *CallError) Error() string {
 	if e.Written {
 		s += " (request written)"
 	}
-	if e.layer != nil {
-		return s + ": " + e.layer.Error()
-	}
-	if e.Err == nil {
+	switch {
+	case e.layer != nil:
+		s += ": " + e.layer.Error()
+	case e.Err == nil:
 		return s + " failed"
+	default:
+		s += ": " + e.Err.Error()
 	}
-	return s + ": " + e.Err.Error()
+	return s + e.parenthesis()
+}
+
+func (e *CallError) parenthesis() string {
+	if e.hint == "" {
+		return ""
+	}
+	return " (" + e.hint + ")"
 }
 
 // Unwrap returns the cause.

@@ -3,6 +3,8 @@ package gtcp
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -111,12 +113,27 @@ func (e *endpoint) exclusive(ctx context.Context, dst, request []byte) ([]byte, 
 		if peer := held.RemoteAddr(); peer != nil {
 			addr = peer.String()
 		}
-		held.EvictFor(err)
 		e := e.failed(addr, written, err)
 		e.safe = e.safe || x.left
+		e.hint = x.hint(held, err)
+		held.EvictFor(err)
 		return dst, e
 	}
 	return x.reply, nil
+}
+
+// noReply is what to check where a server closes a connection without any reply.
+const noReply = "no reply on a new connection: if this is always so, check the address, TLS and the Format of both sides"
+
+// hint says what may be wrong on one of the two sides, if it looks so.
+func (x *callState) hint(held *pool.Conn, err error) string {
+	switch {
+	case err == io.EOF && !held.Reused():
+		return noReply
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, context.DeadlineExceeded):
+		return x.reader.Hint()
+	}
+	return ""
 }
 
 // on makes the exchange on a connection, and reports whether any of the request

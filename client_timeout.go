@@ -2,6 +2,8 @@ package gtcp
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,6 +60,19 @@ func (t *callTimeout) context(ctx context.Context) (_ context.Context, cancel co
 		return s, nil
 	}
 	return &deadlineWithValues{s, ctx}, nil
+}
+
+// explain says in the text of a call's error that the time limit was that of the
+// client, and not that of the call's own context.
+func (t *callTimeout) explain(err error, own, limited context.Context) {
+	_, has := own.Deadline()
+	e, ok := err.(*CallError)
+	if t.limit == 0 || has || !ok || !errors.Is(err, context.DeadlineExceeded) {
+		return
+	}
+	if deadline, _ := limited.Deadline(); !time.Now().Before(deadline) {
+		e.hint = fmt.Sprintf("the call had no deadline, and ClientConfig.CallTimeout is %v", t.limit)
+	}
 }
 
 // replace makes the context of the stretch that begins now, in place of old. A

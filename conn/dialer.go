@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"time"
@@ -176,10 +177,25 @@ func (d *Dialer) handshake(ctx context.Context, nc net.Conn, network, address st
 	tc := tls.Client(nc, cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		_ = nc.Close() // the handshake's error is the one to report
-		return nil, fmt.Errorf("TLS handshake: %w", err)
+		return nil, &handshakeError{err}
 	}
 	return tc, nil
 }
+
+// handshakeError is the error of a TLS handshake.
+type handshakeError struct{ err error }
+
+// Error asks, where the peer has not replied as a TLS server does, whether it is one.
+func (e *handshakeError) Error() string {
+	s := "TLS handshake: " + e.err.Error()
+	stranger := tls.RecordHeaderError{}
+	if errors.Is(e.err, io.EOF) || isReset(e.err) || KindOf(e.err) == KindTimeout || errors.As(e.err, &stranger) {
+		s += " (is TLS on at the server?)"
+	}
+	return s
+}
+
+func (e *handshakeError) Unwrap() error { return e.err }
 
 // withoutZone takes the zone off an IPv6 address: it names an interface of this
 // machine, which no certificate does.

@@ -143,6 +143,42 @@ func TestDialTLSVerifies(t *testing.T) {
 	require.Empty(t, trusting.ServerName, "the caller's configuration is not changed")
 }
 
+// The first question about a handshake that the peer does not take part in.
+func TestDialTLSToAPlainServerAsksForTLS(t *testing.T) {
+	const question = "(is TLS on at the server?)"
+	cert := testCert()
+	servers := map[string]struct {
+		serve func(nc net.Conn)
+		want  bool
+	}{
+		"closes":             {func(nc net.Conn) { nc.Close() }, true},
+		"reads and closes":   {func(nc net.Conn) { _, _ = nc.Read(make([]byte, 10)); nc.Close() }, true},
+		"replies in text":    {func(nc net.Conn) { _, _ = nc.Write([]byte("-ERR unknown command\r\n")) }, true},
+		"never replies":      {func(net.Conn) {}, true},
+		"has another cert":   {func(nc net.Conn) { _ = tls.Server(nc, cert.server).Handshake() }, false},
+		"has no cert at all": {func(nc net.Conn) { _ = tls.Server(nc, &tls.Config{}).Handshake() }, false},
+	}
+	for name, test := range servers {
+		t.Run(name, func(t *testing.T) {
+			l := listen(t, "tcp", "127.0.0.1:0", func(nc net.Conn) {
+				t.Cleanup(func() { nc.Close() })
+				test.serve(nc)
+			})
+			d := conn.Dialer{TLS: &tls.Config{RootCAs: x509.NewCertPool()}}
+			if name == "never replies" {
+				d.Timeout = 20 * time.Millisecond
+			}
+			_, err := d.Dial(t.Context(), "tcp", l.Addr().String())
+			require.ErrorContains(t, err, "TLS handshake: ")
+			if test.want {
+				require.ErrorContains(t, err, question)
+			} else {
+				require.NotContains(t, err.Error(), question)
+			}
+		})
+	}
+}
+
 // The zone of an address is this machine's own name for an interface.
 func TestDialTLSVerifiesAnAddressWithAZone(t *testing.T) {
 	interfaces, err := net.Interfaces()

@@ -23,6 +23,7 @@ const (
 
 // openFrame begins to take the next frame out of src.
 func (r *Reader) openFrame(skip int64, want int) error {
+	r.noteHead()
 	if err := r.release(); err != nil {
 		return err
 	}

@@ -38,7 +38,8 @@ type SizeError struct {
 	// Limit is the largest frame allowed, in bytes.
 	Limit uint64
 
-	wire int64 // bytes of the frame on the wire, 0 when beyond int64
+	wire int64  // bytes of the frame on the wire, 0 when beyond int64
+	hint string // of the Reader
 }
 
 // Kind is "protocol", as in package conn.
@@ -52,9 +53,14 @@ type protocolError struct{ text string }
 func (e *protocolError) Error() string { return e.text }
 func (e *protocolError) Kind() string  { return kindProtocol }
 
-// Error returns a line with the size and the limit.
+// Error returns a line with the size and the limit. If the header looks like the
+// bytes of another protocol, the line says so.
 func (e *SizeError) Error() string {
-	return fmt.Sprintf("framing: frame of %d bytes exceeds the limit of %d", e.Size, e.Limit)
+	s := fmt.Sprintf("framing: frame of %d bytes exceeds the limit of %d", e.Size, e.Limit)
+	if e.hint != "" {
+		s += " (" + e.hint + ")"
+	}
+	return s
 }
 
 // A FormatError names the field of a [Format] that cannot work, and why.

@@ -79,6 +79,8 @@ type Reader struct {
 	want      int
 	part      []byte
 	stream    *frameStream // the caller reads this frame itself
+	head      [headSize]byte
+	headed    int // bytes of head that the open frame began with
 
 	err error // final
 }
@@ -413,6 +415,9 @@ func (r *Reader) cut(err error) error {
 // frame.
 func (r *Reader) refuse(err error) error {
 	size, ok := err.(*SizeError)
+	if ok {
+		size.hint = hint(r.win[:min(len(r.win), headSize)])
+	}
 	if !ok || !r.lay.skip || size.wire == 0 {
 		if rerr := r.release(); rerr != nil {
 			return rerr

@@ -68,7 +68,17 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, "; last dial error: %v", e.LastDialError)
 	}
 	b.WriteString(")")
+	if e.exhausted() {
+		b.WriteString("; all connections are in use: see Config.MaxConns")
+	}
 	return b.String()
+}
+
+// exhausted reports whether the caller found no connection because the pool may
+// have no more of them.
+func (e *Error) exhausted() bool {
+	full := e.MaxConns > 0 && e.Open >= e.MaxConns && e.Idle == 0 && e.Dialing == 0
+	return full && e.Op == "get" && (e.Timeout() || e.Kind() == conn.KindOverloaded)
 }
 
 // Unwrap returns the cause.

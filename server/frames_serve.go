@@ -335,20 +335,32 @@ func (f *frameConn) badRequest(ctx context.Context, err error) bool {
 			f.linger = !f.x.skipping // where its end lies cannot be said
 			return f.refuse(ctx, err) && f.x.skipping
 		}
-		f.sum(slog.LevelWarn, "server: request too large, connection closed", "remote", remote(f.conn),
-			"size", size.Size, "limit", size.Limit)
+		f.sum(slog.LevelWarn, "server: request too large, connection closed", f.hinted("remote", remote(f.conn),
+			"size", size.Size, "limit", size.Limit)...)
 		f.linger = true
 	case errors.Is(err, framing.ErrMalformed):
-		f.sum(slog.LevelWarn, "server: malformed request, connection closed", "remote", remote(f.conn), "err", err)
+		f.sum(slog.LevelWarn, "server: malformed request, connection closed", f.hinted("remote", remote(f.conn), "err", err)...)
 		f.linger = true
 	case timedOut(err):
 		f.sess.srv.stats.readTimeouts.Add(1)
-		f.sum(slog.LevelInfo, "server: request did not arrive in time, connection closed", "remote", remote(f.conn), "err", err)
+		f.sum(slog.LevelInfo, "server: request did not arrive in time, connection closed", f.hinted("remote", remote(f.conn), "err", err)...)
 	case !errors.Is(err, io.EOF):
 		f.readFailed(err)
+		if f.x.r.Hint() != "" {
+			f.sum(slog.LevelInfo, "server: connection ended within a request", f.hinted("remote", remote(f.conn), "err", err)...)
+			break
+		}
 		f.log().Debug("server: connection failed within a request", "remote", remote(f.conn), "err", err)
 	}
 	return false
+}
+
+// hinted adds to the details of a log line what an unfinished request looks like.
+func (f *frameConn) hinted(details ...any) []any {
+	if hint := f.x.r.Hint(); hint != "" {
+		details = append(details, "hint", hint)
+	}
+	return details
 }
 
 // flush writes the collected replies; false if that failed.

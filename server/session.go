@@ -112,7 +112,11 @@ func (s *session) handshake() bool {
 		// A port check, a client that gave up, or the end of the server.
 		level, message = slog.LevelDebug, "server: connection ended in its TLS handshake"
 	}
-	s.srv.summary.log(s.srv.logger(), level, message, "remote", remote(s.conn), "err", err)
+	details := []any{"remote", remote(s.conn), "err", err}
+	if stranger := (tls.RecordHeaderError{}); errors.As(err, &stranger) {
+		details = append(details, "hint", "is TLS on at the client?")
+	}
+	s.srv.summary.log(s.srv.logger(), level, message, details...)
 	return false
 }
 

@@ -61,6 +61,7 @@ type sharedConn struct {
 
 	// Of the holder of the read turn.
 	frames      *framing.Reader
+	strange     string        // what bytes look like that are no frame
 	batch       []*call       // empty, with room
 	held        []byte        // a push that waits for room in pushes
 	recent      bool          // the lone caller's call began shortly after another
@@ -374,7 +375,7 @@ func (s *sharedConn) settle() {
 		moves = 1
 	}
 	unwritten := &Error{Op: "call", Addr: s.addr, Err: cause}
-	written := &Error{Op: "call", Addr: s.addr, Err: cause, Written: true, Unhandled: unhandled}
+	written := &Error{Op: "call", Addr: s.addr, Err: cause, Written: true, Unhandled: unhandled, hint: s.hint(cause, count)}
 	for _, c := range all {
 		switch {
 		case c.beat:
@@ -398,6 +399,20 @@ func (s *sharedConn) settle() {
 			BytesRead: s.nc.BytesRead(), BytesWritten: s.nc.BytesWritten(),
 		})
 	}
+}
+
+// noReply is what to check where a peer closes a connection without any reply.
+const noReply = "no reply on a new connection: if this is always so, check the address, TLS and the Format of both sides"
+
+// hint says what may be wrong on one of the two sides, if it looks so.
+func (s *sharedConn) hint(cause error, count counters) string {
+	switch {
+	case cause == io.ErrUnexpectedEOF:
+		return s.strange
+	case cause == io.EOF && !count.replied():
+		return noReply
+	}
+	return ""
 }
 
 // peerLeft tells whether a connection ended because the peer closed it.

@@ -119,6 +119,7 @@ func (s *sharedConn) readFrames() {
 // readFailed ends the connection for the error of a read, unless a write has
 // failed before.
 func (s *sharedConn) readFailed(err error) {
+	s.strange = s.frames.Hint()
 	s.mu.Lock()
 	if s.broken != nil && errors.Is(err, os.ErrDeadlineExceeded) {
 		err = s.broken

@@ -142,6 +142,8 @@ type Error struct {
 
 	// Err is the cause.
 	Err error
+
+	hint string // what may be wrong, for the text
 }
 
 // Error returns one line with all fields.
@@ -153,7 +155,11 @@ func (e *Error) Error() string {
 	if e.Written {
 		s += " (request written)"
 	}
-	return s + ": " + e.Err.Error()
+	s += ": " + e.Err.Error()
+	if e.hint != "" {
+		s += " (" + e.hint + ")"
+	}
+	return s
 }
 
 // Unwrap returns the cause.
