@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -13,13 +15,28 @@ import (
 type mutant struct {
 	pkg, file  string
 	function   string
+	hash       string // of the function's text
 	line       int
 	counted    int    // the line by which the coverage knows it
 	what       string // the change in words: old => new, or remove old
 	nth        int    // counts equal changes of one function, from 1
 	start, end int
-	text       string
+	text       string // takes the place of the bytes, as a compile of its own needs it
+	kind       kind
+	alt        string // what runs in place of the node; text, where that is the same
 }
+
+// kind says how a mutant and its original stand side by side behind a switch.
+type kind int
+
+const (
+	boolean   kind = iota // an expression of type bool
+	valued                // an expression of another type
+	statement             // a statement, which alt replaces
+	clause                // the same where the syntax allows no block: in the head of a for
+	removed               // a statement that goes
+	returned              // a return, before which alt stands
+)
 
 // key names the mutant by its package, function and change, so that the name
 // survives when lines move.
@@ -37,9 +54,11 @@ type generator struct {
 	src       string
 	fset      *token.FileSet
 	function  string
+	hash      string
 	results   *ast.FieldList // of the innermost function
 	seen      map[string]int // counts equal changes over the whole package
 	heads     []head
+	clauses   map[ast.Node]bool // simple statements in the heads of others
 	mutants   []mutant
 }
 
@@ -49,7 +68,7 @@ type head struct{ from, to, line int }
 
 // generate returns the mutants of one file, in the order of the text.
 func generate(pkg, file string, src []byte, seen map[string]int) ([]mutant, error) {
-	g := &generator{pkg: pkg, file: file, src: string(src), fset: token.NewFileSet(), seen: seen}
+	g := &generator{pkg: pkg, file: file, src: string(src), fset: token.NewFileSet(), seen: seen, clauses: map[ast.Node]bool{}}
 	f, err := parser.ParseFile(g.fset, file, src, parser.SkipObjectResolution)
 	if err != nil {
 		return nil, err
@@ -60,6 +79,8 @@ func generate(pkg, file string, src []byte, seen map[string]int) ([]mutant, erro
 			continue
 		}
 		g.function = functionName(fn)
+		sum := sha256.Sum256([]byte(g.text(fn)))
+		g.hash = hex.EncodeToString(sum[:8])
 		g.body(fn.Type, fn.Body)
 	}
 	return g.mutants, nil
@@ -98,6 +119,7 @@ func (g *generator) body(t *ast.FuncType, b *ast.BlockStmt) {
 			g.body(n.Type, n.Body)
 			return false
 		case *ast.SwitchStmt:
+			g.clauses[n.Init] = true
 			for _, c := range n.Body.List {
 				g.heads = append(g.heads, head{g.at(c.Pos()), g.at(c.(*ast.CaseClause).Colon), g.fset.Position(n.Pos()).Line})
 			}
@@ -109,8 +131,10 @@ func (g *generator) body(t *ast.FuncType, b *ast.BlockStmt) {
 			g.statements(n.Body)
 		case *ast.IfStmt:
 			g.condition(n.Cond)
+			g.clauses[n.Init] = true
 		case *ast.ForStmt:
 			g.condition(n.Cond)
+			g.clauses[n.Init], g.clauses[n.Post] = true, true
 		case *ast.BinaryExpr:
 			g.binary(n)
 		case *ast.BasicLit:
@@ -133,13 +157,17 @@ func (g *generator) text(n ast.Node) string { return g.src[g.at(n.Pos()):g.at(n.
 func (g *generator) at(p token.Pos) int { return g.fset.Position(p).Offset }
 
 // add records a change of n into text, named what.
-func (g *generator) add(n ast.Node, text, what string) {
+func (g *generator) add(n ast.Node, k kind, text, what string) {
 	what = strings.Join(strings.Fields(what), " ")
 	id := g.function + ": " + what
 	g.seen[id]++
 	m := mutant{
-		pkg: g.pkg, file: g.file, function: g.function, line: g.fset.Position(n.Pos()).Line,
-		what: what, nth: g.seen[id], start: g.at(n.Pos()), end: g.at(n.End()), text: text,
+		pkg: g.pkg, file: g.file, function: g.function, hash: g.hash, line: g.fset.Position(n.Pos()).Line,
+		what: what, nth: g.seen[id], start: g.at(n.Pos()), end: g.at(n.End()),
+		text: text, kind: k, alt: text,
+	}
+	if k == statement && g.clauses[n] {
+		m.kind = clause
 	}
 	m.counted = m.line
 	for _, h := range g.heads {
@@ -151,7 +179,9 @@ func (g *generator) add(n ast.Node, text, what string) {
 }
 
 // replace records n => text as the change.
-func (g *generator) replace(n ast.Node, text string) { g.add(n, text, g.text(n)+" => "+text) }
+func (g *generator) replace(n ast.Node, k kind, text string) {
+	g.add(n, k, text, g.text(n)+" => "+text)
+}
 
 // statements removes each statement that can go alone. It stays in the text,
 // behind if false, so that what it uses counts as used.
@@ -174,7 +204,7 @@ func (g *generator) statements(list []ast.Stmt) {
 		default:
 			continue
 		}
-		g.add(s, "if false { "+g.text(s)+" }", "remove "+firstLine(g.text(s)))
+		g.add(s, removed, "if false { "+g.text(s)+" }", "remove "+firstLine(g.text(s)))
 	}
 }
 
@@ -194,7 +224,7 @@ func (g *generator) condition(c ast.Expr) {
 	if b, ok := c.(*ast.BinaryExpr); ok && opposite[b.Op] != 0 {
 		return // its operator is turned around
 	}
-	g.add(c, "!("+g.text(c)+")", "if "+g.text(c)+" => if not")
+	g.add(c, boolean, "!("+g.text(c)+")", "if "+g.text(c)+" => if not")
 }
 
 var opposite = map[token.Token]token.Token{
@@ -215,18 +245,21 @@ var arithmetic = map[token.Token]token.Token{
 
 func (g *generator) binary(b *ast.BinaryExpr) {
 	x, y := g.text(b.X), g.text(b.Y)
-	for _, table := range []map[token.Token]token.Token{opposite, boundary, arithmetic} {
+	for _, table := range []map[token.Token]token.Token{opposite, boundary} {
 		if op, ok := table[b.Op]; ok {
-			g.replace(b, x+" "+op.String()+" "+y)
+			g.replace(b, boolean, x+" "+op.String()+" "+y)
 		}
+	}
+	if op, ok := arithmetic[b.Op]; ok {
+		g.replace(b, valued, x+" "+op.String()+" "+y)
 	}
 	switch b.Op {
 	case token.LAND:
-		g.add(b, "(true || "+x+") && "+y, g.text(b)+" => "+y)
-		g.add(b, x+" && (true || "+y+")", g.text(b)+" => "+x)
+		g.add(b, boolean, "(true || "+x+") && "+y, g.text(b)+" => "+y)
+		g.add(b, boolean, x+" && (true || "+y+")", g.text(b)+" => "+x)
 	case token.LOR:
-		g.add(b, "(false && ("+x+")) || "+y, g.text(b)+" => "+y)
-		g.add(b, x+" || (false && "+y+")", g.text(b)+" => "+x)
+		g.add(b, boolean, "(false && ("+x+")) || "+y, g.text(b)+" => "+y)
+		g.add(b, boolean, x+" || (false && "+y+")", g.text(b)+" => "+x)
 	}
 }
 
@@ -238,9 +271,9 @@ func (g *generator) literal(l *ast.BasicLit) {
 	if err != nil {
 		return
 	}
-	g.add(l, strconv.FormatInt(v+1, 10), "in "+g.lineOf(l)+": "+l.Value+" => "+strconv.FormatInt(v+1, 10))
+	g.add(l, valued, strconv.FormatInt(v+1, 10), "in "+g.lineOf(l)+": "+l.Value+" => "+strconv.FormatInt(v+1, 10))
 	if v == 1 {
-		g.add(l, "0", "in "+g.lineOf(l)+": "+l.Value+" => 0")
+		g.add(l, valued, "0", "in "+g.lineOf(l)+": "+l.Value+" => 0")
 	}
 }
 
@@ -256,7 +289,7 @@ func (g *generator) lineOf(n ast.Node) string {
 func (g *generator) truth(i *ast.Ident) {
 	other := map[string]string{"true": "false", "false": "true"}[i.Name]
 	if other != "" {
-		g.add(i, other, "in "+g.lineOf(i)+": "+i.Name+" => "+other)
+		g.add(i, boolean, other, "in "+g.lineOf(i)+": "+i.Name+" => "+other)
 	}
 }
 
@@ -265,12 +298,12 @@ func (g *generator) step(s *ast.IncDecStmt) {
 	if s.Tok == token.DEC {
 		other = "++"
 	}
-	g.replace(s, g.text(s.X)+other)
+	g.replace(s, statement, g.text(s.X)+other)
 }
 
 func (g *generator) assign(s *ast.AssignStmt) {
 	if op, ok := arithmetic[s.Tok]; ok && len(s.Lhs) == 1 {
-		g.replace(s, fmt.Sprintf("%s %s %s", g.text(s.Lhs[0]), op, g.text(s.Rhs[0])))
+		g.replace(s, statement, fmt.Sprintf("%s %s %s", g.text(s.Lhs[0]), op, g.text(s.Rhs[0])))
 	}
 }
 
@@ -290,5 +323,6 @@ func (g *generator) returned(s *ast.ReturnStmt) {
 	}
 	list[len(list)-1] = "nil"
 	dropped := "return " + strings.Join(list, ", ")
-	g.add(s, "if true { "+dropped+" }; "+g.text(s), g.text(s)+" => "+dropped)
+	g.add(s, returned, "if true { "+dropped+" }; "+g.text(s), g.text(s)+" => "+dropped)
+	g.mutants[len(g.mutants)-1].alt = dropped
 }

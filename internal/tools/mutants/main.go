@@ -5,10 +5,16 @@
 //
 // Usage: mutants [-n 50 -seed 1] [-results FILE] PACKAGE-DIR...
 //
-// The tree is never touched: go test -overlay shows the compiler the changed
-// file. Results are written one by one, so a run that was stopped goes on where
-// it was. A killed mutant stays killed as long as the package's code is the same, a
-// survivor as long as its tests are too.
+// One compile makes nearly all mutants of a package: each stands beside the original
+// behind a switch, which the environment sets for a run of the tests. What cannot be
+// written so, a constant above all, is compiled by itself; and so are all for the
+// tests that fail beside the mutants, since they count allocations. The tree is never
+// touched: go test -overlay shows the compiler the changed files.
+//
+// A failure counts if it comes again, and running out of time if the original does
+// not. Results are written one by one, so a run that was stopped goes on where it
+// was. A killed mutant stays killed as long as its function is the same, a survivor
+// as long as its package and the tests are. Remove the file of results to try all.
 package main
 
 import (

@@ -106,18 +106,12 @@ func TestParseEquivalents(t *testing.T) {
 	}
 }
 
-// TestRun tries a module of three mutants: one that its test sees, one that it
-// does not, and one that does not compile; the second run reads the results.
-func TestRun(t *testing.T) {
-	if testing.Short() {
-		t.Skip("runs the compiler")
-	}
+// write makes a module with package p, and returns its folder.
+func write(t *testing.T, code, tests string) string {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"go.mod":       "module example.com/m\n\ngo 1.25\n",
-		"p/p.go":       "package p\n\nfunc Add(a, b int) int { return a + b }\n\nfunc Text(a string) string { return a + \"x\" }\n\nfunc Less(a, b int) bool { return a < b }\n",
-		"p/p_test.go":  "package p\n\nimport \"testing\"\n\nfunc TestAdd(t *testing.T) {\n\tif Add(1, 2) != 3 || Text(\"\") != \"x\" {\n\t\tt.Fatal()\n\t}\n}\n\nfunc TestLess(t *testing.T) {\n\tif !Less(1, 2) {\n\t\tt.Fatal()\n\t}\n}\n",
-		"bin/.ignored": "",
+		"go.mod": "module example.com/m\n\ngo 1.25\n", "bin/.ignored": "",
+		"p/p.go": "package p\n\n" + code, "p/p_test.go": "package p\n\nimport \"testing\"\n\n" + tests,
 	} {
 		name = filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -127,6 +121,53 @@ func TestRun(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return dir
+}
+
+// TestRun tries a module of a few mutants: one that its test sees, one that it
+// does not, one that does not compile, and one that no test can end; the second run
+// reads the results.
+func TestRun(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs the compiler")
+	}
+	dir := write(t, `func Add(a, b int) int { return a + b }
+
+func Text(a string) string { return a + "x" }
+
+func Less(a, b int) bool { return a < b }
+
+func Most() int {
+	const most = 7
+	return most
+}
+
+func Wait(c chan int) { c <- 5; <-c }
+`, `func TestAdd(t *testing.T) {
+	if Add(1, 2) != 3 || Text("") != "x" {
+		t.Fatal()
+	}
+}
+
+func TestLess(t *testing.T) {
+	if !Less(1, 2) {
+		t.Fatal()
+	}
+}
+
+func TestMost(t *testing.T) {
+	if Most() != 7 {
+		t.Fatal()
+	}
+}
+
+func TestWait(t *testing.T) {
+	go func() { select {} }()
+	c := make(chan int)
+	go func() { c <- <-c }()
+	Wait(c)
+}
+`)
 	o := options{root: dir, results: "bin/mutants.jsonl", parallel: 2, only: regexp.MustCompile("")}
 	for range 2 {
 		var out bytes.Buffer
@@ -134,9 +175,98 @@ func TestRun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if survivors != 1 || !strings.Contains(out.String(), "p Less: a < b => a <= b (1 tests pass)") ||
-			!strings.Contains(out.String(), "p: 2 killed, 1 survived, 0 equivalent, 1 do not compile, of 4 mutants") {
-			t.Fatalf("%d survivors\n%s", survivors, &out)
+		for _, want := range []string{
+			"p Less: a < b => a <= b (1 tests pass)", "p Wait: in func Wait(c chan int) { c <- 5; <-c }: 5 => 6 (1 tests pass)",
+			"p Wait: remove <-c (1 tests pass)",
+			"p: 4 killed, 3 survived, 0 equivalent, 1 do not compile, of 8 mutants",
+		} {
+			if !strings.Contains(out.String(), want) {
+				t.Fatalf("%d survivors, not %q\n%s", survivors, want, &out)
+			}
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(dir, o.results))
+	if err != nil || !strings.Contains(string(text), "TestWait (out of time)") {
+		t.Fatalf("%v\n%s", err, text)
+	}
+}
+
+// A test that fails now and then, whatever the code, kills nothing.
+func TestFailureThatDoesNotComeAgain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs the compiler")
+	}
+	dir := write(t, "func Less(a, b int) bool { return a < b }\n", `import "os"
+
+func TestLess(t *testing.T) {
+	Less(1, 2)
+	if os.Getenv("GTCP_MUTANT") != "" && os.Getenv("GTCP_MUTANT") != "0" && os.Mkdir("failed"+os.Getenv("GTCP_MUTANT"), 0o700) == nil {
+		t.Fatal("once")
+	}
+}
+`)
+	var out bytes.Buffer
+	survivors, err := run(t.Context(), &out, options{root: dir, results: "bin/mutants.jsonl", only: regexp.MustCompile("")}, []string{"p"})
+	if err != nil || survivors != 2 {
+		t.Fatalf("%d %v\n%s", survivors, err, &out)
+	}
+}
+
+// Every kind of change does in the schema what it does by itself.
+func TestSchemaHoldsEveryKind(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs the compiler")
+	}
+	dir := write(t, `import (
+	"errors"
+	"time"
+)
+
+type size uint16
+
+func all[T any](list []T, on bool, fail func() error) (n int, err error) {
+	for i := 0; i < len(list); i++ {
+		n += 2
+	}
+	if d := time.Duration(n) * time.Second; d > 3*time.Second && on || !on && d == 0 {
+		n++
+	}
+	var s size = 1
+	s <<= 2
+	switch {
+	case n&1 == 1 && s+4 > 8:
+		defer func() { n-- }()
+	case on:
+		panic("odd")
+	}
+	if on == true {
+		return n, fail()
+	}
+	return n, errors.New("off")
+}
+`, `func TestAll(t *testing.T) {
+	all([]int{1, 2}, false, func() error { return nil })
+}
+`)
+	p, err := load(dir, "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, in, err := p.makeSchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[kind]int{}
+	for i, m := range p.mutants {
+		if in[i] {
+			kinds[m.kind]++
+		} else if p.compiles(m) {
+			t.Errorf("%s is not in the schema", m.key())
+		}
+	}
+	for k := boolean; k <= returned; k++ {
+		if kinds[k] == 0 {
+			t.Errorf("no mutant of kind %d in %v", k, kinds)
 		}
 	}
 }

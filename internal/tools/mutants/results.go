@@ -29,11 +29,11 @@ type result struct {
 }
 
 // record is one line of the results' file. A killed mutant stays killed while its
-// package's code is the same, whatever tests are added; a survivor is tried again
-// when the tests have changed.
+// function is the same, whatever tests are added; a survivor is tried again when
+// the package or its tests have changed.
 type record struct {
-	Hash, Tests, Key string
-	Result           result
+	Package, Function, Tests, Key string
+	Result                        result
 }
 
 // results is the file of results, open for more.
@@ -43,7 +43,7 @@ type results struct {
 	name  string
 	mu    sync.Mutex // guards: file, known
 	file  *os.File
-	known map[string]result
+	known map[string]record // by the mutant's key
 }
 
 func openResults(o options, p *pkg) (*results, error) {
@@ -51,7 +51,7 @@ func openResults(o options, p *pkg) (*results, error) {
 	if !filepath.IsAbs(name) {
 		name = filepath.Join(p.root, name)
 	}
-	s := &results{hash: p.hash, name: name, known: map[string]result{}}
+	s := &results{hash: p.hash, name: name, known: map[string]record{}}
 	for _, dir := range append([]string{p.dir}, o.with...) {
 		hash, err := hashFiles(filepath.Join(p.root, dir), "_test.go")
 		if err != nil {
@@ -67,11 +67,8 @@ func openResults(o options, p *pkg) (*results, error) {
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		var r record
-		if json.Unmarshal(lines.Bytes(), &r) != nil || r.Hash != s.hash { // a line cut short by a kill is no result
-			continue
-		}
-		if r.Result.Outcome != survived || r.Tests == s.tests {
-			s.known[r.Key] = r.Result
+		if json.Unmarshal(lines.Bytes(), &r) == nil { // a line cut short by a kill is no result
+			s.known[r.Key] = r
 		}
 	}
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -83,21 +80,23 @@ func openResults(o options, p *pkg) (*results, error) {
 
 func (s *results) close() { _ = s.file.Close() }
 
-func (s *results) get(key string) (result, bool) {
+func (s *results) get(m mutant) (result, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r, ok := s.known[key]
-	return r, ok
+	r, ok := s.known[m.key()]
+	same := r.Function == m.hash && (r.Result.Outcome != survived || r.Package == s.hash && r.Tests == s.tests)
+	return r.Result, ok && same
 }
 
-func (s *results) put(key string, r result) error {
-	line, err := json.Marshal(record{s.hash, s.tests, key, r})
+func (s *results) put(m mutant, r result) error {
+	one := record{s.hash, m.hash, s.tests, m.key(), r}
+	line, err := json.Marshal(one)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.known[key] = r
+	s.known[m.key()] = one
 	_, err = s.file.Write(append(line, '\n'))
 	return err
 }
