@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -109,6 +110,9 @@ func TestLimiterRefuses(t *testing.T) {
 
 // A peer that has gone while its request waited gets no work done.
 func TestLimiterDropsRequestsOfAPeerThatHasGone(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere than on Linux only a read tells that the peer has gone: FrameHandler.HalfClose")
+	}
 	h, entered, let := gated()
 	h.Limiter, h.ErrorReply = &server.Limiter{Max: 1, MaxWait: time.Hour}, overloaded
 	s := &server.Server{Handler: h}

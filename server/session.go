@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -222,7 +223,8 @@ func (s *session) askLocked() {
 		s.notePointLocked(false)
 		_ = s.conn.SetReadDeadline(aLongTimeAgo)
 	case inHandler:
-		if half, ok := s.socket().(interface{ CloseRead() error }); ok {
+		// On Windows it resets the connection if bytes are unread, and wakes nobody.
+		if half, ok := s.socket().(interface{ CloseRead() error }); ok && runtime.GOOS != "windows" {
 			_ = half.CloseRead()
 		}
 	}

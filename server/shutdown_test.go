@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"runtime"
 	"testing"
 	"time"
 
@@ -193,7 +194,16 @@ func TestShutdownOfAServerThatNeverServed(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
+// skipWithoutCloseRead leaves out what cannot be had on Windows: there CloseRead wakes
+// nobody and resets the connection if bytes are unread, so the server does without.
+func skipWithoutCloseRead(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("CloseRead resets a connection on Windows")
+	}
+}
+
 func TestShutdownEndsTheStreamOfARawHandler(t *testing.T) {
+	skipWithoutCloseRead(t)
 	requests := make(chan string, 10)
 	let := make(chan struct{})
 	s := &server.Server{Handler: server.HandlerFunc(func(_ context.Context, c *conn.Conn) {

@@ -23,16 +23,18 @@ import (
 // connections, close the listener before Shutdown. A connection in its TLS
 // handshake gets half a second to finish it.
 //
-// A FrameHandler knows exactly what has arrived over TCP and unix sockets on Linux.
-// Over TLS and other wrappers it reads ahead until the peer is silent for 20 ms, 60
-// ms at most. After the last reply it sends FrameHandler.Goodbye, closes its side
-// of the connection, and gives the peer half a second to close the other side. If a
-// part of a request has arrived, it waits for the rest within ReadTimeout.
+// A FrameHandler knows exactly what has arrived over TCP and unix sockets on Linux
+// and Windows, and on BSD and macOS up to 64 KiB. Over TLS and other wrappers it
+// reads ahead until the peer is silent for 20 ms, 60 ms at most. After the last
+// reply it sends FrameHandler.Goodbye, closes its side of the connection, and gives
+// the peer half a second to close the other side. If a part of a request has
+// arrived, it waits for the rest within ReadTimeout.
 //
 // Any other handler reads io.EOF after the bytes that have arrived. It must then
-// finish its replies and return. If the transport has no CloseRead, the handler
-// gets no io.EOF, and Shutdown waits for it until ctx ends. A handler that does
-// not read can wait for Draining.
+// finish its replies and return. If the transport has no CloseRead, and on Windows,
+// where CloseRead would reset the connection, the handler gets no io.EOF, and
+// Shutdown waits for it until ctx ends. A handler that does not read can wait for
+// Draining.
 //
 // Shutdown may be called more than once, and after Close to wait for handlers.
 // Called from a handler it cannot return before its ctx ends.
