@@ -2,7 +2,7 @@
 # everywhere walks this one list.
 MODULES := $(shell find . -name go.mod -not -path './.git/*' -exec dirname {} \; | sort)
 # What users import: the packages whose API and coverage are recorded.
-PUBLIC := . ./conn ./framing ./framing/envelope ./retry ./pool ./pool/backend ./pool/engine ./pool/puddlepool ./pool/slotpool ./pool/pooltest ./pool/pipeline ./pool/resolve ./pool/balance ./server
+PUBLIC := . ./conn ./framing ./framing/envelope ./retry ./pool ./pool/backend ./pool/engine ./pool/puddlepool ./pool/slotpool ./pool/pooltest ./pool/pipeline ./pool/resolve ./pool/balance ./server ./server/debugpage
 
 GO ?= go
 FUZZTIME ?= 60s

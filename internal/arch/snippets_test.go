@@ -30,6 +30,9 @@ var unused = regexp.MustCompile(`^\S*(\.md|snippet\d+\.go):.*(declared|imported)
 // packages are those a snippet may use without an import.
 var packages = map[string]string{
 	"context": "context", "fmt": "fmt", "log": "log", "net": "net", "testing": "testing", "time": "time",
+	"http":       "net/http",
+	"expvar":     "expvar",
+	"debugpage":  "github.com/seed-99d6a01a/gtcp/server/debugpage",
 	"gtcp":       "github.com/seed-99d6a01a/gtcp",
 	"conn":       "github.com/seed-99d6a01a/gtcp/conn",
 	"framing":    "github.com/seed-99d6a01a/gtcp/framing",

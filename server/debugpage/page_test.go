@@ -1,0 +1,241 @@
+package debugpage_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"expvar"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp"
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
+	"github.com/seed-99d6a01a/gtcp/pool/resolve"
+	"github.com/seed-99d6a01a/gtcp/retry"
+	"github.com/seed-99d6a01a/gtcp/server"
+	"github.com/seed-99d6a01a/gtcp/server/debugpage"
+)
+
+func TestPage(t *testing.T) {
+	p := &debugpage.Page{}
+	srv := &server.Server{Hooks: p.Hooks("api")}
+	addr := serve(t, srv)
+	p.AddServer("api", srv)
+	for name, c := range map[string]*gtcp.Client{
+		"exclusive": gtcp.NewClient(addr, gtcp.ClientConfig{}),
+		"shared":    gtcp.NewClient(addr, gtcp.ClientConfig{Shared: true}),
+		"service":   gtcp.NewClient("things", gtcp.ClientConfig{Resolver: resolve.Addrs(addr, "127.0.0.1:1")}),
+		"lost":      gtcp.NewClient("127.0.0.1:1", gtcp.ClientConfig{Retry: retry.Policy{MaxAttempts: 2, Backoff: retry.Constant(0)}}),
+	} {
+		defer c.Close()
+		p.AddClient(name, c)
+		for range 4 {
+			_, err := c.Call(t.Context(), []byte("x"))
+			require.Equal(t, name == "lost", err != nil)
+		}
+	}
+	sessions, err := pool.New(conn.Target{Address: addr}, pool.Config{})
+	require.NoError(t, err)
+	defer sessions.Close()
+	p.AddPool("sessions", sessions)
+	inUse, err := sessions.Get(t.Context())
+	require.NoError(t, err)
+	defer inUse.Close()
+	bare, err := pipeline.New(conn.Target{Address: addr}, framing.Format{}, pipeline.Config{})
+	require.NoError(t, err)
+	defer bare.Close()
+	p.AddPipeline("bare", bare)
+	p.AddNewPoolConn()
+	pooled, err := gtcp.NewPoolConn(addr)
+	require.NoError(t, err)
+	require.NoError(t, pooled.Conn.Close())
+
+	all := tables(t, p, "")
+	require.Equal(t, []any{"exclusive", "lost", "service", "shared"}, column(all["clients"], "name"))
+	require.Equal(t, []any{"exclusive", "exclusive", "exclusive", "shared"}, column(all["clients"], "mode"))
+	require.EqualValues(t, map[string]any{"refused": 4.0}, all["clients"].Rows[1]["kinds"])
+	require.Equal(t, []any{"127.0.0.1:1", addr}, column(all["endpoints"], "addr"))
+	require.Equal(t, 1.0, all["endpoints"].Rows[1]["open"])
+	require.Subset(t, column(all["pools"], "name"), []any{"exclusive", "lost", "service", "sessions", addr})
+	require.Contains(t, column(all["pools"], "kind"), "NewPoolConn")
+	require.Equal(t, []any{"bare", "shared"}, column(all["pipelines"], "name"))
+	require.Equal(t, []any{"api"}, column(all["servers"], "name"))
+	require.Equal(t, 12.0, all["servers"].Rows[0]["requests"])
+	conns := tables(t, p, "?conns.filter=sessions")["conns"]
+	require.Equal(t, 1, conns.Matched)
+	require.Equal(t, "in use", conns.Rows[0]["state"])
+	require.Equal(t, addr, conns.Rows[0]["remote"])
+	require.Equal(t, 1.0, conns.Rows[0]["inFlight"])
+	byServer := tables(t, p, "?conns.filter=server+api")["conns"]
+	require.Equal(t, conns.Total-byServer.Matched, byServer.Matched, "each connection has two ends in this program")
+
+	html := page(t, p, "")
+	for _, name := range []string{"exclusive", "lost", "service", "sessions", "bare", "api", addr, "Read-only"} {
+		has(t, html, ">"+name+"<")
+	}
+	hasNot(t, html, `method="post"`)
+}
+
+// The figures a page shows of a second look are those of the time between.
+func TestRates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &debugpage.Page{}
+		var s server.Stat
+		p.AddServer("api", &fakeServer{stat: func() server.Stat { return s }})
+		rate := func() any { return tables(t, p, "")["servers"].Rows[0]["requestRate"] }
+		require.Nil(t, rate())
+		require.Nil(t, rate(), "at the same time")
+		time.Sleep(2 * time.Second)
+		s.Requests = 100
+		require.Equal(t, 50.0, rate())
+		require.Equal(t, 50.0, rate(), "another reader disturbs nothing")
+		time.Sleep(10 * time.Second)
+		s.Requests = 150
+		require.Equal(t, 5.0, rate())
+		has(t, page(t, p, ""), "<dt>Requests/s</dt><dd>5.0</dd>")
+		time.Sleep(10 * time.Second)
+		s.Requests = 0 // another server under the same name
+		require.Nil(t, rate())
+	})
+}
+
+func TestHeaders(t *testing.T) {
+	p := &debugpage.Page{}
+	p.AddPool("sessions", manyConns(1))
+	for method, code := range map[string]int{"GET": 200, "HEAD": 200, "POST": 403, "PUT": 405, "OPTIONS": 405} {
+		w := httptest.NewRecorder()
+		p.ServeHTTP(w, httptest.NewRequest(method, "/", nil))
+		h := w.Header()
+		require.Equal(t, code, w.Code)
+		require.Equal(t, "no-store", h.Get("Cache-Control"))
+		require.Equal(t, "nosniff", h.Get("X-Content-Type-Options"))
+		require.Equal(t, "DENY", h.Get("X-Frame-Options"))
+		require.Equal(t, "same-origin", h.Get("Referrer-Policy"))
+		require.Equal(t, "same-origin", h.Get("Cross-Origin-Resource-Policy"))
+		policy := h.Get("Content-Security-Policy")
+		require.Contains(t, policy, "default-src 'none'")
+		require.Contains(t, policy, "frame-ancestors 'none'")
+		require.NotContains(t, policy, "unsafe")
+		if w.Code == 405 {
+			require.Equal(t, "GET, HEAD, POST", h.Get("Allow"))
+		}
+	}
+
+	// What the policy allows is what the page has, and nothing else is inline.
+	w := get(p, "")
+	html, policy := w.Body.String(), w.Header().Get("Content-Security-Policy")
+	for _, of := range []string{"style", "script"} {
+		found := regexp.MustCompile(`(?s)<`+of+`>(.*?)</`+of+`>`).FindAllStringSubmatch(html, -1)
+		require.Len(t, found, 1)
+		sum := sha256.Sum256([]byte(found[0][1]))
+		require.Contains(t, policy, of+"-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'")
+	}
+	require.Empty(t, regexp.MustCompile(`(?i)<[a-z][^>]*\s(on[a-z]+|style)=`).FindAllString(html, -1))
+}
+
+func TestFormats(t *testing.T) {
+	p := &debugpage.Page{}
+	p.AddPool("sessions", manyConns(1))
+	for _, c := range []struct{ query, accept, want string }{
+		{"", "", "text/html"},
+		{"", "text/html,application/xhtml+xml,*/*;q=0.8", "text/html"},
+		{"", "application/json", "application/json"},
+		{"", "text/html, application/json", "text/html"},
+		{"?format=json", "text/html", "application/json"},
+		{"?format=html", "application/json", "text/html"},
+	} {
+		w := get(p, c.query, "Accept", c.accept)
+		require.Equal(t, c.want+"; charset=utf-8", w.Header().Get("Content-Type"), "%+v", c)
+		require.Equal(t, "Accept", w.Header().Get("Vary"))
+	}
+}
+
+func TestExpvar(t *testing.T) {
+	p := &debugpage.Page{}
+	p.AddPool("sessions", manyConns(1000))
+	var v expvar.Var = p
+	var doc map[string]json.RawMessage
+	require.NoError(t, json.Unmarshal([]byte(v.String()), &doc))
+	var conns table
+	require.NoError(t, json.Unmarshal(doc["conns"], &conns))
+	require.Equal(t, 1000, conns.Total)
+	require.Len(t, conns.Rows, 100)
+}
+
+func TestNames(t *testing.T) {
+	p := &debugpage.Page{}
+	remove := p.AddPool("a", &fakePool{})
+	p.AddServer("a", &fakeServer{})
+	p.AddPipeline("a", &fakePipeline{})
+	require.PanicsWithValue(t, `debugpage: a pool is called "a" already`, func() { p.AddPool("a", &fakePool{}) })
+	require.Panics(t, func() { p.AddServer("a", &fakeServer{}) })
+	hide := p.AddNewPoolConn()
+	require.Panics(t, func() { p.AddNewPoolConn() })
+	hide()
+	remove()
+	p.AddPool("a", &fakePool{})
+	remove() // of the first one, which is gone
+	require.Equal(t, []any{"a"}, column(tables(t, p, "")["pools"], "name"))
+}
+
+// What cannot be read must not hide the rest.
+func TestSourceThatPanics(t *testing.T) {
+	p := &debugpage.Page{}
+	p.AddPool("bad", &fakePool{stat: func() pool.Stat { panic("<secret>") }})
+	p.AddServer("good", &fakeServer{})
+	all := tables(t, p, "")
+	require.Equal(t, []any{"good"}, column(all["servers"], "name"))
+	require.Equal(t, []any{"the pool cannot be shown: a panic of type string"}, column(all["errors"], "note"))
+	hasNot(t, page(t, p, ""), "secret")
+}
+
+// Each request may need the memory of all rows, so few are served at a time.
+func TestAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &debugpage.Page{}
+		let := make(chan struct{})
+		p.AddPool("stuck", &fakePool{stat: func() pool.Stat { <-let; return pool.Stat{} }})
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() { get(p, "") })
+		}
+		synctest.Wait()
+		w := get(p, "")
+		require.Equal(t, 503, w.Code)
+		require.Equal(t, "1", w.Header().Get("Retry-After"))
+		close(let)
+		wg.Wait()
+		require.Equal(t, 200, get(p, "").Code)
+	})
+}
+
+func TestReaderThatHasLeft(t *testing.T) {
+	p := &debugpage.Page{}
+	p.AddServer("api", &fakeServer{stat: func() server.Stat { t.Error("it was read"); return server.Stat{} }})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	w := httptest.NewRecorder()
+	p.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+	require.Equal(t, 503, w.Code)
+}
+
+// A page is mounted where its user wants: its links and forms are relative.
+func TestMounted(t *testing.T) {
+	p := &debugpage.Page{AllowChanges: everybody}
+	p.AddPool("sessions", manyConns(200))
+	for _, link := range regexp.MustCompile(`(?:href|action)="([^"]*)"`).FindAllStringSubmatch(page(t, p, ""), -1) {
+		require.True(t, strings.HasPrefix(link[1], "?") || strings.HasPrefix(link[1], "#") || link[1] == "data:,", link[1])
+	}
+}
