@@ -62,8 +62,8 @@ func TestErrorsOfNewcomers(t *testing.T) {
 		{"plain to TLS, with an alert", tlsAddr("\x15\x03\x01\x00\x02\x02\x46"), gtcp.ClientConfig{}, io.ErrUnexpectedEOF,
 			"the bytes look like TLS: " + checkBothSides},
 		{"plain to TLS, without", tlsAddr(""), gtcp.ClientConfig{}, io.EOF, noReplyAtAll},
-		{"TLS to plain", tlsAddr(""), gtcp.ClientConfig{Target: conn.Target{Dialer: trusting}}, nil, "(is TLS on at the server?)"},
-		{"TLS to text", tlsAddr("-ERR unknown command\r\n"), gtcp.ClientConfig{Target: conn.Target{Dialer: trusting}}, nil, "(is TLS on at the server?)"},
+		{"TLS to plain", tlsAddr(""), gtcp.ClientConfig{Target: conn.Target{Dialer: trusting}}, nil, "(does the server speak TLS on that port?)"},
+		{"TLS to text", tlsAddr("-ERR unknown command\r\n"), gtcp.ClientConfig{Target: conn.Target{Dialer: trusting}}, nil, "(does the server speak TLS on that port?)"},
 		{"a silent server, no deadline", silentServer, gtcp.ClientConfig{CallTimeout: 50 * time.Millisecond}, context.DeadlineExceeded,
 			"(the call had no deadline, and ClientConfig.CallTimeout is 50ms)"},
 	}

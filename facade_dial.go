@@ -3,8 +3,6 @@ package gtcp
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -77,22 +75,7 @@ func dialTLS(addr string, config *tls.Config, timeout ...time.Duration) (*conn.C
 	ctx, cancel, limit := dialContext(timeout)
 	defer cancel()
 	c, err := dial(ctx, addr, config)
-	return c, describe(tlsHint(refusedHint(err)), "tls.DialWithDialer failed with network %q, address %q, timeout %q", "tcp", addr, limit)
-}
-
-// tlsHint adds a hint to the error of a handshake with a peer that does not seem
-// to speak TLS.
-func tlsHint(err error) error {
-	var op *net.OpError
-	var record tls.RecordHeaderError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &op) && op.Op == "dial":
-	case errors.As(err, &record), errors.Is(err, io.EOF), isTimeout(err), op != nil && op.Op == "read":
-		return hint(err, "does the server speak TLS on that port?")
-	}
-	return err
+	return c, describe(refusedHint(err), "tls.DialWithDialer failed with network %q, address %q, timeout %q", "tcp", addr, limit)
 }
 
 // NewNetConnKeyCrt is NewNetConnTLS with the configuration that LoadKeyCrt makes

@@ -190,7 +190,7 @@ func (e *handshakeError) Error() string {
 	s := "TLS handshake: " + e.err.Error()
 	stranger := tls.RecordHeaderError{}
 	if errors.Is(e.err, io.EOF) || isReset(e.err) || KindOf(e.err) == KindTimeout || errors.As(e.err, &stranger) {
-		s += " (is TLS on at the server?)"
+		s += " (does the server speak TLS on that port?)"
 	}
 	return s
 }

@@ -145,7 +145,7 @@ func TestDialTLSVerifies(t *testing.T) {
 
 // The first question about a handshake that the peer does not take part in.
 func TestDialTLSToAPlainServerAsksForTLS(t *testing.T) {
-	const question = "(is TLS on at the server?)"
+	const question = "(does the server speak TLS on that port?)"
 	cert := testCert()
 	servers := map[string]struct {
 		serve func(nc net.Conn)

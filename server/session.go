@@ -115,7 +115,7 @@ func (s *session) handshake() bool {
 	}
 	details := []any{"remote", remote(s.conn), "err", err}
 	if stranger := (tls.RecordHeaderError{}); errors.As(err, &stranger) {
-		details = append(details, "hint", "is TLS on at the client?")
+		details = append(details, "hint", "does the client speak TLS?")
 	}
 	s.srv.summary.log(s.srv.logger(), level, message, details...)
 	return false

@@ -63,7 +63,7 @@ func TestTheLogOfAPlainClientAtATLSPortAsksForTLS(t *testing.T) {
 	c := dial(t, start(t, &server.Server{Handler: echo(), TLSConfig: srv, Logger: log.logger()}))
 	c.send("this is not TLS")
 	require.Eventually(t, func() bool { return len(log.with("TLS handshake failed")) > 0 }, patience, time.Millisecond)
-	log.requireOne(t, "TLS handshake failed", "level=WARN", "is TLS on at the client?")
+	log.requireOne(t, "TLS handshake failed", "level=WARN", "does the client speak TLS?")
 
 	// A handshake that fails for another reason has no such hint.
 	var other logbook
@@ -71,5 +71,5 @@ func TestTheLogOfAPlainClientAtATLSPortAsksForTLS(t *testing.T) {
 	_, err := tls.Dial("tcp", addr, &tls.Config{ServerName: "example.com"})
 	require.Error(t, err, "an authority that the client does not know")
 	require.Eventually(t, func() bool { return len(other.with("TLS handshake failed")) > 0 }, patience, time.Millisecond)
-	require.NotContains(t, other.with("TLS handshake failed")[0], "is TLS on")
+	require.NotContains(t, other.with("TLS handshake failed")[0], "speak TLS")
 }

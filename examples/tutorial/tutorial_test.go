@@ -79,7 +79,24 @@ func (r *reader) encrypted() {
 
 	s := r.start("server")
 	r.calls(s.addr, "hello")
+	r.fails(s.addr, 3)
 	s.kill()
+
+	r.step = 3
+	s = r.start("server")
+	r.fails(s.addr, 4)
+	s.kill()
+}
+
+// fails calls a server with the client of another step, and compares the error
+// with step 4 of the page.
+func (r *reader) fails(addr string, step int) {
+	r.t.Helper()
+	r.step = step
+	out, err := r.command("client", "-addr", addr, "hello").CombinedOutput()
+	require.Error(r.t, err)
+	r.step = 4
+	r.shows(strings.ReplaceAll(string(out), addr, "127.0.0.1:7001"))
 }
 
 func (r *reader) measured() {
