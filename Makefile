@@ -98,6 +98,10 @@ charts: ## draw the charts of docs/benchmarks.md and docs/chaos.md again, from t
 	$(GO) -C internal/benchmarks run ./report -charts
 	$(GO) -C internal/benchmarks run ./chaos -charts
 
+.PHONY: load-page
+load-page: ## run the commands of docs/load-testing.md and docs/tuning.md, and write their output and charts
+	$(GO) -C examples/load test -count=1 -timeout 10m -run '^TestPages$$' . -update
+
 .PHONY: soak
 soak: ## break the Client's connections for DURATION, then stress the pools as long
 	GTCP_SOAK=$(DURATION) $(GO) test -count=1 -timeout 0 -v -run '^TestClientSoak$$' .

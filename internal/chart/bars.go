@@ -31,8 +31,8 @@ type Bar struct {
 	None bool
 }
 
-// far is how many times the greatest median must be the least for the axis to be
-// logarithmic.
+// far is how many times the greatest ratio must be the least for the axis to be
+// logarithmic. Figures without a base have a linear one, so that lengths compare.
 const far = 25
 
 // SVG draws the chart.
@@ -61,13 +61,13 @@ func (b Bars) SVG() []byte {
 	return c.svg(b.Title, b.description())
 }
 
-// foot is the value where the bars begin. On a logarithmic axis there is no zero:
-// ratios begin at their base.
+// foot is the value where the bars begin: on a logarithmic axis, which has no zero,
+// the base.
 func (b Bars) foot(s scale) float64 {
-	if s.log && b.Base > 0 {
+	if s.log {
 		return b.Base
 	}
-	return s.min
+	return 0
 }
 
 // scale holds all medians, and as much of the ranges as leaves the medians
@@ -92,7 +92,7 @@ func (b Bars) scale(from, to float64) scale {
 			see(r.Min, r.Median, r.Max)
 		}
 	}
-	if most/least > far {
+	if b.Base > 0 && most/least > far {
 		return logarithmic(max(min(lowest, least), least/10), max(most, min(highest, 10*most)), from+8, to) // room for a dot
 	}
 	return linear(max(most, min(highest, 2.5*most)), from, to)
