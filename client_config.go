@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
@@ -150,7 +151,17 @@ func (c ClientConfig) poolConfig() pool.Config {
 	if p.Probe.Mode == pool.ProbeDefault && p.Probe.After == 0 && p.Probe.Func == nil {
 		p.Probe.Mode = pool.ProbeByCaller
 	}
+	p.Hooks = c.withPhases(p.Hooks)
 	return p
+}
+
+// withPhases returns the hooks of a pool or a pipeline, and the client's own if
+// hooks are told of attempts.
+func (c ClientConfig) withPhases(hooks []any) []any {
+	if own, _ := newClientHooks(c.Hooks); own.attempts != nil {
+		return append(slices.Clip(hooks), phasesHook{})
+	}
+	return hooks
 }
 
 func (c ClientConfig) pipelineConfig() pipeline.Config {
@@ -161,5 +172,6 @@ func (c ClientConfig) pipelineConfig() pipeline.Config {
 	if len(c.Goodbye) > 0 {
 		p.Goodbye = c.Goodbye
 	}
+	p.Hooks = c.withPhases(p.Hooks)
 	return p
 }

@@ -8,6 +8,7 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
@@ -30,7 +31,8 @@ type callState struct {
 	goodbye []byte           // ClientConfig.Goodbye
 	left    bool             // it came in place of the reply
 	only    deadlineOnly
-	perform func() error // (*callState).do, made once
+	notes   *attemptNotes // nil unless hooks are told of attempts
+	perform func() error  // (*callState).do, made once
 }
 
 // maxKeptFrame is the largest frame buffer kept for other calls, in bytes.
@@ -61,7 +63,7 @@ func (s *callStates) get() *callState {
 
 func (s *callStates) put(x *callState) {
 	x.reader.Reset(noConn)
-	x.held, x.dst, x.reply, x.only, x.left = nil, nil, nil, deadlineOnly{}, false
+	x.held, x.dst, x.reply, x.only, x.left, x.notes = nil, nil, nil, deadlineOnly{}, false, nil
 	if cap(x.frame) > maxKeptFrame {
 		x.frame = nil
 	}
@@ -101,9 +103,12 @@ func (e *endpoint) exclusive(ctx context.Context, dst, request []byte) ([]byte, 
 	}
 	defer held.Close()
 	x.dst = dst
+	if e.client.hooks.attempts != nil {
+		x.notes = notesOf(ctx)
+	}
 	written, err := x.on(ctx, held)
 	if err != nil && !written && held.Reused() && diedIdle(err) && ctx.Err() == nil {
-		if failed := held.Replace(ctx); failed != nil {
+		if failed := x.replace(ctx); failed != nil {
 			return dst, e.failed(e.addr, false, failed)
 		}
 		written, err = x.on(ctx, held)
@@ -149,8 +154,25 @@ func (x *callState) on(ctx context.Context, held *pool.Conn) (written bool, err 
 	return held.BytesWritten() > before || err != nil && !retry.SafeToRetry(err), err
 }
 
+// replace dials a connection in place of one that had been closed while it was
+// idle.
+func (x *callState) replace(ctx context.Context) error {
+	if x.notes == nil {
+		return x.held.Replace(ctx)
+	}
+	begun := time.Now()
+	err := x.held.Replace(ctx)
+	if err == nil {
+		x.notes.replaced(x.held, time.Since(begun))
+	}
+	return err
+}
+
 // do is the exchange itself, within the context that its connection obeys.
 func (x *callState) do() error {
+	if x.notes != nil {
+		x.notes.written()
+	}
 	var err error
 	if x.asks {
 		_, err = x.held.Ask(x.frame)
@@ -161,6 +183,12 @@ func (x *callState) do() error {
 		return err
 	}
 	x.reader.Reset(&x.held.Conn)
+	if x.notes != nil {
+		if err := x.reader.Wait(); err != nil {
+			return err
+		}
+		x.notes.firstByte()
+	}
 	reply, err := x.reader.ReadFrame(x.dst)
 	if err != nil {
 		return err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
 )
 
 // CallHook observes the calls of a [Client]. An element of ClientConfig.Hooks
@@ -77,8 +79,25 @@ type AttemptEnd struct {
 	Number int
 	// Start is when the attempt began.
 	Start time.Time
-	// Duration is how long it took, the wait for a connection included.
+	// Phases say how long the attempt waited for a connection, and so on. They
+	// are the same for exclusive and shared clients. If the attempt used two
+	// connections, because the first one had been closed while idle, they are
+	// those on the second.
+	conn.Phases
+	// Duration is how long the attempt took, the wait for a connection
+	// included.
 	Duration time.Duration
+	// ConnID is the number of the connection, the same in all events of its
+	// pool or pipeline. It is 0 if the attempt got none.
+	ConnID uint64
+	// Peer is the address of that connection's peer, empty if the attempt got
+	// no connection.
+	Peer string
+	// RequestSize is the size of the request in bytes, without the header.
+	RequestSize int
+	// ReplySize is the size of the reply in bytes, without the header. It is
+	// 0 if the attempt failed.
+	ReplySize int
 	// Err is what the attempt returned.
 	Err error
 }
@@ -104,31 +123,4 @@ func newClientHooks(hooks []any) (h clientHooks, err error) {
 		}
 	}
 	return h, nil
-}
-
-// observed makes the attempt with the hooks told of it. The clock is read only
-// if one of them wants to hear of its end.
-func (a *callAttempt) observed(ctx context.Context, dst, request []byte) ([]byte, error) {
-	hooks, addr := a.endpoint.client.hooks.attempts, a.endpoint.addr
-	var few [4]context.Context
-	contexts, wanted := few[:0], false
-	for _, h := range hooks {
-		of := h.StartAttempt(ctx, AttemptStart{Addr: addr, Number: a.number})
-		contexts = append(contexts, of)
-		if of != nil {
-			ctx, wanted = of, true
-		}
-	}
-	if !wanted {
-		return a.endpoint.call(ctx, dst, request)
-	}
-	end := AttemptEnd{Addr: addr, Number: a.number, Start: time.Now()}
-	reply, err := a.endpoint.call(ctx, dst, request)
-	end.Duration, end.Err = time.Since(end.Start), err
-	for i := len(contexts) - 1; i >= 0; i-- {
-		if contexts[i] != nil {
-			hooks[i].EndAttempt(contexts[i], end)
-		}
-	}
-	return reply, err
 }

@@ -22,6 +22,23 @@ type DialStartHook interface {
 	BeforeDial(ctx context.Context, addr string) context.Context
 }
 
+// Phases says when the parts of a call were over. Events of the Client, the
+// pipeline and the pool have it. Each field but Dialed is the time since the
+// Start of the event. Zero means that the call did not get that far.
+type Phases struct {
+	// Acquired is when the call had a connection. Until then it waited for its
+	// turn or for a dial.
+	Acquired time.Duration
+	// Dialed is how much of Acquired the dial of that connection took. It is
+	// zero if the connection was open before.
+	Dialed time.Duration
+	// Written is when the write of the request began.
+	Written time.Duration
+	// FirstByte is when the first byte of the reply had been read. It can be
+	// zero for a call on a shared connection that was given up.
+	FirstByte time.Duration
+}
+
 // DialEvent is the outcome of a dial.
 type DialEvent struct {
 	// Addr is Target.Address: the address that was asked for.

@@ -43,10 +43,15 @@ type GetEvent struct {
 	Addr string
 	// ID is the number of the connection, 0 with an error.
 	ID uint64
+	// Peer is the address of the peer, nil with an error.
+	Peer net.Addr
 	// Start is when the Get began.
 	Start time.Time
 	// Duration is how long it took.
 	Duration time.Duration
+	// Dialed is how much of Duration the dial of that connection took. It is
+	// 0 if the connection was open before, and with an error.
+	Dialed time.Duration
 	// IdleFor is how long the connection was idle before, 0 if it was dialed
 	// for this Get.
 	IdleFor time.Duration
@@ -92,6 +97,10 @@ type EvictEvent struct {
 	Age time.Duration
 	// Uses is how often it was checked out.
 	Uses uint64
+	// BytesRead counts the bytes received over its life.
+	BytesRead uint64
+	// BytesWritten counts the bytes sent over its life.
+	BytesWritten uint64
 }
 
 // hooks are the elements of Config.Hooks, by what they observe.
@@ -143,7 +152,8 @@ func (p *Pool) getObserved(ctx context.Context) (*Conn, error) {
 		Addr: p.target.Address, Start: p.clock.time(start), Duration: time.Duration(p.clock.now() - start), Err: err,
 	}
 	if c != nil {
-		e.ID, e.Reused = c.ID(), c.Reused()
+		e.ID, e.Peer, e.Reused = c.ID(), c.RemoteAddr(), c.Reused()
+		e.Dialed = time.Duration(max(c.life.ready-max(c.life.born, start), 0))
 		if e.Reused {
 			e.IdleFor = idle
 		}

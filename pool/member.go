@@ -201,7 +201,7 @@ func (p *Pool) hasEnded(l *life, c *conn.Conn, uses uint64, e ending) {
 	}
 	event := EvictEvent{
 		Addr: p.target.Address, ID: l.id, Peer: c.RemoteAddr(), Reason: e.why, Err: e.err,
-		Age: time.Duration(p.clock.now() - l.born), Uses: uses,
+		Age: time.Duration(p.clock.now() - l.born), Uses: uses, BytesRead: c.BytesRead(), BytesWritten: c.BytesWritten(),
 	}
 	for _, hook := range p.hooks.evict {
 		hook.AfterEvict(event)

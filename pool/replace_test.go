@@ -2,6 +2,7 @@ package pool_test
 
 import (
 	"context"
+	"io"
 	"math"
 	"net"
 	"runtime"
@@ -149,10 +150,14 @@ func TestReplaceEvictEvents(t *testing.T) {
 		require.NoError(t, get(t, p).Close())
 		c := get(t, p)
 		require.NoError(t, c.Replace(t.Context()))
+		_, err := c.Write([]byte("abc"))
+		require.NoError(t, err)
+		_, err = io.ReadFull(c, make([]byte, 3))
+		require.NoError(t, err)
 		c.Evict()
 		synctest.Wait()
 		peer := memnet.Addr("mem")
-		require.Equal(t, []pool.EvictEvent{{ID: 1, Peer: peer, Reason: pool.Dead, Uses: 2}, {ID: 2, Peer: peer, Reason: pool.Discarded, Uses: 1}}, log.events)
+		require.Equal(t, []pool.EvictEvent{{ID: 1, Peer: peer, Reason: pool.Dead, Uses: 2}, {ID: 2, Peer: peer, Reason: pool.Discarded, Uses: 1, BytesRead: 3, BytesWritten: 3}}, log.events)
 	})
 }
 

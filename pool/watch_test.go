@@ -98,6 +98,10 @@ func TestHooks(t *testing.T) {
 		require.Len(t, log.events, 1)
 		require.Equal(t, pool.Discarded, log.events[0].Reason)
 		require.Equal(t, uint64(2), log.events[0].Uses)
+		require.Equal(t, []time.Duration{time.Second, 0, 0}, []time.Duration{log.gets[0].Dialed, log.gets[1].Dialed, log.gets[2].Dialed})
+		require.NotNil(t, log.gets[0].Peer)
+		require.Equal(t, log.gets[0].Peer, log.gets[1].Peer)
+		require.Nil(t, log.gets[2].Peer)
 	})
 }
 

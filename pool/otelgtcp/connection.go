@@ -138,7 +138,7 @@ func (h *pipelineHooks) AfterCall(ctx context.Context, e pipeline.CallEvent) {
 	if !trace.SpanFromContext(ctx).IsRecording() {
 		return
 	}
-	waited, failure := e.Accepted, 0
+	waited, failure := e.Acquired, 0
 	if e.ID == 0 {
 		waited, failure = e.Duration, errorType(e.Err)
 	}

@@ -19,15 +19,16 @@ type call struct {
 
 	// Guarded by the mutex of the queue's owner: the permits, or the
 	// connection it was submitted to.
-	prev, next  *call     // in the queue
-	queued      bool      // in the queue: nobody has settled it yet
-	start       uint64    // offset of the frame in the connection's stream
-	size        int       // bytes of the frame
-	number, old uint64    // with Config.Match: in the frame, and what the caller had there
-	abandoned   bool      // the caller has left, its reply is to be dropped
-	leftAt      time.Time // when it left
-	wroteAt     time.Time // when its write began, kept for hooks
-	beat        bool      // a heartbeat, abandoned from the beginning
+	prev, next  *call         // in the queue
+	queued      bool          // in the queue: nobody has settled it yet
+	start       uint64        // offset of the frame in the connection's stream
+	size        int           // bytes of the frame
+	number, old uint64        // with Config.Match: in the frame, and what the caller had there
+	abandoned   bool          // the caller has left, its reply is to be dropped
+	leftAt      time.Time     // when it left
+	wrote       time.Duration // the moment when its write began, kept for hooks
+	first       time.Duration // the moment when the first byte of its reply was read, likewise
+	beat        bool          // a heartbeat, abandoned from the beginning
 }
 
 func makeCall() any { return &call{done: make(chan struct{}, 1)} }

@@ -39,6 +39,7 @@ type sharedConn struct {
 	addr     string
 	id       uint64
 	begun    time.Time       // its dial
+	ready    time.Time       // when calls could use it
 	born     stamp           // begun too, by both clocks
 	load     atomic.Int32    // calls in the queue
 	suspect  atomic.Bool     // silent for too long: calls go elsewhere if they can
@@ -64,6 +65,7 @@ type sharedConn struct {
 	strange     string        // what bytes look like that are no frame
 	batch       []*call       // empty, with room
 	held        []byte        // a push that waits for room in pushes
+	readAt      time.Duration // the moment when the first byte of the frame was read, kept for hooks
 	recent      bool          // the lone caller's call began shortly after another
 	interrupt   func()        // (*sharedConn).onCancel, made once
 	interrupted chan struct{} // capacity 1: onCancel has run
@@ -259,7 +261,7 @@ func (s *sharedConn) dequeueLocked(c *call) {
 
 // wait waits for the end of a call that was submitted, or of its context.
 // left is true if c stays with the connection, its caller having given up.
-func (s *sharedConn) wait(done <-chan struct{}, c *call) (left bool, err error) {
+func (s *sharedConn) wait(done <-chan struct{}, c *call, event *CallEvent) (left bool, err error) {
 	if done == nil {
 		<-c.done
 		return false, c.err
@@ -267,7 +269,7 @@ func (s *sharedConn) wait(done <-chan struct{}, c *call) (left bool, err error) 
 	select {
 	case <-c.done:
 	case <-done:
-		if gone, written := s.abandon(c); gone {
+		if gone, written := s.abandon(c, event); gone {
 			return written, &Error{Op: "call", Addr: s.addr, Written: written, Err: errGaveUp}
 		}
 		<-c.done // settled at the same moment
@@ -278,11 +280,14 @@ func (s *sharedConn) wait(done <-chan struct{}, c *call) (left bool, err error) 
 // abandon ends the caller's interest in c. gone is false if c was settled
 // already. Otherwise, if c was not written it leaves no trace; if it may have
 // been, its place and its permit stay taken until its reply comes.
-func (s *sharedConn) abandon(c *call) (gone, written bool) {
+func (s *sharedConn) abandon(c *call, event *CallEvent) (gone, written bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !c.queued {
 		return false, false
+	}
+	if event != nil {
+		event.timed(s, c)
 	}
 	s.count.cancelled++
 	if c.start >= s.handed {

@@ -26,7 +26,7 @@ const cutGrace = time.Second
 // write, nil if that is for writeLoop. If settled is true c is not the caller's
 // any more. If it is false the caller must wait: the call's context has ended
 // first, or the connection has.
-func (s *sharedConn) inlineCall(ctx context.Context, done <-chan struct{}, c *call, write []byte) (reply []byte, settled bool, err error) {
+func (s *sharedConn) inlineCall(ctx context.Context, done <-chan struct{}, c *call, write []byte, event *CallEvent) (reply []byte, settled bool, err error) {
 	if err := s.probe(); err != nil {
 		s.fail(err)
 		s.mu.Lock()
@@ -48,13 +48,16 @@ func (s *sharedConn) inlineCall(ctx context.Context, done <-chan struct{}, c *ca
 	if s.async {
 		mine, err = s.readAsync(c)
 	} else {
-		reply, err = s.frames.ReadFrame(c.dst)
+		reply, err = s.readOwn(c)
 		mine = err == nil
 	}
 	cancelled := stop != nil && !stop()
 	if cancelled {
 		<-s.interrupted
 		s.clearReadDeadline()
+	}
+	if mine && event != nil {
+		event.timed(s, c)
 	}
 	switch {
 	case mine && s.async:
@@ -74,11 +77,20 @@ func (s *sharedConn) inlineCall(ctx context.Context, done <-chan struct{}, c *ca
 	return nil, false, nil
 }
 
+// readOwn reads the reply to the lone caller's call.
+func (s *sharedConn) readOwn(c *call) ([]byte, error) {
+	if err := s.awaitFrame(); err != nil {
+		return nil, err
+	}
+	c.first = s.readAt
+	return s.frames.ReadFrame(c.dst)
+}
+
 // readAsync reads frames until the lone caller has its reply. mine is false,
 // with or without an error, if it must wait for it.
 func (s *sharedConn) readAsync(c *call) (mine bool, err error) {
 	for {
-		frame, err := s.frames.Next()
+		frame, err := s.next()
 		if err != nil {
 			return false, err
 		}

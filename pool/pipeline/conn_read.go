@@ -107,13 +107,21 @@ func (s *sharedConn) readFrames() {
 				return
 			}
 		}
-		frame, err := s.frames.Next()
+		frame, err := s.next()
 		if err != nil {
 			s.readFailed(err)
 			return
 		}
 		done = s.deliver(frame, nil)
 	}
+}
+
+// next reads the next frame.
+func (s *sharedConn) next() ([]byte, error) {
+	if err := s.awaitFrame(); err != nil {
+		return nil, err
+	}
+	return s.frames.Next()
 }
 
 // readFailed ends the connection for the error of a read, unless a write has
@@ -203,6 +211,9 @@ func (s *sharedConn) claimLocked(number uint64) (*call, meaning) {
 		return nil, isUnsolicited // the request has not been written
 	}
 	s.dequeueLocked(c)
+	if c.first == 0 { // else a lone caller has begun to read it
+		c.first = s.readAt
+	}
 	s.overtaken = max(s.overtaken, c.start)
 	switch {
 	case c.beat:

@@ -84,9 +84,9 @@ func (s *sharedConn) takeLocked() []byte {
 	}
 	s.pending, s.spare = s.spare[:0], nil
 	if s.p.hooks.call != nil {
-		now := time.Now()
+		now := s.moment()
 		for c := s.queue.last; c != nil && c.start >= s.handed; c = c.prev {
-			c.wroteAt = now
+			c.wrote = now
 		}
 	}
 	s.handed += uint64(len(b))

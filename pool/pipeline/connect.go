@@ -334,7 +334,7 @@ func (p *Pipeline) runDial(d *dial) {
 	var s *sharedConn
 	if a.err == nil {
 		s = newSharedConn(p, a.nc)
-		s.id, s.begun = a.id, d.begun
+		s.id, s.begun, s.ready = a.id, d.begun, time.Now()
 	}
 	p.mu.Lock()
 	p.dialing = nil

@@ -43,13 +43,10 @@ type CallEvent struct {
 	ID uint64
 	// Start is when the call began.
 	Start time.Time
-	// Accepted is the time from Start until that connection accepted the
-	// request. In that time the call waited for its turn and for a dial.
-	Accepted time.Duration
-	// Written is the time from Start until the write of the request began.
-	// Zero means that the write did not begin, or that the caller's
-	// context ended.
-	Written time.Duration
+	// Phases are those of the call on that connection. For a call that
+	// another connection had accepted before, Acquired includes the time on
+	// that one.
+	conn.Phases
 	// Duration is how long the call took.
 	Duration time.Duration
 	// RequestBytes is the size of the request.
@@ -63,7 +60,39 @@ type CallEvent struct {
 
 // accepted notes the connection that has accepted the call.
 func (e *CallEvent) accepted(s *sharedConn) {
-	e.Peer, e.ID, e.Accepted, e.Written = s.addr, s.id, time.Since(e.Start), 0
+	e.Peer, e.ID, e.Phases = s.addr, s.id, conn.Phases{Acquired: time.Since(e.Start)}
+	begun := s.begun
+	if begun.Before(e.Start) {
+		begun = e.Start
+	}
+	e.Dialed = max(s.ready.Sub(begun), 0)
+}
+
+// timed notes the times of c, which is out of the queue, or whose connection is
+// locked.
+func (e *CallEvent) timed(s *sharedConn, c *call) {
+	since := s.begun.Sub(e.Start)
+	if c.wrote > 0 {
+		e.Written = since + c.wrote - 1
+	}
+	if c.first > 0 {
+		e.FirstByte = since + c.first - 1
+	}
+}
+
+// moment is the time now as a call notes it for hooks: since the dial of its
+// connection began, plus 1, so that zero is never.
+func (s *sharedConn) moment() time.Duration { return time.Since(s.begun) + 1 }
+
+// awaitFrame waits for the first byte of a frame, and notes when it has been
+// read, if hooks are told of calls.
+func (s *sharedConn) awaitFrame() error {
+	if s.p.hooks.call == nil {
+		return nil
+	}
+	err := s.frames.Wait()
+	s.readAt = s.moment()
+	return err
 }
 
 // EndEvent is the end of a connection.

@@ -211,19 +211,16 @@ func (p *Pipeline) do(ctx context.Context, done <-chan struct{}, dst, request []
 			event.accepted(s)
 		}
 		if inline {
-			if event != nil {
-				event.Written = event.Accepted
-			}
-			if reply, settled, err := s.inlineCall(ctx, done, c, write); settled {
+			if reply, settled, err := s.inlineCall(ctx, done, c, write, event); settled {
 				return reply, false, err
 			}
 		}
-		if left, err = s.wait(done, c); left {
+		if left, err = s.wait(done, c, event); left {
 			return nil, true, err
 		}
 		reply, move := c.reply, moved < c.moves
-		if event != nil && !c.wroteAt.IsZero() {
-			event.Written = c.wroteAt.Sub(event.Start)
+		if event != nil {
+			event.timed(s, c)
 		}
 		p.calls.put(c)
 		if !move {

@@ -205,7 +205,7 @@ func TestPoolsErrors(t *testing.T) {
 		evicts.AfterEvict(pool.EvictEvent{Addr: r.String(), ID: 7, Reason: r, Age: time.Minute})
 	}
 	calls, ends := hook[pipeline.CallHook](t, p, "pipe"), hook[pipeline.EndHook](t, p, "pipe")
-	calls.AfterCall(ctx, pipeline.CallEvent{Addr: "name", Peer: "peer", Accepted: time.Second, Duration: 3 * time.Second, Err: pipeline.ErrStalled})
+	calls.AfterCall(ctx, pipeline.CallEvent{Addr: "name", Peer: "peer", Phases: conn.Phases{Acquired: time.Second}, Duration: 3 * time.Second, Err: pipeline.ErrStalled})
 	calls.AfterCall(ctx, pipeline.CallEvent{Addr: "name", Err: pipeline.ErrOverloaded})
 	for r := range pipeline.Evicted + 1 {
 		ends.AfterEnd(pipeline.EndEvent{Addr: r.String(), Reason: r})

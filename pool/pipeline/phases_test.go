@@ -1,0 +1,95 @@
+package pipeline_test
+
+import (
+	"context"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/internal/memnet"
+	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
+	"github.com/stretchr/testify/require"
+)
+
+// TestPhases has a call of each kind: alone and among others, with replies in
+// order and by number, over a connection that is dialed for it, and given up.
+func TestPhases(t *testing.T) {
+	const s = time.Second
+	slowly := func(ctx context.Context, l *memnet.Listener) (net.Conn, error) {
+		time.Sleep(2 * s)
+		return l.Dial(ctx)
+	}
+	for name, match := range map[string]pipeline.Matcher{"in order": nil, "by number": pipeline.Number{Size: 1}} {
+		t.Run(name, func(t *testing.T) {
+			r := &recorder{}
+			setup{dial: slowly, cfg: pipeline.Config{Match: match, StallTimeout: -1, Hooks: []any{r}}}.run(t, func(b *bubble) {
+				reply := func(p *peer) { // in two pieces
+					frame, err := p.frames.Next()
+					require.NoError(b, err)
+					frame, err = framing.Format{}.Append(nil, frame)
+					require.NoError(b, err)
+					time.Sleep(s)
+					p.raw(frame[:3])
+					time.Sleep(s)
+					p.raw(frame[3:])
+				}
+				last := func() pipeline.CallEvent { return r.calls[len(r.calls)-1] }
+
+				o := b.call(bg, "_dials, alone")
+				p := b.accept()
+				reply(p)
+				o.replied("_dials, alone")
+				require.Equal(b, conn.Phases{Acquired: 2 * s, Dialed: 2 * s, Written: 2 * s, FirstByte: 3 * s}, last().Phases)
+				require.Equal(b, 4*s, last().Duration)
+
+				first, second := b.call(bg, "_alone"), b.call(bg, "_second")
+				reply(p)
+				first.replied("_alone")
+				require.Equal(b, conn.Phases{FirstByte: s}, last().Phases)
+				reply(p)
+				second.replied("_second")
+				require.Equal(b, conn.Phases{FirstByte: 3 * s}, last().Phases)
+				require.Equal(b, 4*s, last().Duration)
+
+				ctx, cancel := context.WithTimeout(bg, 3*s/2)
+				defer cancel()
+				given := b.call(ctx, "_given up")
+				reply(p)
+				given.failed(context.DeadlineExceeded, true)
+				require.Equal(b, 3*s/2, last().Duration)
+			})
+		})
+	}
+}
+
+// A call that is given up tells how far it came.
+func TestPhasesOfACallThatIsGivenUp(t *testing.T) {
+	const s = time.Second
+	r := &recorder{}
+	setup{cfg: pipeline.Config{MaxInFlight: 2, StallTimeout: -1, Hooks: []any{r}}}.run(t, func(b *bubble) {
+		first, second := b.call(bg, "first"), b.call(bg, "second")
+		p := b.accept()
+		ctx, cancel := context.WithTimeout(bg, 3*s)
+		defer cancel()
+		third := b.call(ctx, "third")
+		p.asked("first")
+		p.asked("second")
+		time.Sleep(s)
+		p.reply("first", "second")
+		first.replied("first")
+		second.replied("second")
+		p.asked("third")
+		third.failed(context.DeadlineExceeded, true)
+		require.Equal(b, conn.Phases{Acquired: s, Written: s}, r.calls[2].Phases)
+		p.reply("late")
+
+		late, cancel := context.WithCancel(bg)
+		cancel()
+		_, err := b.Call(late, []byte("never"))
+		require.ErrorIs(b, err, context.Canceled)
+		require.Zero(b, r.calls[3].Phases)
+		require.Zero(b, r.calls[3].ID)
+	})
+}
