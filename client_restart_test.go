@@ -2,6 +2,7 @@ package gtcp_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -15,6 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp"
+	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 	"github.com/seed-99d6a01a/gtcp/pool/resolve"
 	"github.com/seed-99d6a01a/gtcp/retry"
 	"github.com/seed-99d6a01a/gtcp/server"
@@ -26,18 +29,19 @@ type restartable struct {
 	t        testing.TB
 	goodbye  []byte
 	executed *atomic.Int64
+	workers  int // its FrameHandler.Concurrency
 	listener *net.TCPListener
 	current  *server.Server
 	served   chan error
 }
 
-func newRestartable(t testing.TB, goodbye []byte, executed *atomic.Int64) *restartable {
+func newRestartable(t testing.TB, goodbye []byte, executed *atomic.Int64, workers int) *restartable {
 	if runtime.GOOS == "windows" {
 		t.Skip("package net cannot hand on a listening socket on Windows")
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	r := &restartable{t: t, goodbye: goodbye, executed: executed}
+	r := &restartable{t: t, goodbye: goodbye, executed: executed, workers: workers}
 	r.start(l)
 	t.Cleanup(func() {
 		_ = r.current.Close()
@@ -52,7 +56,7 @@ func (r *restartable) start(l net.Listener) {
 	r.listener = l.(*net.TCPListener)
 	r.current = &server.Server{
 		Logger: slog.New(slog.DiscardHandler),
-		Handler: &server.FrameHandler{Goodbye: r.goodbye, Append: func(_ context.Context, dst, req []byte) ([]byte, error) {
+		Handler: &server.FrameHandler{Goodbye: r.goodbye, Concurrency: r.workers, Append: func(_ context.Context, dst, req []byte) ([]byte, error) {
 			r.executed.Add(1)
 			return append(dst, req...), nil
 		}},
@@ -118,24 +122,33 @@ func load(t testing.TB, c *gtcp.Client, callers int) (stop func() int64) {
 	}
 }
 
-// A server that is restarted under load loses no call and executes none twice:
-// goodbye tells the client what the old server did not handle.
+// A server that is restarted under load, the next one on the same socket before it
+// drains, loses no call and executes none twice: goodbye tells the client what the
+// old server did not handle.
 func TestClientRestartUnderLoad(t *testing.T) {
-	goodbye := []byte("\x00goodbye")
-	for _, callers := range []int{20, 256} {
-		eachMode(t, func(t *testing.T, shared bool) {
-			var executed atomic.Int64
-			r := newRestartable(t, goodbye, &executed)
-			c := client(t, r.addr(), gtcp.ClientConfig{Shared: shared, Goodbye: goodbye, Retry: patient})
-			stop := load(t, c, callers)
-			for range restarts(t) {
-				before := executed.Load()
-				r.restart()
-				require.Eventually(t, func() bool { return executed.Load() > before || t.Failed() }, 10*time.Second, time.Millisecond)
-			}
-			require.Equal(t, stop(), executed.Load(), "no request was executed twice")
-		})
+	for _, workers := range []int{0, 16} {
+		for _, callers := range []int{20, 256} {
+			t.Run(fmt.Sprintf("concurrency %d/%d callers", workers, callers), func(t *testing.T) {
+				eachMode(t, func(t *testing.T, shared bool) { restartUnderLoad(t, shared, workers, callers) })
+			})
+		}
 	}
+}
+
+func restartUnderLoad(t *testing.T, shared bool, workers, callers int) {
+	goodbye := []byte("\x00goodbye")
+	var executed atomic.Int64
+	r := newRestartable(t, goodbye, &executed, workers)
+	c := client(t, r.addr(), gtcp.ClientConfig{
+		Shared: shared, Goodbye: goodbye, Pool: pool.Config{MaxConns: 2}, Pipeline: pipeline.Config{MaxConns: 2},
+	})
+	stop := load(t, c, callers)
+	for range restarts(t) {
+		before := executed.Load()
+		require.Eventually(t, func() bool { return executed.Load() > before+20 || t.Failed() }, 10*time.Second, time.Millisecond)
+		r.restart()
+	}
+	require.Equal(t, stop(), executed.Load(), "no request was executed twice")
 }
 
 // All servers of a service are restarted, one after the other.
@@ -146,7 +159,7 @@ func TestClientRollingRestart(t *testing.T) {
 		var all []*restartable
 		var set resolve.Static
 		for range 5 {
-			r := newRestartable(t, goodbye, &executed)
+			r := newRestartable(t, goodbye, &executed, 0)
 			all = append(all, r)
 			set = append(set, resolve.Endpoint{Addr: r.addr()})
 		}

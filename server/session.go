@@ -223,8 +223,9 @@ func (s *session) askLocked() {
 		s.notePointLocked(false)
 		_ = s.conn.SetReadDeadline(aLongTimeAgo)
 	case inHandler:
-		// On Windows it resets the connection if bytes are unread, and wakes nobody.
-		if half, ok := s.socket().(interface{ CloseRead() error }); ok && runtime.GOOS != "windows" {
+		if runtime.GOOS == "windows" { // CloseRead would lose what is unread, reset the connection, and wake nobody
+			_ = s.conn.SetReadDeadline(time.Now().Add(lingerTime))
+		} else if half, ok := s.socket().(interface{ CloseRead() error }); ok {
 			_ = half.CloseRead()
 		}
 	}

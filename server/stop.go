@@ -31,8 +31,8 @@ import (
 // arrived, it waits for the rest within ReadTimeout.
 //
 // Any other handler reads io.EOF after the bytes that have arrived. It must then
-// finish its replies and return. If the transport has no CloseRead, and on Windows,
-// where CloseRead would reset the connection, the handler gets no io.EOF, and
+// finish its replies and return. On Windows its reads time out after half a second
+// instead. If the transport has no CloseRead, the handler gets no io.EOF, and
 // Shutdown waits for it until ctx ends. A handler that does not read can wait for
 // Draining.
 //
