@@ -36,6 +36,7 @@ type Client struct {
 	watched  bool    // there is an interceptor or a hook around the call
 	plain    bool    // the first attempt needs nothing but a connection
 	plainSet bool    // the same of a client of many servers
+	native   bool    // the pipelines end plain calls by CallTimeout
 	limit    callTimeout
 	count    clientCounters
 	latency  latencies
@@ -99,6 +100,7 @@ func NewClient(addr string, config ClientConfig) *Client {
 	}
 	plain := c.err == nil && c.isPlain()
 	c.plain, c.plainSet = plain && c.set == nil, plain && c.set != nil
+	c.native = plain && config.Shared && c.limit.limit >= leastShared
 	return c
 }
 
@@ -120,9 +122,8 @@ func (c *Client) Call(ctx context.Context, request []byte) ([]byte, error) {
 // an error it returns dst as it was. Do not use dst until AppendCall returns.
 //
 // It allocates nothing if dst has room, with one exception. An exclusive
-// client allocates if ctx can end. A shared client allocates if its connection
-// is otherwise idle and either ctx can end or ClientConfig.CallTimeout
-// applies.
+// client allocates if ctx can end. A shared client allocates if ctx can end and
+// its connection is otherwise idle.
 func (c *Client) AppendCall(ctx context.Context, dst, request []byte) ([]byte, error) {
 	return c.CallWith(ctx, dst, request, CallOptions{})
 }
@@ -133,6 +134,9 @@ func (c *Client) CallWith(ctx context.Context, dst, request []byte, options Call
 		return dst, c.err
 	}
 	c.count.calls.Add(1)
+	if c.native && options.plain() && (c.set == nil || ctx.Done() == nil) {
+		return c.limitedByPipeline(ctx, dst, request, options)
+	}
 	own := ctx
 	ctx, cancel := c.limit.context(ctx)
 	if cancel != nil {
@@ -147,7 +151,11 @@ func (c *Client) CallWith(ctx context.Context, dst, request []byte, options Call
 		}
 		reply, _, err = c.resume(ctx, dst, request, options, balance.Tried{}, err)
 	case c.plainSet && options.plain():
-		reply, err = c.oneOfSet(ctx, dst, request, options)
+		var tried balance.Tried
+		if reply, tried, err = c.firstOfSet(ctx, ctx, dst, request, &options); err == nil {
+			return reply, nil
+		}
+		reply, _, err = c.resume(ctx, dst, request, options, tried, err)
 	case c.watched:
 		reply, err = c.observed(ctx, dst, request, options)
 	default:
@@ -159,6 +167,28 @@ func (c *Client) CallWith(ctx context.Context, dst, request []byte, options Call
 		return dst, err
 	}
 	return reply, nil
+}
+
+// limitedByPipeline makes a call whose first attempt is ended by the pipeline's
+// own CallTimeout: that takes no context.
+func (c *Client) limitedByPipeline(ctx context.Context, dst, request []byte, options CallOptions) (reply []byte, err error) {
+	rest := c.limit.stretch() // for what follows a failure
+	var tried balance.Tried
+	if c.set == nil {
+		reply, err = c.one.attempt(ctx, dst, request)
+	} else {
+		reply, tried, err = c.firstOfSet(ctx, rest, dst, request, &options)
+	}
+	if err == nil {
+		return reply, nil
+	}
+	limited, cancel := rest.with(ctx)
+	defer cancel()
+	if reply, _, err = c.resume(limited, dst, request, options, tried, err); err != nil {
+		c.count.failed(err)
+		c.limit.explain(err, ctx, limited)
+	}
+	return reply, err
 }
 
 // plain reports whether the first attempt of a call with these options needs

@@ -89,21 +89,16 @@ func (c *Client) pick(ctx context.Context, r *run) (balance.Checkout[*endpoint],
 	return checkout, nil
 }
 
-// oneOfSet makes a call whose first attempt needs nothing but a server and a
-// connection.
-func (c *Client) oneOfSet(ctx context.Context, dst, request []byte, options CallOptions) (reply []byte, err error) {
-	var tried balance.Tried
-	checkout, err := c.set.Pick(ctx, balance.Request{Key: options.Key, Idempotent: options.Idempotent || c.config.Retry.Idempotent})
+// firstOfSet makes the first attempt of a call, if it needs nothing but a server
+// and a connection. waits is the context of a wait for the first set of servers.
+func (c *Client) firstOfSet(ctx, waits context.Context, dst, request []byte, options *CallOptions) (reply []byte, tried balance.Tried, err error) {
+	checkout, err := c.set.Pick(waits, balance.Request{Key: options.Key, Idempotent: options.Idempotent || c.config.Retry.Idempotent})
 	if err != nil {
-		err = attemptError(c.addr, false, err)
-	} else {
-		tried.Add(checkout.Node)
-		if reply, err = attemptAt(ctx, &checkout, dst, request); err == nil {
-			return reply, nil
-		}
+		return dst, tried, attemptError(c.addr, false, err)
 	}
-	reply, _, err = c.resume(ctx, dst, request, options, tried, err)
-	return reply, err
+	tried.Add(checkout.Node)
+	reply, err = attemptAt(ctx, &checkout, dst, request)
+	return reply, tried, err
 }
 
 // attemptAt makes an attempt, and tells the balancer how it went.

@@ -92,8 +92,8 @@ type ClientConfig struct {
 
 	// Pipeline is the configuration of a shared client's connections: limits,
 	// lifetimes, pushes, heartbeats, hooks. Match and Goodbye above replace its
-	// fields of the same names, unless they are nil. An exclusive client does
-	// not use it.
+	// fields of the same names, unless they are nil, and CallTimeout always
+	// does. An exclusive client does not use it.
 	Pipeline pipeline.Config
 }
 
@@ -172,6 +172,9 @@ func (c ClientConfig) pipelineConfig() pipeline.Config {
 	if len(c.Goodbye) > 0 {
 		p.Goodbye = c.Goodbye
 	}
+	var limit callTimeout
+	limit.init(c.CallTimeout)
+	p.CallTimeout = limit.limit
 	p.Hooks = c.withPhases(p.Hooks)
 	return p
 }

@@ -116,7 +116,7 @@ func attemptError(addr string, written bool, err error) *CallError {
 		e.final = errors.Is(err, pool.ErrClosed)
 	case *pipeline.Error:
 		e.layer, e.Err = err, layer.Err
-		e.final = errors.Is(err, pipeline.ErrClosed) || layer.Err == pipeline.ErrNoNumber
+		e.final = errors.Is(err, pipeline.ErrClosed) || layer.Err == pipeline.ErrNoNumber || layer.Err == pipeline.ErrCallTimeout
 		e.Written, e.safe = layer.Written, layer.SafeToRetry()
 		if layer.Addr != "" {
 			e.Addr = layer.Addr

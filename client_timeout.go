@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 )
 
 // defaultCallTimeout is what a zero ClientConfig.CallTimeout means.
@@ -17,8 +19,9 @@ const defaultCallTimeout = 15 * time.Second
 const leastShared = time.Second
 
 // callTimeout gives calls without a deadline one. A timer for each call would
-// cost more than the rest of a shared call, so those that begin within an
-// eighth of the timeout share one context, and its deadline.
+// cost more than the rest of a shared call, so those that begin within a
+// sixteenth of the timeout share one context, and its deadline. Where nothing but
+// a pipeline has to end a call, its own CallTimeout does.
 type callTimeout struct {
 	limit   time.Duration // 0 if there is none
 	current atomic.Pointer[sharedDeadline]
@@ -52,14 +55,16 @@ func (t *callTimeout) context(ctx context.Context) (_ context.Context, cancel co
 	if ctx.Done() != nil || t.limit < leastShared {
 		return context.WithTimeout(ctx, t.limit)
 	}
+	return t.stretch().values(ctx), nil
+}
+
+// stretch returns the context of the calls that begin now.
+func (t *callTimeout) stretch() *sharedDeadline {
 	s := t.current.Load()
 	if s == nil || s.Err() != nil {
 		s = t.replace(s)
 	}
-	if ctx == context.Background() {
-		return s, nil
-	}
-	return &deadlineWithValues{s, ctx}, nil
+	return s
 }
 
 // explain says in the text of a call's error that the time limit was that of the
@@ -70,7 +75,7 @@ func (t *callTimeout) explain(err error, own, limited context.Context) {
 	if t.limit == 0 || has || !ok || !errors.Is(err, context.DeadlineExceeded) {
 		return
 	}
-	if deadline, _ := limited.Deadline(); !time.Now().Before(deadline) {
+	if deadline, _ := limited.Deadline(); !time.Now().Before(deadline) || errors.Is(err, pipeline.ErrCallTimeout) {
 		e.hint = fmt.Sprintf("the call had no deadline, and ClientConfig.CallTimeout is %v", t.limit)
 	}
 }
@@ -89,6 +94,27 @@ func (t *callTimeout) replace(old *sharedDeadline) *sharedDeadline {
 	t.current.Store(s)
 	time.AfterFunc(t.limit/16, func() { t.current.CompareAndSwap(s, nil) })
 	return s
+}
+
+// values is the shared deadline for a call with the context ctx, which never ends.
+func (s *sharedDeadline) values(ctx context.Context) context.Context {
+	if ctx == context.Background() {
+		return s
+	}
+	return &deadlineWithValues{s, ctx}
+}
+
+// with returns ctx, or one made from it with the shared deadline where it has
+// none. cancel must be called.
+func (s *sharedDeadline) with(ctx context.Context) (_ context.Context, cancel context.CancelFunc) {
+	if ctx.Done() == nil {
+		return s.values(ctx), func() {}
+	}
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	deadline, _ := s.Deadline()
+	return context.WithDeadline(ctx, deadline)
 }
 
 // deadlineWithValues is a shared deadline with the values of a call's context,

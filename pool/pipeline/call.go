@@ -15,12 +15,15 @@ type call struct {
 	dst   []byte
 	reply []byte
 	err   error
-	moves int // settled without a fault of its own: try another connection, if not so often yet
+	moves int  // settled without a fault of its own: try another connection, if not so often yet
+	left  bool // its place on the connection is taken by another: see expireLocked
 
 	// Guarded by the mutex of the queue's owner: the permits, or the
 	// connection it was submitted to.
 	prev, next  *call         // in the queue
 	queued      bool          // in the queue: nobody has settled it yet
+	lone        bool          // its caller reads the connection
+	due         due           // when Config.CallTimeout ends it
 	start       uint64        // offset of the frame in the connection's stream
 	size        int           // bytes of the frame
 	number, old uint64        // with Config.Match: in the frame, and what the caller had there
@@ -91,6 +94,23 @@ func (q *queue) remove(c *call) {
 	}
 	c.prev, c.next, c.queued = nil, nil, false
 	q.n--
+}
+
+// replace puts d, which is in no queue, in the place of c, which is in this one.
+func (q *queue) replace(c, d *call) {
+	d.start, d.size, d.number, d.old, d.wrote = c.start, c.size, c.number, c.old, c.wrote
+	d.prev, d.next, d.queued = c.prev, c.next, true
+	if c.prev != nil {
+		c.prev.next = d
+	} else {
+		q.first = d
+	}
+	if c.next != nil {
+		c.next.prev = d
+	} else {
+		q.last = d
+	}
+	c.prev, c.next, c.queued = nil, nil, false
 }
 
 // onEnd is context.AfterFunc, for any context: if that of a user panics, which

@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -99,7 +100,7 @@ func TestAllocations(t *testing.T) {
 		t.Skip("the race detector allocates")
 	}
 	testAllocations(t, pipeline.Config{})
-	testAllocations(t, pipeline.Config{Match: pipeline.Number{Offset: 3, Size: 4}})
+	testAllocations(t, pipeline.Config{Match: pipeline.Number{Offset: 3, Size: 4}, CallTimeout: time.Minute})
 }
 
 func testAllocations(t *testing.T, cfg pipeline.Config) {

@@ -34,6 +34,12 @@ type Config struct {
 	// Negative means no limit.
 	DialTimeout time.Duration
 
+	// CallTimeout limits the calls whose context has no deadline, waits
+	// included. Such a call ends after CallTimeout, or up to an eighth of it
+	// later, with [ErrCallTimeout]. It costs such a call no timer, and no
+	// reading of the clock. Zero or negative means no limit.
+	CallTimeout time.Duration
+
 	// AfterConnect prepares a new connection before the first call uses it: a
 	// login, for instance. If it fails, the dial has failed. Its context ends
 	// after DialTimeout, and the connection is then closed. It must leave no

@@ -81,7 +81,8 @@ type sharedConn struct {
 	reading   turn
 	writing   bool   // the write turn is taken
 	direct    bool   // by a lone caller
-	cut       bool   // whose context has ended: the write deadline is set
+	cut       bool   // whose time is over: the write deadline is set
+	late      bool   // CallTimeout has passed for the lone caller: the read deadline is set
 	parked    bool   // run waits for reads alone, without looking by itself
 	asleep    bool   // tend does not look at calls
 	usedAt    stamp  // when a call last found nothing in flight
@@ -146,7 +147,7 @@ func wake(c chan struct{}) {
 // errEnded if the connection takes no calls any more, and with an error of the
 // format if the request does not fit it. If inline is true the caller has both
 // turns and must call inlineCall, with what it is to write.
-func (s *sharedConn) submit(dst, request []byte) (c *call, inline bool, write []byte, err error) {
+func (s *sharedConn) submit(dst, request []byte, due due) (c *call, inline bool, write []byte, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.queue.len() == 0 {
@@ -161,6 +162,7 @@ func (s *sharedConn) submit(dst, request []byte) (c *call, inline bool, write []
 		return nil, false, nil, err
 	}
 	s.count.calls++
+	c.due = due
 	switch {
 	case s.reading != nobody && s.writing:
 	case s.reading != nobody:
@@ -172,6 +174,7 @@ func (s *sharedConn) submit(dst, request []byte) (c *call, inline bool, write []
 		wake(s.reads)
 	default:
 		s.reading, s.writing, inline = readerCaller, true, true
+		c.lone = true
 		if c.size <= directMax && (s.socket || !s.opaque) {
 			s.direct = true
 			write = s.takeLocked()
@@ -257,49 +260,6 @@ func (s *sharedConn) dequeueLocked(c *call) {
 	if s.leaving != nil && s.queue.len() == s.left {
 		wake(s.look) // tend ends the connection
 	}
-}
-
-// wait waits for the end of a call that was submitted, or of its context.
-// left is true if c stays with the connection, its caller having given up.
-func (s *sharedConn) wait(done <-chan struct{}, c *call, event *CallEvent) (left bool, err error) {
-	if done == nil {
-		<-c.done
-		return false, c.err
-	}
-	select {
-	case <-c.done:
-	case <-done:
-		if gone, written := s.abandon(c, event); gone {
-			return written, &Error{Op: "call", Addr: s.addr, Written: written, Err: errGaveUp}
-		}
-		<-c.done // settled at the same moment
-	}
-	return false, c.err
-}
-
-// abandon ends the caller's interest in c. gone is false if c was settled
-// already. Otherwise, if c was not written it leaves no trace; if it may have
-// been, its place and its permit stay taken until its reply comes.
-func (s *sharedConn) abandon(c *call, event *CallEvent) (gone, written bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !c.queued {
-		return false, false
-	}
-	if event != nil {
-		event.timed(s, c)
-	}
-	s.count.cancelled++
-	if c.start >= s.handed {
-		s.withdrawLocked(c)
-		return true, false
-	}
-	c.abandoned, c.dst, c.leftAt = true, nil, time.Now()
-	s.left++
-	if s.left == 1 || s.leaving != nil {
-		wake(s.look) // tend waits for its reply
-	}
-	return true, true
 }
 
 // outlivedLocked notices, for a call that finds nothing in flight, that the

@@ -30,9 +30,9 @@ func (s *sharedConn) inlineCall(ctx context.Context, done <-chan struct{}, c *ca
 	if err := s.probe(); err != nil {
 		s.fail(err)
 		s.mu.Lock()
-		s.writing, s.direct, s.reading = false, false, readerLoop
+		s.writing, s.direct = false, false
 		s.mu.Unlock()
-		wake(s.reads)
+		s.passToLoop(c)
 		return nil, false, nil
 	}
 	var stop func() bool
@@ -67,14 +67,33 @@ func (s *sharedConn) inlineCall(ctx context.Context, done <-chan struct{}, c *ca
 	case mine:
 		return reply, s.finishInline(c), nil
 	}
-	if err != nil && (!cancelled || !errors.Is(err, os.ErrDeadlineExceeded)) {
+	if err != nil && (!cancelled && !s.isLate() || !errors.Is(err, os.ErrDeadlineExceeded)) {
 		s.readFailed(err)
 	}
+	s.passToLoop(c)
+	return nil, false, nil
+}
+
+// passToLoop gives the read turn of a lone caller, who has no reply yet, to the
+// connection's goroutine.
+func (s *sharedConn) passToLoop(c *call) {
 	s.mu.Lock()
+	c.lone = false
+	late := s.late
+	s.uncutLocked()
 	s.reading = readerLoop
 	s.mu.Unlock()
 	wake(s.reads)
-	return nil, false, nil
+	if late {
+		wake(s.look) // tend ends the call
+	}
+}
+
+// isLate tells whether the lone caller's time is over.
+func (s *sharedConn) isLate() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.late
 }
 
 // readOwn reads the reply to the lone caller's call.
@@ -107,6 +126,10 @@ func (s *sharedConn) readAsync(c *call) (mine bool, err error) {
 func (s *sharedConn) clearReadDeadline() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.clearReadDeadlineLocked()
+}
+
+func (s *sharedConn) clearReadDeadlineLocked() {
 	var at time.Time
 	if s.broken != nil {
 		at = time.Now().Add(lastWords)
@@ -188,6 +211,7 @@ func (s *sharedConn) finishInline(c *call) bool {
 func (s *sharedConn) passTurn(c *call) {
 	_ = s.frames.Release() // what is left in the buffer now, nobody asked for
 	s.mu.Lock()
+	s.uncutLocked()
 	if c != nil {
 		done := c.done
 		*c = call{done: done}
@@ -209,10 +233,17 @@ func (s *sharedConn) passTurn(c *call) {
 	}
 }
 
-// onCancel ends the read, and the write if that is not over, of the lone
-// caller whose context has ended.
+// onCancel ends the I/O of the lone caller whose context has ended.
 func (s *sharedConn) onCancel() {
 	s.mu.Lock()
+	s.interruptLocked()
+	s.mu.Unlock()
+	s.interrupted <- struct{}{}
+}
+
+// interruptLocked ends the read, and the write if that is not over, of a lone
+// caller.
+func (s *sharedConn) interruptLocked() {
 	_ = s.nc.SetReadDeadline(aLongTimeAgo)
 	if s.direct {
 		s.cut = true
@@ -222,6 +253,4 @@ func (s *sharedConn) onCancel() {
 		}
 		_ = s.nc.SetWriteDeadline(at)
 	}
-	s.mu.Unlock()
-	s.interrupted <- struct{}{}
 }

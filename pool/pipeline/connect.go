@@ -27,7 +27,7 @@ type dial struct {
 // starting a dial for later callers where each is busy and more are allowed. One
 // that owes replies and has been silent for a while counts as none where
 // another can be dialed.
-func (p *Pipeline) pick(ctx context.Context, done <-chan struct{}) (*sharedConn, error) {
+func (p *Pipeline) pick(ctx context.Context, done <-chan struct{}, due *due) (*sharedConn, error) {
 	for {
 		best, load, sound, all := p.leastLoaded()
 		if sound > 0 && (load == 0 || sound >= p.cfg.MaxConns) || all > p.cfg.MaxConns {
@@ -38,12 +38,12 @@ func (p *Pipeline) pick(ctx context.Context, done <-chan struct{}) (*sharedConn,
 			return best, nil
 		}
 		if err == nil {
-			err = p.await(d, done)
+			err = p.await(d, done, due)
 		}
 		if err == nil {
 			continue
 		}
-		if e := err.(*Error); best != nil && e.Err != errGaveUp && e.Err != ErrClosed {
+		if e := err.(*Error); best != nil && e.Err != errGaveUp && e.Err != ErrCallTimeout && e.Err != ErrClosed {
 			return best, nil // a silent one is better than none
 		}
 		return nil, err
@@ -51,14 +51,18 @@ func (p *Pipeline) pick(ctx context.Context, done <-chan struct{}) (*sharedConn,
 }
 
 // await waits for the end of a dial.
-func (p *Pipeline) await(d *dial, done <-chan struct{}) error {
+func (p *Pipeline) await(d *dial, done <-chan struct{}, due *due) error {
 	d.waiters.Add(1)
 	defer d.waiters.Add(-1)
+	over, stop := due.timer(p.cfg.CallTimeout)
+	defer stop()
 	select {
 	case <-d.done:
 		return d.err
 	case <-done:
 		return &Error{Op: "dial", Addr: p.target.Address, Err: errGaveUp}
+	case <-over:
+		return &Error{Op: "dial", Addr: p.target.Address, Err: ErrCallTimeout}
 	case <-p.permits.closing:
 		return p.refusal(ErrClosed)
 	}

@@ -101,7 +101,7 @@ func (b *bubble) call(ctx context.Context, request string) *outcome {
 		defer close(o.done)
 		var reply []byte
 		reply, o.err = b.Call(ctx, []byte(request))
-		o.reply = string(reply)
+		o.reply, o.ended = string(reply), time.Now()
 	}()
 	synctest.Wait()
 	return o
@@ -137,6 +137,7 @@ type outcome struct {
 	done  chan struct{}
 	reply string
 	err   error
+	ended time.Time
 }
 
 func (o *outcome) replied(want string) {

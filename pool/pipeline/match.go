@@ -192,6 +192,9 @@ func (t *numbers) free(c *call) {
 	t.taken--
 }
 
+// replace gives the number of c, which d has too, to d.
+func (t *numbers) replace(c, d *call) { t.slots[c.number&uint64(len(t.slots)-1)] = d }
+
 // handedOut reports whether n has ever been a call's number.
 func (t *numbers) handedOut(n uint64) bool {
 	return n != 0 && n <= t.max && (t.wrapped || n <= t.last)

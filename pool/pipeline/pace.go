@@ -43,19 +43,22 @@ func (p *pace) replied(n int, now time.Duration, more bool) {
 
 // tooLate reports whether the reply to one more call would come after ctx's
 // deadline, at the pace of the replies lately and a quarter more.
-func (s *sharedConn) tooLate(ctx context.Context) bool {
+func (s *sharedConn) tooLate(ctx context.Context, due due) bool {
 	load := s.load.Load()
 	wait := time.Duration(s.pace.each.Load()) * time.Duration(load+1)
 	if load < crowd || wait < paceLeast {
 		return false
 	}
-	deadline, ok := deadlineOf(ctx)
-	if !ok || time.Until(deadline) >= wait+wait/4 {
+	left, ok := due.left(s.p.cfg.CallTimeout)
+	if deadline, set := deadlineOf(ctx); set {
+		left, ok = time.Until(deadline), true
+	}
+	if !ok || left >= wait+wait/4 {
 		return false
 	}
 	load -= s.outOfTurn()
 	wait = time.Duration(s.pace.each.Load()) * time.Duration(load+1)
-	return load >= crowd && time.Until(deadline) < wait+wait/4
+	return load >= crowd && left < wait+wait/4
 }
 
 // outOfTurn counts the calls without a reply although a later one has had its own.

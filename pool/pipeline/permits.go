@@ -14,6 +14,7 @@ type permits struct {
 	limit      int64
 	maxWaiters int // as in Config
 	calls      *callPool
+	timeout    time.Duration // Config.CallTimeout
 	closing    chan struct{} // closed when no caller is let in any more
 	idle       chan struct{} // capacity 1: told when the last caller has left
 
@@ -35,8 +36,9 @@ func (g *permits) taken() int64   { return g.state.Load() & (oneCaller - 1) }
 func (g *permits) callers() int64 { return g.state.Load() >> 32 }
 
 // enter lets a caller in, with a permit. After an error the caller has
-// neither entered nor a permit. done is its context's.
-func (g *permits) enter(done <-chan struct{}) error {
+// neither entered nor a permit. done is its context's, and due is set if it has
+// to wait.
+func (g *permits) enter(done <-chan struct{}, due *due) error {
 	// Counted first, so that drain waits for whoever sees the gate open.
 	taken := g.state.Add(oneCaller+onePermit) & (oneCaller - 1)
 	select {
@@ -50,7 +52,9 @@ func (g *permits) enter(done <-chan struct{}) error {
 	}
 	g.release() // there was none
 	start := time.Now()
-	err := g.wait(done)
+	over, stop := due.timer(g.timeout)
+	err := g.wait(done, over)
+	stop()
 	g.waitTime.Add(int64(time.Since(start)))
 	if err != nil {
 		g.leave(false)
@@ -59,7 +63,7 @@ func (g *permits) enter(done <-chan struct{}) error {
 }
 
 // wait waits for a permit.
-func (g *permits) wait(done <-chan struct{}) error {
+func (g *permits) wait(done <-chan struct{}, over <-chan time.Time) error {
 	c := g.calls.get(nil)
 	defer g.calls.put(c)
 	g.mu.Lock()
@@ -78,6 +82,8 @@ func (g *permits) wait(done <-chan struct{}) error {
 		return nil
 	case <-done:
 		err = errGaveUp
+	case <-over:
+		err = ErrCallTimeout
 	case <-g.closing:
 		err = ErrClosed
 	}

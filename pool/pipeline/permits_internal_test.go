@@ -15,11 +15,11 @@ func TestPermitFreedBeforeItsWaiterIsSeen(t *testing.T) {
 		var calls callPool
 		calls.New = makeCall
 		g := permits{limit: 1, calls: &calls, closing: make(chan struct{}), idle: make(chan struct{}, 1)}
-		require.NoError(t, g.wait(nil)) // enter has seen no permit; all are free by now
+		require.NoError(t, g.wait(nil, nil)) // enter has seen no permit; all are free by now
 		require.Equal(t, int64(1), g.taken())
 		done := make(chan struct{})
 		waited := make(chan error, 1)
-		go func() { waited <- g.wait(done) }()
+		go func() { waited <- g.wait(done, nil) }()
 		synctest.Wait()
 		require.Equal(t, int64(1), g.waiting.Load())
 		g.release()
@@ -28,7 +28,7 @@ func TestPermitFreedBeforeItsWaiterIsSeen(t *testing.T) {
 
 		// One that gives up leaves no trace, and one that is granted a permit at
 		// the same moment gives it back.
-		go func() { waited <- g.wait(done) }()
+		go func() { waited <- g.wait(done, nil) }()
 		synctest.Wait()
 		close(done)
 		require.Equal(t, errGaveUp, <-waited)

@@ -99,6 +99,7 @@ func New(t conn.Target, f framing.Format, c Config) (*Pipeline, error) {
 		conns:  make(map[*sharedConn]struct{}),
 		permits: permits{
 			limit:      c.permits(),
+			timeout:    c.CallTimeout,
 			maxWaiters: c.MaxWaiters,
 			closing:    make(chan struct{}),
 			idle:       make(chan struct{}, 1),
@@ -157,13 +158,14 @@ func (p *Pipeline) call(ctx context.Context, dst, request []byte, event *CallEve
 	if ctx.Err() != nil {
 		return dst, p.refusal(ended(ctx))
 	}
-	if err := p.permits.enter(done); err != nil {
+	due := p.dueOf(ctx, done)
+	if err := p.permits.enter(done, &due); err != nil {
 		if err == ErrTooManyWaiters {
 			p.refused.Add(1)
 		}
 		return dst, p.outcome(ctx, p.refusal(err))
 	}
-	reply, left, err := p.do(ctx, done, dst, request, event)
+	reply, left, err := p.do(ctx, done, due, dst, request, event)
 	p.permits.leave(!left)
 	if err != nil {
 		return dst, p.outcome(ctx, err)
@@ -174,31 +176,35 @@ func (p *Pipeline) call(ctx context.Context, dst, request []byte, event *CallEve
 // outcome counts a call that has failed, and fills in why its context ended.
 func (p *Pipeline) outcome(ctx context.Context, err error) error {
 	e, ok := err.(*Error)
-	if !ok || e.Err != errGaveUp {
+	switch {
+	case ok && e.Err == ErrCallTimeout:
+	case ok && e.Err == errGaveUp:
+		e.Err = context.Canceled // should asking for it panic
+		e.Err = ended(ctx)
+		if !errors.Is(e.Err, context.DeadlineExceeded) {
+			return err
+		}
+	default:
 		p.failures.Add(1)
 		return err
 	}
-	e.Err = context.Canceled // should asking for it panic
-	e.Err = ended(ctx)
-	if errors.Is(e.Err, context.DeadlineExceeded) {
-		p.timeouts.Add(1)
-	}
+	p.timeouts.Add(1)
 	return err
 }
 
 // do carries a call through. left is true if the caller has left it behind on
 // a connection, which then gives its permit back.
-func (p *Pipeline) do(ctx context.Context, done <-chan struct{}, dst, request []byte, event *CallEvent) (reply []byte, left bool, err error) {
+func (p *Pipeline) do(ctx context.Context, done <-chan struct{}, due due, dst, request []byte, event *CallEvent) (reply []byte, left bool, err error) {
 	for moved := 0; ; moved++ {
-		s, err := p.pick(ctx, done)
+		s, err := p.pick(ctx, done, &due)
 		if err != nil {
 			return nil, false, err
 		}
-		if s.tooLate(ctx) {
+		if s.tooLate(ctx, due) {
 			p.overloaded.Add(1)
 			return nil, false, p.refusal(ErrOverloaded)
 		}
-		c, inline, write, err := s.submit(dst, request)
+		c, inline, write, err := s.submit(dst, request, due)
 		if err == errEnded {
 			runtime.Gosched() // it is about to be taken out
 			moved--
@@ -218,13 +224,14 @@ func (p *Pipeline) do(ctx context.Context, done <-chan struct{}, dst, request []
 		if left, err = s.wait(done, c, event); left {
 			return nil, true, err
 		}
-		reply, move := c.reply, moved < c.moves
+		reply, left, move := c.reply, c.left, moved < c.moves
+		due = c.due
 		if event != nil {
 			event.timed(s, c)
 		}
 		p.calls.put(c)
 		if !move {
-			return reply, false, err
+			return reply, left, err
 		}
 	}
 }

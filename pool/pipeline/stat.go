@@ -29,7 +29,7 @@ type Stat struct {
 	SuspendedUntil time.Time
 
 	// Failed counts the calls that returned an error other than their
-	// context's.
+	// context's, or ErrCallTimeout.
 	Failed uint64
 	// Refused counts the calls rejected because MaxWaiters callers were
 	// already waiting. Failed counts them too.
@@ -37,7 +37,8 @@ type Stat struct {
 	// Overloaded counts the calls that were not sent because their replies
 	// would have come after their deadlines. Failed counts them too.
 	Overloaded uint64
-	// Timeouts counts the calls whose context's deadline passed.
+	// Timeouts counts the calls whose context's deadline passed, or that
+	// Config.CallTimeout ended.
 	Timeouts uint64
 	// WaitTime is the sum of all waits because MaxInFlight was reached.
 	WaitTime time.Duration
@@ -47,7 +48,7 @@ type Stat struct {
 	// Replies counts the replies returned to callers.
 	Replies uint64
 	// Canceled counts those of Calls whose contexts ended before the
-	// reply.
+	// reply, or that Config.CallTimeout ended.
 	Canceled uint64
 	// Late counts the replies that were dropped because the contexts of
 	// their calls had ended, or because the calls had a reply already.

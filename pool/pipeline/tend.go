@@ -88,13 +88,13 @@ func (w *tender) inspect() time.Duration {
 		s.usedSeen.Store(now.wall.UnixNano())
 	}
 
-	next := farAway
+	next := s.expire(now)
 	if c.StallTimeout > 0 {
 		if w.suspect(now, oldest, start, heard) && lonely && s.p.full() {
 			s.fail(ErrStalled)
 			return farAway
 		}
-		next = w.stall(now, waiting, stuck)
+		next = min(next, w.stall(now, waiting, stuck))
 	}
 	if c.Heartbeat.Interval > 0 {
 		next = min(next, w.heartbeat(now))
@@ -118,10 +118,14 @@ func (w *tender) sleep() time.Duration {
 	if s.asleep = s.queue.len() == 0 && s.count.calls == w.calls && s.leaving == nil; s.asleep {
 		return farAway
 	}
+	often := tendEvery
 	if t := s.p.cfg.StallTimeout; t > 0 {
-		return min(t/(2*suspectShare), tendEvery)
+		often = min(often, t/(2*suspectShare))
 	}
-	return tendEvery
+	if t := s.p.cfg.CallTimeout; t > 0 {
+		often = min(often, t/limitShare)
+	}
+	return often
 }
 
 // suspect finds out whether the peer has sent nothing for a while although it
