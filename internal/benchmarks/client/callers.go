@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"runtime"
 
@@ -115,6 +116,23 @@ func setOf(addr string, n int, shared bool) caller {
 		set[i].Addr = net.JoinHostPort(net.IPv4(127, 0, 0, byte(1+i)).String(), port)
 	}
 	return clientOf("", ours.ClientConfig{Shared: shared, Resolver: set}, context.Background())
+}
+
+// inTurn is n Clients, each with its own connections to the server, that a
+// caller calls in turn: what a set of n endpoints takes without a balancer.
+func inTurn(addr string, n int, shared bool) caller {
+	_, port, _ := net.SplitHostPort(addr)
+	clients := make([]*ours.Client, n)
+	for i := range clients {
+		clients[i] = ours.NewClient(net.JoinHostPort(net.IPv4(127, 0, 0, byte(1+i)).String(), port), ours.ClientConfig{Shared: shared})
+	}
+	return func() func() error {
+		next := rand.N(n)
+		return checked(func(req, dst []byte) ([]byte, error) {
+			next = (next + 1) % n
+			return clients[next].AppendCall(context.Background(), dst, req)
+		})
+	}
 }
 
 func slotClient(addr string) caller {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	ours "github.com/seed-99d6a01a/gtcp"
 	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/compare"
 )
 
@@ -35,7 +36,8 @@ func main() {
 func crowd(p *compare.Program, addr string) error {
 	return p.Compare(compare.Comparison{
 		Title:  "256 callers, request and reply of 64 bytes",
-		Bases:  []string{"gtcp PoolConn", "floor: two goroutines and channels"},
+		Bases:  []string{"gtcp PoolConn", "floor: two goroutines and channels", "pipeline, 1 connection"},
+		CPU:    true,
 		Allocs: true,
 		Candidates: []compare.Candidate{
 			by(256, "gtcp PoolConn", gtcpPool(addr)),
@@ -43,8 +45,11 @@ func crowd(p *compare.Program, addr string) error {
 			by(256, "pipeline, 1 connection", pipelined(addr, 1)),
 			by(256, "pipeline, 2 connections", pipelined(addr, 2)),
 			by(256, "Client, shared", client(addr, true, context.Background())),
+			by(256, "Client, shared, no CallTimeout", clientOf(addr, ours.ClientConfig{Shared: true, CallTimeout: -1}, context.Background())),
 		},
 		Goals: []compare.Goal{
+			{Ref: "B.4", Says: "a Client costs little beside its pipeline", Of: "Client, shared",
+				To: []string{"pipeline, 1 connection"}, Want: compare.AtMost(1.05)},
 			{Ref: "6.1", Says: "at least 8 times the calls of gtcp's PoolConn", Of: "gtcp PoolConn",
 				To: []string{"pipeline, 1 connection"}, Want: compare.AtLeast(8)},
 			{Ref: "6.1", Says: "at least 0.8 of the floor's", Of: "floor: two goroutines and channels",
@@ -100,26 +105,41 @@ func exclusive(p *compare.Program, addr string) error {
 }
 
 // sets is what it costs to call a service through a resolver and a balancer, all
-// of whose endpoints are one server here.
+// of whose endpoints are one server here. Ten endpoints have ten connections, so
+// they are compared with ten clients as well.
 func sets(p *compare.Program, addr string) error {
-	ctx := context.Background()
-	c := compare.Comparison{
-		Title:  "32 callers, one address or a set of endpoints",
-		Allocs: true,
-		Candidates: []compare.Candidate{
-			by(32, "Client, shared", client(addr, true, ctx)),
-			by(32, "Client, exclusive", client(addr, false, ctx)),
-		},
+	for _, of := range []struct {
+		mode    string
+		shared  bool
+		callers int
+		one     float64
+	}{
+		{"exclusive", false, 32, 1.01},
+		{"shared", true, 32, 1.02},
+		{"shared", true, 256, 1.02},
+	} {
+		one, ten, apart := "one address", "set of 10", "10 clients in turn"
+		err := p.Compare(compare.Comparison{
+			Title:  strconv.Itoa(of.callers) + " callers, Client, " + of.mode + ", one address or a set of endpoints",
+			Bases:  []string{one, apart},
+			Allocs: true,
+			CPU:    true,
+			Candidates: []compare.Candidate{
+				by(of.callers, one, client(addr, of.shared, context.Background())),
+				by(of.callers, "set of 1", setOf(addr, 1, of.shared)),
+				by(of.callers, ten, setOf(addr, 10, of.shared)),
+				by(of.callers, apart, inTurn(addr, 10, of.shared)),
+			},
+			Goals: []compare.Goal{
+				{Ref: "F.2", Says: "a set of one costs little", Of: "set of 1", To: []string{one}, Want: compare.AtMost(of.one)},
+				{Ref: "F.2", Says: "a set of ten costs little", Of: ten, To: []string{apart}, Want: compare.AtMost(1.05)},
+			},
+		})
+		if err != nil {
+			return err
+		}
 	}
-	for _, n := range []int{1, 10} {
-		shared, exclusive := setOf(addr, n, true), setOf(addr, n, false)
-		of := ", set of " + strconv.Itoa(n)
-		limit := map[int]float64{1: 1.02, 10: 1.05}[n]
-		c.Candidates = append(c.Candidates, by(32, "Client, shared"+of, shared), by(32, "Client, exclusive"+of, exclusive))
-		c.Goals = append(c.Goals, compare.Goal{Ref: "F.2", Says: "costs little", Of: "Client, exclusive" + of,
-			To: []string{"Client, exclusive"}, Want: compare.AtMost(limit)})
-	}
-	return p.Compare(c)
+	return nil
 }
 
 // latency is its fourth.

@@ -9,6 +9,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -20,11 +21,15 @@ type Program struct {
 	// Ours are how the names of this module's candidates begin: charts draw them
 	// in another colour than peers.
 	Ours  []string
+	only  *regexp.Regexp
 	print func(Table) error
 }
 
 // Compare runs one comparison and prints its table.
 func (p *Program) Compare(c Comparison) error {
+	if p.only != nil && !p.only.MatchString(c.Title) {
+		return nil
+	}
 	t, err := c.Run(p.Settings)
 	if err != nil {
 		return err
@@ -37,7 +42,7 @@ func (p *Program) Compare(c Comparison) error {
 
 // Main is the main function of a program of comparisons. Its flags change the
 // settings: -rounds and -length, and -short for three rounds of a tenth of the
-// length. With -json the tables are a stream of JSON values, see [Tables].
+// length. With -run only the comparisons whose titles match are made. With -json the tables are a stream of JSON values, see [Tables].
 // It ends the process, with 1 where run returns an error. Flags of the program's
 // own must be defined before and may be read in run.
 func Main(s Settings, run func(p *Program) error) {
@@ -45,12 +50,18 @@ func Main(s Settings, run func(p *Program) error) {
 	flag.IntVar(&s.Rounds, "rounds", s.Rounds, "rounds; each gives every candidate one turn")
 	flag.DurationVar(&s.Length, "length", s.Length, "about how long a turn takes")
 	short := flag.Bool("short", false, "three rounds with a tenth of the length, to see that all works")
+	only := flag.String("run", "", "make only the comparisons whose titles match this regular expression")
 	flag.Parse()
 	if *short {
 		s = Settings{Rounds: min(s.Rounds, 3), Length: s.Length / 10}
 	}
 	p := &Program{Settings: s, Short: *short, print: printer(os.Stdout, *asJSON)}
-	if err := run(p); err != nil {
+	var err error
+	if p.only, err = regexp.Compile(*only); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: -run: %v\n", filepath.Base(os.Args[0]), err)
+		os.Exit(2)
+	}
+	if err = run(p); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", filepath.Base(os.Args[0]), err)
 		os.Exit(1)
 	}
