@@ -3,6 +3,7 @@ package conn_test
 import (
 	"crypto/tls"
 	"net"
+	"runtime"
 	"testing"
 	"time"
 
@@ -21,7 +22,9 @@ func (h heldUp) SetReadDeadline(at time.Time) error {
 	err := h.Conn.SetReadDeadline(at)
 	if *h.times > 0 && time.Until(at) > 0 {
 		*h.times--
-		time.Sleep(2 * time.Until(at))
+		for late := at.Add(time.Until(at)); time.Now().Before(late); {
+			runtime.Gosched()
+		}
 	}
 	return err
 }
@@ -34,25 +37,25 @@ func (h heldUpSocket) NetConn() net.Conn { return h.Conn }
 func TestCheckThatIsHeldUpFindsWhatIsThere(t *testing.T) {
 	tests := []struct {
 		name string
-		pair func(t *testing.T, times *int) (*conn.Conn, net.Conn)
+		pair func(t *testing.T, times *int) (c *conn.Conn, peer net.Conn, arrived func())
 	}{
-		{"TLS", func(t *testing.T, times *int) (*conn.Conn, net.Conn) {
+		{"TLS", func(t *testing.T, times *int) (*conn.Conn, net.Conn, func()) {
 			c, peer := tlsPair(t)
-			return conn.New(heldUpSocket{heldUp{c.NetConn(), times}}), peer
+			return conn.New(heldUpSocket{heldUp{c.NetConn(), times}}), peer, func() { eventuallyReadable(t, c) }
 		}},
-		{"memory", func(t *testing.T, times *int) (*conn.Conn, net.Conn) {
+		{"memory", func(t *testing.T, times *int) (*conn.Conn, net.Conn, func()) {
 			c, peer := memoryPair(t)
-			return conn.New(heldUp{c.NetConn(), times}), peer
+			return conn.New(heldUp{c.NetConn(), times}), peer, func() {} // what is written is there
 		}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			for _, often := range []int{0, 1, 3} {
 				times := 0
-				c, peer := test.pair(t, &times)
+				c, peer, arrived := test.pair(t, &times)
 				require.NoError(t, c.Check())
 				send(t, peer, "x")
-				time.Sleep(20 * time.Millisecond) // for it to arrive; nothing else can tell
+				arrived()
 				times = often
 				require.ErrorIs(t, c.Check(), conn.ErrUnread, "held up %d times", often)
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -18,8 +19,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// addresses are what a name stands for, and how often it was asked for.
+type addresses struct {
+	atomic.Pointer[[]netip.Addr]
+	asked atomic.Int64
+}
+
 // nameServer replies to every question for IPv4 addresses with ips.
-func nameServer(t *testing.T, ips *atomic.Pointer[[]netip.Addr]) *net.Resolver {
+func nameServer(t *testing.T, ips *addresses) *net.Resolver {
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
 	require.NoError(t, err)
 	done := make(chan struct{})
@@ -31,7 +38,11 @@ func nameServer(t *testing.T, ips *atomic.Pointer[[]netip.Addr]) *net.Resolver {
 			if err != nil {
 				return
 			}
-			_, _ = pc.WriteTo(dnsReply(b[:n], *ips.Load()), from)
+			reply, isIPv4 := dnsReply(b[:n], *ips.Load())
+			if isIPv4 {
+				ips.asked.Add(1)
+			}
+			_, _ = pc.WriteTo(reply, from)
 		}
 	}()
 	t.Cleanup(func() {
@@ -45,25 +56,25 @@ func nameServer(t *testing.T, ips *atomic.Pointer[[]netip.Addr]) *net.Resolver {
 }
 
 // dnsReply makes the reply to a query with one question.
-func dnsReply(query []byte, ips []netip.Addr) []byte {
+func dnsReply(query []byte, ips []netip.Addr) (reply []byte, isIPv4 bool) {
 	const header, typeA, classIN = 12, 1, 1
 	end := header
 	for query[end] != 0 { // the labels of the name
 		end += 1 + int(query[end])
 	}
 	end += 1 + 4 // the type and the class
-	reply := append([]byte(nil), query[:end]...)
+	reply = append([]byte(nil), query[:end]...)
 	reply[2], reply[3] = reply[2]|0x84, 0 // a reply, with authority
 	clear(reply[6:header])
 	if binary.BigEndian.Uint16(query[end-4:]) != typeA {
-		return reply
+		return reply, false
 	}
 	binary.BigEndian.PutUint16(reply[6:], uint16(len(ips)))
 	for _, ip := range ips {
 		reply = append(reply, 0xc0, header, 0, typeA, 0, classIN, 0, 0, 0, 0, 0, 4)
 		reply = append(reply, ip.AsSlice()...)
 	}
-	return reply
+	return reply, true
 }
 
 // silentListener is a listener that drops the packets that open a connection,
@@ -99,12 +110,12 @@ func silentListener(t *testing.T, ip string, port int) (addr netip.AddrPort, dra
 }
 
 // named is a name with several addresses on one port: the first is silent.
-func named(t *testing.T) (target conn.Target, drain func(), ips *atomic.Pointer[[]netip.Addr]) {
+func named(t *testing.T) (target conn.Target, drain func(), ips *addresses) {
 	t.Helper()
 	l := listen(t, "tcp", "127.0.0.1:0", closeAtOnce)
 	port := l.Addr().(*net.TCPAddr).Port
 	_, drain = silentListener(t, "127.0.0.2", port)
-	ips = new(atomic.Pointer[[]netip.Addr])
+	ips = new(addresses)
 	ips.Store(&[]netip.Addr{netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("127.0.0.1")})
 	return conn.Target{
 		Address: net.JoinHostPort("db.test.", l.Addr().String()[len("127.0.0.1:"):]),
@@ -169,7 +180,8 @@ func TestDialWaitsForTheSlowAddressWhenTheOtherFails(t *testing.T) {
 		c, err := target.Connect(t.Context())
 		done <- result{c, err}
 	}()
-	time.Sleep(500 * time.Millisecond) // the second has been refused
+	// A third attempt asks for the name again. By then the second has been refused.
+	require.Eventually(t, func() bool { return ips.asked.Load() >= 2 }, 20*time.Second, time.Millisecond)
 	drain()
 	r := <-done
 	require.Equal(t, "127.0.0.2", host(t, r.c, r.err))
@@ -181,17 +193,17 @@ func TestDialFollowsANameThatMoves(t *testing.T) {
 	dead, alive := netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("127.0.0.1")
 	ips.Store(&[]netip.Addr{dead})
 	port := netip.MustParseAddrPort("127.0.0.2" + target.Address[len("db.test."):])
-	moved := make(chan struct{})
+	var c *conn.Conn
+	var err error
+	connected := make(chan struct{})
 	go func() {
-		defer close(moved)
-		for opening(t, port) == 0 {
-			time.Sleep(10 * time.Millisecond)
-		}
-		ips.Store(&[]netip.Addr{alive})
+		defer close(connected)
+		c, err = target.Connect(t.Context())
 	}()
-	c, err := target.Connect(t.Context())
+	require.Eventually(t, func() bool { return opening(t, port) > 0 }, 20*time.Second, time.Millisecond)
+	ips.Store(&[]netip.Addr{alive})
+	<-connected
 	require.Equal(t, "127.0.0.1", host(t, c, err))
-	<-moved
 
 	prepared, err := target.Prepare()
 	require.NoError(t, err)
@@ -233,11 +245,14 @@ func TestDialOfManyDeadAddressesIsBoundedByItsContext(t *testing.T) {
 }
 
 // opening counts this machine's sockets that are connecting to addr.
-func opening(t testing.TB, addr netip.AddrPort) int {
+func opening(t testing.TB, addr netip.AddrPort) int { return len(connecting(t, addr)) }
+
+// connecting names those sockets by their local port.
+func connecting(t testing.TB, addr netip.AddrPort) map[string]bool {
 	f, err := os.Open("/proc/net/tcp")
 	if err != nil {
 		t.Error(err)
-		return 0
+		return nil
 	}
 	defer f.Close()
 	ip := addr.Addr().As4()
@@ -248,7 +263,7 @@ func opening(t testing.TB, addr netip.AddrPort) int {
 			locals[before[strings.Index(before, ":")+1:]] = true
 		}
 	}
-	return len(locals)
+	return locals
 }
 
 // The system sends a packet that was lost again after 1, 3 and 7 s. A second
@@ -265,13 +280,15 @@ func TestDialBesideASlowAttempt(t *testing.T) {
 	}()
 	require.Eventually(t, func() bool { return opening(t, addr) >= 1 }, 20*time.Second, time.Millisecond)
 	require.Eventually(t, func() bool { return opening(t, addr) == 3 }, 30*time.Second, 10*time.Millisecond)
-	for end := time.Now().Add(1500 * time.Millisecond); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		n := opening(t, addr)
-		require.LessOrEqual(t, n, 3+1, "one more while the oldest gives way to the next")
-		if n > 3 {
-			require.Eventually(t, func() bool { return opening(t, addr) <= 3 }, 10*time.Second, time.Millisecond, "no more than so many at a time")
-		}
-	}
+	all, most := map[string]bool{}, 0
+	require.Eventually(t, func() bool {
+		now := connecting(t, addr)
+		most = max(most, len(now))
+		maps.Copy(all, now)
+		return len(all) >= 5
+	}, 30*time.Second, 10*time.Millisecond, "the oldest gives way to the next")
+	require.LessOrEqual(t, most, 3+1, "one more while it does")
+	require.Eventually(t, func() bool { return opening(t, addr) <= 3 }, 10*time.Second, time.Millisecond, "no more than so many at a time")
 	cancel()
 	require.ErrorIs(t, <-done, context.Canceled)
 	require.Zero(t, opening(t, addr), "Dial has waited for all of them")
