@@ -14,6 +14,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -276,7 +278,7 @@ func TestTLSFilesMissingOrMismatched(t *testing.T) {
 			require.Error(t, err)
 			for _, file := range files {
 				if name != "no certificate" && name != "no key" || file == "no-such-file" {
-					require.ErrorContains(t, err, file)
+					require.ErrorContains(t, err, strings.Trim(strconv.Quote(file), `"`))
 				}
 			}
 			s, err := gtcp.NewServerKeyCrt("127.0.0.1:0", files[0], files[1], serveEcho, "unnamed")

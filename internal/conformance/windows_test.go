@@ -37,6 +37,10 @@ const noErrnos = "TestDialErrors|TestKindOf$|TestCheckSeesAReset|TestAskOfAConne
 // queue was when Shutdown began cannot be asked there.
 const noDrain = "TestDrainLosesNothing"
 
+// noFiles leaves out tests of files in a temporary folder, which wine 8 cannot remove
+// in the way Go 1.26 asks for.
+const noFiles = "TestTLS$|TestTLSFilesMissingOrMismatched|TestWrapperThatSpeaksTLS"
+
 // noUnix leaves out unix sockets, which wine 8 does not have. It stands last: a
 // pattern with a slash hides those behind it from -test.skip. conn's tests see for
 // themselves that there are none.
@@ -57,7 +61,7 @@ var windowsRuns = []windowsRun{
 	// A look at what is no socket takes its millisecond there.
 	{dir: "pool", skip: []string{noCounts, noErrnos, "TestHooksThatBegin", noUnix}},
 	{dir: "server", skip: []string{noCounts, noErrnos, noDrain, noUnix}},
-	{dir: ".", skip: []string{noCounts, noErrnos, noUnix}},
+	{dir: ".", skip: []string{noCounts, noErrnos, noFiles, noUnix}},
 }
 
 // bcryptprimitives stands in for a library that the Go runtime asks for random
