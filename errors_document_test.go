@@ -68,3 +68,14 @@ func TestErrorsDocument(t *testing.T) {
 		require.True(t, seen[name], "docs/errors.md has no row for %s", name)
 	}
 }
+
+// TestSessionPoolDocumentHasEachReason holds the table of docs/session-pool.md.
+func TestSessionPoolDocumentHasEachReason(t *testing.T) {
+	page, err := os.ReadFile("docs/session-pool.md")
+	require.NoError(t, err)
+	for reason := range len(pool.Evictions{}) {
+		if reason > 0 {
+			require.Contains(t, string(page), "`, `"+pool.Reason(reason).String()+"` |")
+		}
+	}
+}
