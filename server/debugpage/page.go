@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,6 +25,9 @@ import (
 // fields must not change once it is in use, and it must not be copied. Its
 // methods may be called from many goroutines.
 type Page struct {
+	// Title names the program at the top of the page. Empty means the name of
+	// its file.
+	Title string
 	// AllowChanges, if not nil, lets the page evict connections, drain and
 	// resize pools. It is called for each request, and returns whether the
 	// person behind it may do so. Nil means that the page is read-only, for
@@ -197,6 +202,13 @@ func (p *Page) shownSources() []source {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.sources)
+}
+
+func (p *Page) title() string {
+	if p.Title == "" {
+		return filepath.Base(os.Args[0])
+	}
+	return p.Title
 }
 
 func (p *Page) slowCall() time.Duration {

@@ -78,14 +78,21 @@ func TestPage(t *testing.T) {
 	require.Equal(t, "in use", conns.Rows[0]["state"])
 	require.Equal(t, addr, conns.Rows[0]["remote"])
 	require.Equal(t, 1.0, conns.Rows[0]["inFlight"])
-	byServer := tables(t, p, "?conns.filter=server+api")["conns"]
-	require.Equal(t, conns.Total-byServer.Matched, byServer.Matched, "each connection has two ends in this program")
+	require.Eventually(t, func() bool {
+		byServer := tables(t, p, "?conns.filter=server+api+"+addr)["conns"].Matched
+		return byServer > 0 && tables(t, p, "?conns.filter="+addr)["conns"].Matched == 2*byServer
+	}, 10*time.Second, time.Millisecond, "each connection has two ends in this program")
 
 	html := page(t, p, "")
 	for _, name := range []string{"exclusive", "lost", "service", "sessions", "bare", "api", addr, "Read-only"} {
 		has(t, html, ">"+name+"<")
 	}
 	hasNot(t, html, `method="post"`)
+}
+
+func TestTitle(t *testing.T) {
+	has(t, page(t, &debugpage.Page{}, ""), `<title>debugpage.test`)
+	has(t, page(t, &debugpage.Page{Title: "<shop>"}, ""), `<title>&lt;shop&gt; – gtcp</title>`, `<span class="program">&lt;shop&gt;</span>`)
 }
 
 // The figures a page shows of a second look are those of the time between.

@@ -3,8 +3,6 @@ package debugpage
 import (
 	"html/template"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -12,7 +10,6 @@ import (
 // The types below are what page.html shows.
 type (
 	pageView struct {
-		Title    string
 		Program  string
 		Time     string
 		Style    template.CSS
@@ -76,9 +73,9 @@ var doneText = map[string]string{
 func (c *collector) view(q url.Values, changes bool) pageView {
 	known := knownParams(q, tableKeys())
 	v := pageView{
-		Title: "gtcp " + filepath.Base(os.Args[0]), Program: clean(filepath.Base(os.Args[0]), maxName),
-		Time:  c.now.Format("15:04:05"),
-		Style: template.CSS(pageStyle), Script: template.JS(pageScript),
+		Program: clean(c.page.title(), maxName),
+		Time:    c.now.Format("15:04:05"),
+		Style:   template.CSS(pageStyle), Script: template.JS(pageScript),
 		Changes: changes, Back: known.Encode(), Done: doneText[q.Get("done")],
 		Figures: c.figures(),
 	}
