@@ -107,9 +107,15 @@ func (c *Conn) Close() error {
 	k.err.CompareAndSwap(nil, closedHere)
 	hook := k.onClose
 	k.onClose = nil
+	looping := k.looping()
 	k.mu.Unlock()
 
-	err := k.nc.Close()
+	var err error
+	if looping {
+		k.interruptLoop()
+	} else {
+		err = k.nc.Close()
+	}
 	// A reader in progress releases its buffer itself. A slice from Peek may
 	// be in use elsewhere, so that buffer is left to the collector.
 	if k.rmu.TryLock() {
@@ -173,7 +179,8 @@ func (c *Conn) CloseWrite() error {
 
 // NetConn returns the connection that New was given, or nil if the handle has
 // ended. Use it for socket options. Reads and writes on it bypass this
-// package's buffer and counts.
+// package's buffer and counts. Do not close it, but the Conn: within ReadLoop, and so
+// within a handler of server.FrameHandler, its Close waits for the caller itself.
 func (c *Conn) NetConn() net.Conn {
 	if c.core == nil || !c.live(c.core) {
 		return nil

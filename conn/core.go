@@ -168,7 +168,9 @@ func (k *core) fill() error {
 	k.rbusy.Store(true)
 	var n int
 	var err error
-	if k.onReadable != nil {
+	if k.looping() {
+		err = errNothing
+	} else if k.onReadable != nil {
 		n, err = k.fillRaw()
 	} else {
 		room := k.room()
@@ -197,7 +199,10 @@ func (k *core) readDirect(p []byte) (int, error) {
 		k.big = false
 	}
 	k.rbusy.Store(true)
-	n, err := k.readTransport(p)
+	n, err := 0, errNothing
+	if !k.looping() {
+		n, err = k.readTransport(p)
+	}
 	k.rbusy.Store(false)
 	return n, k.received(n, err)
 }

@@ -76,7 +76,7 @@ func (c *Conn) unfitness(k *core, own uint64) error {
 		return net.ErrClosed
 	case k.err.Load() != nil:
 		return k.err.Load().public()
-	case state&(markWriting|markDoing|markHooking) != 0:
+	case state&(markWriting|markDoing|markHooking|markLooping) != 0:
 		return ErrBusy
 	case !k.empty():
 		return ErrUnread

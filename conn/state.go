@@ -16,6 +16,7 @@ const (
 	markDoing                       // a Do is in progress; changed with mu held
 	markHooking                     // OnClose is at work; changed with mu held
 	markDeadline                    // a deadline of the caller's is set, or about to be; changed with mu held
+	markLooping                     // a ReadLoop is in progress; changed with mu held
 	markMid                         // a message is half read or half written
 	markUnfit                       // an operation failed or timed out; never removed
 	markClosed                      // Close has been called; set with mu held, never removed
