@@ -27,8 +27,9 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 .PHONY: test
-test: ## run the tests of every module
+test: ## run the tests of every module; conn and server also as where ReadLoop does not work
 	$(call each,$(GO) test -shuffle=on ./...)
+	$(GO) test -shuffle=on -tags gtcp_noloop ./conn ./server
 
 .PHONY: race
 race: ## run the tests of every module under the race detector

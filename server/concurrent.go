@@ -82,15 +82,16 @@ func (q *fifo) pop() *request {
 // errPanicked is the error of a request whose handler did not return.
 var errPanicked = errors.New("server: handler panicked")
 
-func newConcurrent(ctx context.Context, f *frameConn) *concurrent {
-	c := &concurrent{ctx: ctx, out: *f}
+func newConcurrent(f *frameConn) *concurrent {
+	c := &concurrent{ctx: f.ctx, out: *f}
 	c.room.L = &c.mu
 	f.sess.makeExtra().many.Store(c)
 	return c
 }
 
-// take hands in a request, waiting for room; false if the connection is over.
-func (c *concurrent) take(req []byte) bool {
+// take hands in a request, waiting for room. It returns ErrNoReply, since somebody
+// else replies, or errGone if the connection is over.
+func (c *concurrent) take(req []byte) error {
 	c.out.sess.requests.Add(1)
 	r, _ := c.out.h.requests.Get().(*request)
 	if r == nil {
@@ -99,7 +100,10 @@ func (c *concurrent) take(req []byte) bool {
 	r.req = append(r.req[:0], req...)
 	r.o = c.out.sess.observe(c.ctx, len(req))
 	r.arrived = c.out.x.filled
-	return c.enqueue(r)
+	if !c.enqueue(r) {
+		return errGone
+	}
+	return ErrNoReply
 }
 
 // refuse hands in the reply to a request that is not handled.

@@ -105,7 +105,8 @@ func sessionOf(ctx context.Context) *session {
 
 // ConnFromContext returns the connection that ctx, a handler's context, belongs to, or nil
 // for any other context. A frame handler asks it for addresses and TLS state; it
-// must neither read nor write.
+// must neither read nor write. It may call Close of that connection, but not of what
+// its NetConn returns: that would wait for the handler.
 func ConnFromContext(ctx context.Context) *conn.Conn {
 	if s := sessionOf(ctx); s != nil {
 		return s.conn

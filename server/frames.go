@@ -193,28 +193,59 @@ func (h *FrameHandler) Validate() error {
 // a timeout occurs, or the server drains. It always closes c. Outside a Server,
 // it also ends when ctx does.
 func (h *FrameHandler) ServeConn(ctx context.Context, c *conn.Conn) {
-	f := frameConn{h: h, conn: c, sess: sessionOf(ctx)}
-	if f.sess == nil {
+	sess := sessionOf(ctx)
+	if sess == nil {
 		h.serveAlone(ctx, c)
 		return
 	}
-	f.open()
+	h.serveSession(ctx, sess)
+}
+
+// standing is where a connection stands when the requests that have arrived are
+// handled.
+type standing uint8
+
+const (
+	idle standing = iota // it stands between two requests
+	cut                  // the rest of a request is waited for
+	over                 // it is to be closed
+)
+
+// serveSession serves a connection: within ReadLoop (see frames_loop.go) as long as all is
+// ordinary, else by reads that wait. It waits for a request, or for the rest of one,
+// and serves what comes until the connection is idle again.
+func (h *FrameHandler) serveSession(ctx context.Context, sess *session) {
+	f := h.open(ctx, sess)
 	defer f.close()
-	for f.await() {
-		if !f.exchange(ctx) {
-			return
+	f.rest(true)
+	for f.now != over {
+		if f.mayLoop() {
+			f.looped(f.conn.ReadLoop(f.loopStep()))
+			continue
+		}
+		f.detour = false
+		if f.now == idle {
+			if !f.await() {
+				return
+			}
+			f.beginRequest()
+		}
+		if f.now = f.serve(); f.now == idle {
+			f.rest(true)
 		}
 	}
 }
 
-// open begins the serving. It is kept off the stack that an idle connection holds.
+// open begins the serving. It is kept off the stack that an idle connection holds,
+// and so is what it returns.
 //
 //go:noinline
-func (f *frameConn) open() {
-	f.h.composing.Do(f.h.compose)
-	f.sess.frames.Store(f.h)
-	f.sess.enter(inFrames)
-	f.sess.srv.watchFor(f.h.shortest())
+func (h *FrameHandler) open(ctx context.Context, sess *session) *frameConn {
+	h.composing.Do(h.compose)
+	sess.frames.Store(h)
+	sess.enter(inFrames)
+	sess.srv.watchFor(h.shortest())
+	return &frameConn{h: h, conn: sess.conn, sess: sess, ctx: ctx}
 }
 
 // serveAlone gives a connection that no Server accepted a server of its own.
@@ -281,15 +312,21 @@ func wrapsTimeout(err error) bool {
 	return errors.As(err, &ne) && ne.Timeout()
 }
 
-// frameConn is one connection under a FrameHandler. It lives on the stack of its
-// goroutine and holds what an idle connection needs, which is nothing else.
+// frameConn is one connection under a FrameHandler. It belongs to the goroutine that
+// serves the connection.
 type frameConn struct {
 	h      *FrameHandler
 	conn   *conn.Conn
 	sess   *session
-	x      *exchange // while requests are in progress
-	linger bool      // the peer may still be sending: close after it has seen the replies
-	stuck  bool      // the peer does not read: close without a courtesy
+	ctx    context.Context // of the handlers
+	x      *exchange       // while requests are in progress
+	linger bool            // the peer may still be sending: close after it has seen the replies
+	stuck  bool            // the peer does not read: close without a courtesy
+
+	now    standing
+	step   *conn.Step // within ReadLoop
+	noLoop bool       // the connection has no ReadLoop
+	detour bool       // the ReadLoop has ended: meet the cause by a read that waits
 
 	drained bool // the server drains, and every request begun has its reply
 
@@ -311,7 +348,6 @@ func (f *frameConn) sum(level slog.Level, message string, args ...any) {
 // by a deadline. The flag is set before that deadline and read here before
 // parking, so one of the two is seen.
 func (f *frameConn) await() bool {
-	f.rest(true)
 	for {
 		if f.draining() {
 			return f.lastRequests()
@@ -319,8 +355,6 @@ func (f *frameConn) await() bool {
 		_, err := f.conn.Peek(1)
 		switch {
 		case err == nil:
-			f.rest(false) // first: until then the writer may set readDue
-			f.sess.readDue.Store(notDue)
 			return true
 		case !timedOut(err):
 			f.readFailed(err)

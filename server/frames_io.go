@@ -14,6 +14,9 @@ func (pauseError) Timeout() bool { return true }
 // written what the peer may be waiting for.
 type input struct{ x *exchange }
 
+// mayWait reports whether a read may wait for the peer.
+func (in input) mayWait() bool { return in.x.partial && !in.x.looping }
+
 // Peek is part of framing.PeekReader. A Reader asks it for the start of a frame, so
 // with nothing buffered it is between two, and an oversize frame has been skipped.
 func (in input) Peek(n int) ([]byte, error) {
@@ -22,7 +25,7 @@ func (in input) Peek(n int) ([]byte, error) {
 		in.x.skipping, in.x.partial = false, false
 		in.x.sess.readDue.Store(notDue)
 	}
-	if have := c.Buffered(); have == 0 || have < n && !in.x.partial {
+	if have := c.Buffered(); have == 0 || have < n && !in.mayWait() {
 		in.x.empty = have == 0
 		return nil, errPause
 	}
@@ -31,7 +34,8 @@ func (in input) Peek(n int) ([]byte, error) {
 
 // Read is part of framing.PeekReader. A Reader uses it within a frame.
 func (in input) Read(p []byte) (int, error) {
-	if !in.x.partial {
+	if !in.mayWait() {
+		in.x.large = true
 		return 0, errPause
 	}
 	return in.x.sess.conn.Read(p)
@@ -41,7 +45,8 @@ func (in input) Read(p []byte) (int, error) {
 // and within a frame that it skips.
 func (in input) Discard(n int) (int, error) {
 	c := in.x.sess.conn
-	if c.Buffered() < n && !in.x.partial && c.Err() == nil {
+	if c.Buffered() < n && !in.mayWait() && c.Err() == nil {
+		in.x.large = true
 		return 0, errPause // not once the connection is over: a Reader would keep that error
 	}
 	return c.Discard(n)
@@ -60,7 +65,13 @@ type output struct{ x *exchange }
 func (o output) Write(b []byte) (int, error) {
 	s := o.x.sess
 	s.writeDue.Store(s.srv.clock.after(o.x.writeTimeout))
-	n, err := s.conn.Write(b)
+	var n int
+	var err error
+	if o.x.direct != nil {
+		n, err = o.x.direct.Write(b)
+	} else {
+		n, err = s.conn.Write(b)
+	}
 	if s.writeDue.Swap(notDue) == overdue {
 		err = late(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 )
 
@@ -31,10 +32,14 @@ type exchange struct {
 	partial  bool // the time for the rest of a request runs: input may wait
 	empty    bool // input paused between two requests
 	skipping bool // an oversize request is being skipped
+	looping  bool // input must not wait: see loop
+	large    bool // input paused within a request that does not fit the buffer
+
+	direct *conn.Step // writes go through it, nil: through the connection
 }
 
 // begin gives f an exchange.
-func (f *frameConn) begin(ctx context.Context) *exchange {
+func (f *frameConn) begin() *exchange {
 	if f.x != nil {
 		return f.x
 	}
@@ -52,8 +57,9 @@ func (f *frameConn) begin(ctx context.Context) *exchange {
 	x.sess = f.sess
 	f.x = x
 	if f.h.Concurrency > 1 {
-		f.many = newConcurrent(ctx, f)
+		f.many = newConcurrent(f)
 	}
+	f.setStep(f.step)
 	return x
 }
 
@@ -61,12 +67,12 @@ func (f *frameConn) begin(ctx context.Context) *exchange {
 func (f *frameConn) release() {
 	x := f.x
 	if f.many != nil {
-		x.partial, x.empty = false, false
+		x.partial, x.empty, x.large = false, false, false
 		return // it may still be written to
 	}
 	f.x = nil
 	x.count()
-	x.sess, x.partial, x.empty = nil, false, false
+	x.sess, x.direct, x.partial, x.empty, x.large = nil, nil, false, false, false
 	f.h.scratch.Put(x)
 }
 
@@ -79,16 +85,25 @@ func (x *exchange) count() {
 	}
 }
 
-// exchange serves requests from the first byte that await saw until the
-// connection is idle again, and then returns true.
-func (f *frameConn) exchange(ctx context.Context) bool {
+// beginRequest is called when the first bytes of a request have arrived. It is kept
+// off the stack of serve.
+//
+//go:noinline
+func (f *frameConn) beginRequest() {
+	f.rest(false) // first: until then the writer may set readDue
+	f.sess.readDue.Store(notDue)
 	f.sess.setState(StateActive)
 	f.sess.srv.wakeForRequest()
-	x := f.begin(ctx)
-	x.noteRead(f.h)
+	f.begin().noteRead(f.h)
+}
+
+// serve serves requests until the connection is idle again or, within loop, until
+// the rest of a request must be waited for.
+func (f *frameConn) serve() standing {
+	x := f.x
 	for n := 1; ; n++ {
 		if f.draining() && !x.partial && f.pastPoint() {
-			return false
+			return over
 		}
 		req, err := x.r.Next()
 		switch {
@@ -98,8 +113,8 @@ func (f *frameConn) exchange(ctx context.Context) bool {
 				f.sess.readDue.Store(notDue)
 				x.noteRead(f.h)
 			}
-			if !f.handle(ctx, req) {
-				return false
+			if !f.reply(f.handle(req)) {
+				return over
 			}
 			if n > 1 || x.r.Buffered() {
 				continue
@@ -107,54 +122,60 @@ func (f *frameConn) exchange(ctx context.Context) bool {
 			// A lone request, the usual case: do not ask for another only to
 			// be told that there is none.
 			if x.r.Release() != nil {
-				return false
+				return over
 			}
 			x.empty = f.conn.Buffered() == 0
 		case err == errPause:
 		case timedOut(err) && f.woken():
 			if f.many != nil && f.many.over() {
-				return false
+				return over
 			}
 			if f.draining() {
 				f.sess.drainPoint(0)
 			}
 			continue // where the request was cut
-		case f.badRequest(ctx, err):
+		case f.badRequest(err):
 			continue
 		default:
-			return false
+			return over
 		}
 		if !f.flush() {
-			return false
+			return over
 		}
 		if x.empty {
 			f.release()
-			return true
+			return idle
 		}
-		x.partial = true
-		f.sess.readDue.Store(f.sess.srv.clock.after(x.readTimeout))
+		if !x.partial {
+			x.partial = true
+			f.sess.readDue.Store(f.sess.srv.clock.after(x.readTimeout))
+		}
+		if x.looping {
+			return cut
+		}
 	}
 }
 
-// handle serves one request, or hands it to the workers.
-func (f *frameConn) handle(ctx context.Context, req []byte) bool {
+// handle serves one request, or hands it to the workers. What it returns is for
+// reply.
+func (f *frameConn) handle(req []byte) ([]byte, error) {
 	if f.sess.dropRequests.Load() {
-		return false
+		return nil, errGone
 	}
 	if f.many != nil {
-		return f.many.take(req)
+		return nil, f.many.take(req)
 	}
 	if l := f.h.Limiter; l != nil && f.x.w.Buffered() > 0 && l.isFull() && !f.flush() {
-		return false // replies do not wait for another request's turn
+		return nil, errGone // replies do not wait for another request's turn
 	}
 	f.x.n++
 	if len(f.sess.srv.Hooks) > 0 {
-		return f.handleObserved(ctx, req)
+		return f.handleObserved(req)
 	}
 	if f.h.Deadline != nil {
-		return f.reply(f.h.respondInTime(ctx, nil, f.x.filled, &f.x.reply, req))
+		return f.h.respondInTime(f.ctx, nil, f.x.filled, &f.x.reply, req)
 	}
-	return f.reply(f.h.respond(ctx, nil, &f.x.reply, req))
+	return f.h.respond(f.ctx, nil, &f.x.reply, req)
 }
 
 // noteRead notes when bytes have been read, for Deadline.
@@ -167,12 +188,12 @@ func (x *exchange) noteRead(h *FrameHandler) {
 // handleObserved is handle for a server with hooks.
 //
 //go:noinline
-func (f *frameConn) handleObserved(ctx context.Context, req []byte) bool {
-	o := f.sess.observe(ctx, len(req))
+func (f *frameConn) handleObserved(req []byte) ([]byte, error) {
+	o := f.sess.observe(f.ctx, len(req))
 	if o != nil {
 		f.x.observed = append(f.x.observed, o)
 	}
-	return f.reply(f.h.respondInTime(ctx, o, f.x.filled, &f.x.reply, req))
+	return f.h.respondInTime(f.ctx, o, f.x.filled, &f.x.reply, req)
 }
 
 // report tells the hooks of the requests whose replies were written, or never will
@@ -284,20 +305,33 @@ func (h *FrameHandler) errorReply(ctx context.Context, err error) ([]byte, error
 
 // reply collects the reply to a request.
 func (f *frameConn) reply(reply []byte, err error) bool {
-	switch {
-	case err == ErrNoReply:
+	if err != nil {
+		return f.noReply(err)
+	}
+	err = f.x.w.WriteFrame(reply)
+	return err == nil || f.replyFailed(err)
+}
+
+// noReply is reply for a request whose handler returned an error.
+//
+//go:noinline
+func (f *frameConn) noReply(err error) bool {
+	switch err {
+	case ErrNoReply:
 		return true
-	case err == errGone:
+	case errGone:
 		return false
-	case err != nil:
+	default:
 		f.log().Warn("server: handler failed, connection closed", "remote", remote(f.conn), "err", err)
 		f.linger = true
 		return false
 	}
-	err = f.x.w.WriteFrame(reply)
-	if err == nil {
-		return true
-	}
+}
+
+// replyFailed is reply where the reply could not be collected.
+//
+//go:noinline
+func (f *frameConn) replyFailed(err error) bool {
 	if ioErr := f.x.w.Flush(); ioErr != nil {
 		f.writeFailed(ioErr)
 		return false
@@ -308,9 +342,9 @@ func (f *frameConn) reply(reply []byte, err error) bool {
 }
 
 // refuse replies to an oversize request that is skipped, in its turn.
-func (f *frameConn) refuse(ctx context.Context, err error) bool {
-	reply, replyErr := f.h.errorReply(ctx, err)
-	o := f.sess.observe(ctx, 0)
+func (f *frameConn) refuse(err error) bool {
+	reply, replyErr := f.h.errorReply(f.ctx, err)
+	o := f.sess.observe(f.ctx, 0)
 	if o != nil {
 		o.end(reply, err, replyErr != nil)
 	}
@@ -325,7 +359,7 @@ func (f *frameConn) refuse(ctx context.Context, err error) bool {
 
 // badRequest decides what becomes of a connection whose next request could not be
 // read: it is over, except where an oversize request is skipped and gets a reply.
-func (f *frameConn) badRequest(ctx context.Context, err error) bool {
+func (f *frameConn) badRequest(err error) bool {
 	var size *framing.SizeError
 	switch {
 	case errors.As(err, &size):
@@ -333,7 +367,7 @@ func (f *frameConn) badRequest(ctx context.Context, err error) bool {
 		if f.h.Format.SkipOversize && f.h.ErrorReply != nil {
 			f.x.skipping = f.x.r.Err() == nil
 			f.linger = !f.x.skipping // where its end lies cannot be said
-			return f.refuse(ctx, err) && f.x.skipping
+			return f.refuse(err) && f.x.skipping
 		}
 		f.sum(slog.LevelWarn, "server: request too large, connection closed", f.hinted("remote", remote(f.conn),
 			"size", size.Size, "limit", size.Limit)...)

@@ -57,7 +57,11 @@ func (s *session) serve() {
 	if ctx == nil {
 		return
 	}
-	s.srv.Handler.ServeConn(ctx, s.conn)
+	if h, ok := s.srv.Handler.(*FrameHandler); ok {
+		h.serveSession(ctx, s) // the stack is less deep than by ServeConn
+	} else {
+		s.srv.Handler.ServeConn(ctx, s.conn)
+	}
 	s.handlerReturned()
 }
 
