@@ -60,7 +60,8 @@ func pipelined(p *compare.Program) error {
 
 // against starts the servers, and compares the rates at which they answer.
 func against(p *compare.Program, servers []string, rate func(addr string, length time.Duration) (float64, error), c compare.Comparison) (err error) {
-	c.Columns = []string{"requests/s"}
+	c.Columns = []string{"requests/s", "CPU of the server, µs a request"}
+	c.Compared = 2
 	for _, name := range servers {
 		s, startErr := echo.Start(name)
 		if startErr != nil {
@@ -68,8 +69,15 @@ func against(p *compare.Program, servers []string, rate func(addr string, length
 		}
 		defer func() { err = errors.Join(err, s.Stop()) }()
 		c.Candidates = append(c.Candidates, compare.Candidate{Name: name, Measure: func(length time.Duration) ([]float64, error) {
+			before, err := s.CPU()
+			if err != nil {
+				return nil, err
+			}
+			start := time.Now()
 			r, err := rate(s.Addr, length)
-			return []float64{r}, err
+			took := time.Since(start)
+			after, cpuErr := s.CPU()
+			return []float64{r, float64(after-before) / 1000 / (r * took.Seconds())}, errors.Join(err, cpuErr)
 		}})
 	}
 	return p.Compare(c)

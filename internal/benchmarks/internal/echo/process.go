@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -151,6 +152,28 @@ func (p *Process) RSS() (int, error) {
 	}
 	pages, err := strconv.Atoi(strings.Fields(string(b))[1])
 	return pages * os.Getpagesize(), err
+}
+
+// CPU is the processor time that the server has used. It is known on Linux only.
+func (p *Process) CPU() (time.Duration, error) {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
+	if err != nil || len(tasks) == 0 {
+		return 0, errors.Join(err, errors.New("no processor times in /proc"))
+	}
+	var sum time.Duration
+	for _, task := range tasks {
+		b, err := os.ReadFile(task)
+		if err != nil {
+			return 0, err
+		}
+		used, _, _ := strings.Cut(string(b), " ")
+		ns, err := strconv.ParseInt(used, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += time.Duration(ns)
+	}
+	return sum, nil
 }
 
 // Stop ends the server and waits until it is gone.
