@@ -23,7 +23,7 @@ func (t *Telemetry) ClientConfig(name string, config gtcp.ClientConfig) gtcp.Cli
 	if t.tracer != nil {
 		config.Hooks = with(config.Hooks, &attemptHooks{t})
 	}
-	config.Pool = t.PoolConfig(name, config.Pool)
+	config.Pool = t.acquires(name, config.Pool)
 	config.Pipeline = t.PipelineConfig(name, config.Pipeline)
 	return config
 }
@@ -46,9 +46,9 @@ type callHooks struct {
 
 // target is what the calls of one client have in common.
 type target struct {
-	addr  string
-	calls *durations
-	start trace.SpanStartOption
+	addr       string
+	calls      *durations
+	attributes []attribute.KeyValue
 }
 
 // target returns the target of an address. Those beyond maxAddrs share one
@@ -78,7 +78,7 @@ func (h *callHooks) target(addr string) *target {
 func (h *callHooks) newTarget(addr string) *target {
 	attributes := append([]attribute.KeyValue{keySystem.String("gtcp"), keyName.String(h.name)},
 		hostPort(addr, keyServer, keyServerPort)...)
-	return &target{addr, newDurations(h.t.clientCall, h.t.methods.names, attributes...), trace.WithAttributes(attributes...)}
+	return &target{addr, newDurations(h.t.clientCall, h.t.methods.names, attributes...), attributes}
 }
 
 // StartCall begins the span of a call. Its kind is internal: the spans of the
@@ -88,8 +88,9 @@ func (h *callHooks) StartCall(ctx context.Context, e gtcp.CallStart) context.Con
 		return ctx
 	}
 	method, name := h.t.method(ctx)
-	ctx, span := h.t.tracer.Start(ctx, h.t.spanName(method, "gtcp.call"), h.target(e.Addr).start)
+	ctx, span := h.t.tracer.Start(ctx, h.t.spanName(method, "gtcp.call"))
 	if span.IsRecording() {
+		span.SetAttributes(h.target(e.Addr).attributes...)
 		span.SetAttributes(keyRequestSize.Int(e.RequestSize))
 		h.t.setMethod(span, method, name)
 	}
@@ -148,10 +149,11 @@ type attemptHooks struct{ t *Telemetry }
 // span to the server.
 func (h *attemptHooks) StartAttempt(ctx context.Context, e gtcp.AttemptStart) context.Context {
 	span := trace.SpanFromContext(ctx)
-	if span.IsRecording() {
-		ctx, span = h.t.tracer.Start(ctx, "gtcp.attempt", trace.WithSpanKind(trace.SpanKindClient),
-			trace.WithAttributes(append(hostPort(e.Addr, keyServer, keyServerPort), keySystem.String("gtcp"), keyAttempt.Int(e.Number))...))
+	if !span.IsRecording() {
+		return nil
 	}
+	ctx, span = h.t.tracer.Start(ctx, "gtcp.attempt", trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(append(hostPort(e.Addr, keyServer, keyServerPort), keySystem.String("gtcp"), keyAttempt.Int(e.Number))...))
 	return envelope.ContextWithTrace(ctx, outgoing(span.SpanContext()))
 }
 

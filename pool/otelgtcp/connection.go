@@ -3,6 +3,7 @@ package otelgtcp
 import (
 	"context"
 	"net"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
@@ -15,16 +16,23 @@ import (
 // PoolConfig returns config with hooks that measure and trace the checkouts and
 // dials of a pool that is not a client's.
 func (t *Telemetry) PoolConfig(name string, config pool.Config) pool.Config {
-	config.Hooks = with(config.Hooks, &poolHooks{t.dialHooks(name),
-		newDurations(t.waitTime, noMethods, keyName.String(name)), newDurations(t.useTime, noMethods, keyName.String(name))})
+	config = t.acquires(name, config)
+	config.Hooks = with(config.Hooks, &releaseHook{newDurations(t.useTime, noMethods, keyName.String(name))})
+	return config
+}
+
+// acquires is PoolConfig without the times of checkouts: of a client's pool,
+// these are the times of the attempts.
+func (t *Telemetry) acquires(name string, config pool.Config) pool.Config {
+	config.Hooks = with(config.Hooks, t.dialHooks(name))
+	config.Hooks = with(config.Hooks, &getHook{t, newDurations(t.waitTime, noMethods, keyName.String(name))})
 	return config
 }
 
 // PipelineConfig returns config with hooks that measure and trace the dials of
 // a pipeline that is not a client's, and the waits for its connections.
 func (t *Telemetry) PipelineConfig(name string, config pipeline.Config) pipeline.Config {
-	dials := t.dialHooks(name)
-	config.Hooks = with(config.Hooks, &dials)
+	config.Hooks = with(config.Hooks, t.dialHooks(name))
 	if t.tracer != nil {
 		config.Hooks = with(config.Hooks, &pipelineHooks{t})
 	}
@@ -58,8 +66,8 @@ type dialHooks struct {
 	creates *durations
 }
 
-func (t *Telemetry) dialHooks(name string) dialHooks {
-	return dialHooks{t, newDurations(t.createTime, noMethods, keyName.String(name))}
+func (t *Telemetry) dialHooks(name string) *dialHooks {
+	return &dialHooks{t, newDurations(t.createTime, noMethods, keyName.String(name))}
 }
 
 // dialSpan is the key of the spans of dials.
@@ -95,37 +103,48 @@ func peerOf(id uint64, peer net.Addr) []attribute.KeyValue {
 	return append(of, hostPort(peer.String(), keyPeer, keyPeerPort)...)
 }
 
-// poolHooks observe the checkouts of a pool besides.
-type poolHooks struct {
-	dialHooks
-	waits, uses *durations
+// getHook observes the acquires of connections.
+type getHook struct {
+	t     *Telemetry
+	waits *durations
 }
 
-// acquireSpan is the key of the spans of waits for a connection.
-type acquireSpan struct{}
-
-// BeforeGet begins the span of the wait for a connection.
-func (h *poolHooks) BeforeGet(ctx context.Context, _ string) context.Context {
-	return h.t.startChild(ctx, acquireSpan{}, "gtcp.acquire")
-}
-
-// AfterGet records how long the caller waited, and ends that span.
-func (h *poolHooks) AfterGet(ctx context.Context, e pool.GetEvent) {
+// AfterGet records how long the caller waited, and makes the span of the wait. A
+// caller that found an idle connection did not wait: its span, if it is recorded,
+// only gets the number of the connection.
+func (h *getHook) AfterGet(ctx context.Context, e pool.GetEvent) {
 	failure := errorType(e.Err)
-	h.waits.record(ctx, e.Duration, 0, failure)
-	span := h.t.child(ctx, acquireSpan{})
-	if span == nil {
+	waited := failure > 0 || e.IdleFor == 0
+	if waited {
+		h.waits.record(ctx, e.Duration, 0, failure)
+	}
+	if h.t.tracer == nil {
+		return
+	}
+	span := trace.SpanFromContext(ctx)
+	if !span.IsRecording() {
 		return
 	}
 	if e.Err == nil {
-		span.SetAttributes(keyConn.Int64(int64(e.ID)), keyReused.Bool(e.Reused), keyIdleFor.Float64(e.IdleFor.Seconds()))
+		span.SetAttributes(keyConn.Int64(int64(e.ID)), keyReused.Bool(e.Reused), seconds(keyIdleFor, e.IdleFor))
 	}
-	setError(span, failure, e.Err)
-	span.End()
+	if waited {
+		h.t.acquired(ctx, e.Start, e.Duration, failure, e.Err)
+	}
 }
 
+// acquired makes the span of a wait for a connection, which is over.
+func (t *Telemetry) acquired(ctx context.Context, start time.Time, took time.Duration, failure int, err error) {
+	_, span := t.tracer.Start(ctx, "gtcp.acquire", trace.WithTimestamp(start))
+	setError(span, failure, err)
+	span.End(trace.WithTimestamp(start.Add(took)))
+}
+
+// releaseHook observes the ends of checkouts.
+type releaseHook struct{ uses *durations }
+
 // AfterRelease records how long the connection was checked out.
-func (h *poolHooks) AfterRelease(ctx context.Context, e pool.ReleaseEvent) {
+func (h *releaseHook) AfterRelease(ctx context.Context, e pool.ReleaseEvent) {
 	h.uses.record(ctx, e.Used, 0, errorType(e.Err))
 }
 
@@ -133,19 +152,23 @@ func (h *poolHooks) AfterRelease(ctx context.Context, e pool.ReleaseEvent) {
 // connection.
 type pipelineHooks struct{ t *Telemetry }
 
-// AfterCall makes the span of the wait, which is over.
+// AfterCall makes the span of the wait, and tells the call's which connection it
+// had.
 func (h *pipelineHooks) AfterCall(ctx context.Context, e pipeline.CallEvent) {
-	if !trace.SpanFromContext(ctx).IsRecording() {
+	span := trace.SpanFromContext(ctx)
+	if !span.IsRecording() {
 		return
 	}
-	waited, failure := e.Acquired, 0
 	if e.ID == 0 {
-		waited, failure = e.Duration, errorType(e.Err)
+		h.t.acquired(ctx, e.Start, e.Duration, errorType(e.Err), e.Err)
+		return
 	}
-	_, span := h.t.tracer.Start(ctx, "gtcp.acquire", trace.WithTimestamp(e.Start))
-	if e.ID != 0 {
-		span.SetAttributes(append(hostPort(e.Peer, keyPeer, keyPeerPort), keyConn.Int64(int64(e.ID)))...)
+	span.SetAttributes(append(hostPort(e.Peer, keyPeer, keyPeerPort), keyConn.Int64(int64(e.ID)))...)
+	if e.Acquired >= leastWait {
+		h.t.acquired(ctx, e.Start, e.Acquired, 0, nil)
 	}
-	setError(span, failure, e.Err)
-	span.End(trace.WithTimestamp(e.Start.Add(waited)))
 }
+
+// leastWait is the shortest wait for a shared connection that has a span. A call
+// that does not wait takes less.
+const leastWait = 10 * time.Microsecond

@@ -40,8 +40,8 @@
 //
 //	gtcp.call               the call, with all attempts
 //	  gtcp.attempt          one attempt (kind client)
-//	    gtcp.acquire        the wait for a connection
-//	      gtcp.dial         the dial, if one was needed
+//	    gtcp.acquire        the wait for a connection, if there was one
+//	    gtcp.dial           the dial, if one was needed
 //	    gtcp.request        the request at the server (kind server)
 //
 // With Config.Methods the first and the last have the name of the method. Only

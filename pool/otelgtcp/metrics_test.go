@@ -54,13 +54,28 @@ func TestCallMetrics(t *testing.T) {
 			require.ElementsMatch(t, []point{{"gtcp.name=orders", 1}, {"error.type=refused,gtcp.name=lost", 1}},
 				points(got["gtcp.client.connection.create_time"]))
 			if !shared {
-				require.ElementsMatch(t, []point{{"gtcp.name=orders", 3}, {"error.type=refused,gtcp.name=lost", 1}},
-					points(got["gtcp.client.connection.wait_time"]))
-				require.Equal(t, []point{{"gtcp.name=orders", 3}}, points(got["gtcp.client.connection.use_time"]))
+				require.ElementsMatch(t, []point{{"gtcp.name=orders", 1}, {"error.type=refused,gtcp.name=lost", 1}},
+					points(got["gtcp.client.connection.wait_time"]), "only the first waited")
 			}
 			require.Empty(t, r.spans.GetSpans(), "no call is sampled")
 		})
 	}
+}
+
+func TestPoolMetrics(t *testing.T) {
+	r := record(t, trace.NeverSample(), otelgtcp.Config{})
+	p, err := pool.New(conn.Target{Address: serve(t, &server.Server{Handler: echo()})}, r.PoolConfig("sessions", pool.Config{}))
+	require.NoError(t, err)
+	defer p.Close()
+	for range 3 {
+		c, err := p.Get(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, c.Close())
+	}
+	got := r.metrics(t)
+	require.Equal(t, []point{{"gtcp.name=sessions", 1}}, points(got["gtcp.client.connection.create_time"]))
+	require.Equal(t, []point{{"gtcp.name=sessions", 1}}, points(got["gtcp.client.connection.wait_time"]))
+	require.Equal(t, []point{{"gtcp.name=sessions", 3}}, points(got["gtcp.client.connection.use_time"]))
 }
 
 // Each outcome of a request has its error.type.

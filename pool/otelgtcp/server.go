@@ -17,15 +17,18 @@ import (
 // AddServer for the figures that need no hooks.
 func (t *Telemetry) ServerHook(name string) any {
 	common := []attribute.KeyValue{keySystem.String("gtcp"), keyName.String(name)}
-	return &serverHooks{t, newDurations(t.serverCall, t.methods.names, common...), trace.WithAttributes(common...)}
+	return &serverHooks{t, newDurations(t.serverCall, t.methods.names, common...), common}
 }
 
 // serverHooks observe the requests of a server.
 type serverHooks struct {
 	t        *Telemetry
 	requests *durations
-	start    trace.SpanStartOption
+	common   []attribute.KeyValue
 }
+
+// kindServer is made once.
+var kindServer = trace.WithSpanKind(trace.SpanKindServer)
 
 // requestSpan is the key of the spans of requests.
 type requestSpan struct{}
@@ -40,8 +43,9 @@ func (h *serverHooks) BeforeRequest(ctx context.Context, e server.RequestStart) 
 		ctx = trace.ContextWithRemoteSpanContext(ctx, incoming(caller))
 	}
 	method, name := h.t.method(ctx)
-	ctx, span := h.t.tracer.Start(ctx, h.t.spanName(method, "gtcp.request"), trace.WithSpanKind(trace.SpanKindServer), h.start)
+	ctx, span := h.t.tracer.Start(ctx, h.t.spanName(method, "gtcp.request"), kindServer)
 	if span.IsRecording() {
+		span.SetAttributes(h.common...)
 		span.SetAttributes(append(peerOf(e.ConnID, e.Peer), keyRequestSize.Int(e.Bytes))...)
 		h.t.setMethod(span, method, name)
 		ctx = context.WithValue(ctx, spanKey{requestSpan{}}, span)

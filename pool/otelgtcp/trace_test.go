@@ -80,10 +80,7 @@ func TestClientSpans(t *testing.T) {
 			require.Error(t, err)
 			require.NoError(t, client.Close())
 			spans := r.spans.GetSpans()
-			attempt := []string{"  gtcp.attempt client", "    gtcp.acquire internal", "      gtcp.dial internal"}
-			if shared {
-				attempt = []string{"  gtcp.attempt client", "    gtcp.acquire internal", "    gtcp.dial internal"}
-			}
+			attempt := []string{"  gtcp.attempt client", "    gtcp.acquire internal", "    gtcp.dial internal"}
 			require.Equal(t, append(append([]string{"gtcp.call internal"}, attempt...), attempt...), tree(spans))
 			call := find(t, spans, "gtcp.call")
 			require.Equal(t, codes.Error, call.Status.Code)
@@ -108,18 +105,27 @@ func TestPoolSpans(t *testing.T) {
 	defer p.Close()
 	c, err := p.Get(t.Context())
 	require.NoError(t, err)
-	require.NoError(t, c.Close())
 	require.Empty(t, r.spans.GetSpans())
 
 	tracers := trace.NewTracerProvider(trace.WithSyncer(r.spans))
 	ctx, span := tracers.Tracer("user").Start(t.Context(), "job")
+	other, err := p.Get(ctx) // dials
+	require.NoError(t, err)
+	require.NoError(t, other.Close())
+	span.End()
+	spans := r.spans.GetSpans()
+	require.Equal(t, []string{"job internal", "  gtcp.acquire internal", "  gtcp.dial internal"}, tree(spans))
+	of := attributes(find(t, spans, "job"))
+	require.False(t, of["gtcp.connection.reused"].AsBool())
+	require.EqualValues(t, 2, of["gtcp.connection.id"].AsInt64())
+
+	r.spans.Reset()
+	require.NoError(t, c.Close())
+	ctx, span = tracers.Tracer("user").Start(t.Context(), "job")
 	c, err = p.Get(ctx)
 	require.NoError(t, err)
 	require.NoError(t, c.Close())
 	span.End()
-	spans := r.spans.GetSpans()
-	require.Equal(t, []string{"job internal", "  gtcp.acquire internal"}, tree(spans))
-	of := attributes(find(t, spans, "gtcp.acquire"))
-	require.True(t, of["gtcp.connection.reused"].AsBool())
-	require.EqualValues(t, 1, of["gtcp.connection.id"].AsInt64())
+	require.Equal(t, []string{"job internal"}, tree(r.spans.GetSpans()), "it found an idle connection")
+	require.True(t, attributes(r.spans.GetSpans()[0])["gtcp.connection.reused"].AsBool())
 }
