@@ -74,6 +74,7 @@ func (e *CallEvent) timed(s *sharedConn, c *call) {
 	since := s.begun.Sub(e.Start)
 	if c.wrote > 0 {
 		e.Written = since + c.wrote - 1
+		e.Acquired = min(e.Acquired, e.Written) // it may have been written before accepted
 	}
 	if c.first > 0 {
 		e.FirstByte = since + c.first - 1

@@ -3,6 +3,7 @@ package pipeline_test
 import (
 	"context"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -92,4 +93,34 @@ func TestPhasesOfACallThatIsGivenUp(t *testing.T) {
 		require.Zero(b, r.calls[3].Phases)
 		require.Zero(b, r.calls[3].ID)
 	})
+}
+
+// TestPhasesAreInOrder has callers on real sockets, where another goroutine may
+// write a request before its caller hears that it was accepted.
+func TestPhasesAreInOrder(t *testing.T) {
+	addr, stop := serveUpper()
+	r := &recorder{}
+	p, err := pipeline.New(conn.Target{Address: addr}, framing.Format{}, pipeline.Config{Hooks: []any{r}})
+	require.NoError(t, err)
+	var callers sync.WaitGroup
+	for range 8 {
+		callers.Go(func() {
+			for range 200 {
+				if _, err := p.Call(t.Context(), []byte("x")); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	callers.Wait()
+	require.NoError(t, p.Close())
+	require.NoError(t, stop())
+	require.Len(t, r.calls, 1600)
+	for _, e := range r.calls {
+		if e.Written > 0 && e.FirstByte > 0 {
+			require.LessOrEqual(t, e.Acquired, e.Written)
+			require.LessOrEqual(t, e.Written, e.FirstByte)
+			require.LessOrEqual(t, e.FirstByte, e.Duration)
+		}
+	}
 }
