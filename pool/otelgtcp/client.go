@@ -23,8 +23,9 @@ func (t *Telemetry) ClientConfig(name string, config gtcp.ClientConfig) gtcp.Cli
 	if t.tracer != nil {
 		config.Hooks = with(config.Hooks, &attemptHooks{t})
 	}
-	config.Pool = t.acquires(name, config.Pool)
-	config.Pipeline = t.PipelineConfig(name, config.Pipeline)
+	dials := t.dialHooks(name)
+	config.Pool.Hooks = with(with(config.Pool.Hooks, dials), t.getHook(name))
+	config.Pipeline.Hooks = with(config.Pipeline.Hooks, dials)
 	return config
 }
 
@@ -157,13 +158,27 @@ func (h *attemptHooks) StartAttempt(ctx context.Context, e gtcp.AttemptStart) co
 	return envelope.ContextWithTrace(ctx, outgoing(span.SpanContext()))
 }
 
-// EndAttempt ends the span.
+// EndAttempt ends the span, and makes that of the wait for a connection.
 func (h *attemptHooks) EndAttempt(ctx context.Context, e gtcp.AttemptEnd) {
-	span := trace.SpanFromContext(ctx)
-	if span.IsRecording() {
-		setError(span, errorType(e.Err), e.Err)
-		span.End()
+	span, failure := trace.SpanFromContext(ctx), errorType(e.Err)
+	switch {
+	case e.ConnID == 0:
+		h.t.acquired(ctx, e.Start, e.Duration, failure, e.Err)
+	case e.Dialed > 0 || e.Acquired >= leastWait:
+		h.t.acquired(ctx, e.Start, e.Acquired, 0, nil)
 	}
+	if e.ConnID != 0 {
+		span.SetAttributes(append(hostPort(e.Peer, keyPeer, keyPeerPort), keyConn.Int64(int64(e.ConnID)))...)
+	}
+	span.SetAttributes(keyRequestSize.Int(e.RequestSize), keyReplySize.Int(e.ReplySize))
+	if e.Written > 0 {
+		span.AddEvent("gtcp.written", trace.WithTimestamp(e.Start.Add(e.Written)))
+	}
+	if e.FirstByte > 0 {
+		span.AddEvent("gtcp.first_byte", trace.WithTimestamp(e.Start.Add(e.FirstByte)))
+	}
+	setError(span, failure, e.Err)
+	span.End(trace.WithTimestamp(e.Start.Add(e.Duration)))
 }
 
 // outgoing is a span as the envelope has it.

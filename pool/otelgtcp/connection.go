@@ -16,16 +16,11 @@ import (
 // PoolConfig returns config with hooks that measure and trace the checkouts and
 // dials of a pool that is not a client's.
 func (t *Telemetry) PoolConfig(name string, config pool.Config) pool.Config {
-	config = t.acquires(name, config)
+	config.Hooks = with(with(config.Hooks, t.dialHooks(name)), t.getHook(name))
 	config.Hooks = with(config.Hooks, &releaseHook{newDurations(t.useTime, noMethods, keyName.String(name))})
-	return config
-}
-
-// acquires is PoolConfig without the times of checkouts: of a client's pool,
-// these are the times of the attempts.
-func (t *Telemetry) acquires(name string, config pool.Config) pool.Config {
-	config.Hooks = with(config.Hooks, t.dialHooks(name))
-	config.Hooks = with(config.Hooks, &getHook{t, newDurations(t.waitTime, noMethods, keyName.String(name))})
+	if t.tracer != nil {
+		config.Hooks = with(config.Hooks, &getSpans{t})
+	}
 	return config
 }
 
@@ -104,34 +99,40 @@ func peerOf(id uint64, peer net.Addr) []attribute.KeyValue {
 }
 
 // getHook observes the acquires of connections.
-type getHook struct {
-	t     *Telemetry
-	waits *durations
+type getHook struct{ waits *durations }
+
+func (t *Telemetry) getHook(name string) *getHook {
+	return &getHook{newDurations(t.waitTime, noMethods, keyName.String(name))}
 }
 
-// AfterGet records how long the caller waited, and makes the span of the wait. A
-// caller that found an idle connection did not wait: its span, if it is recorded,
-// only gets the number of the connection.
+// AfterGet records how long the caller waited. A caller that found an idle
+// connection did not wait.
 func (h *getHook) AfterGet(ctx context.Context, e pool.GetEvent) {
-	failure := errorType(e.Err)
-	waited := failure > 0 || e.IdleFor == 0
-	if waited {
+	if failure := errorType(e.Err); failure > 0 || e.IdleFor == 0 {
 		h.waits.record(ctx, e.Duration, 0, failure)
 	}
-	if h.t.tracer == nil {
-		return
-	}
+}
+
+// getSpans makes the spans of the waits in a pool that is not a client's.
+type getSpans struct{ t *Telemetry }
+
+// AfterGet makes the span of a wait, and tells the caller's which connection it
+// got.
+func (h *getSpans) AfterGet(ctx context.Context, e pool.GetEvent) {
 	span := trace.SpanFromContext(ctx)
 	if !span.IsRecording() {
 		return
 	}
 	if e.Err == nil {
-		span.SetAttributes(keyConn.Int64(int64(e.ID)), keyReused.Bool(e.Reused), seconds(keyIdleFor, e.IdleFor))
+		span.SetAttributes(append(peerOf(e.ID, e.Peer), keyReused.Bool(e.Reused), seconds(keyIdleFor, e.IdleFor))...)
 	}
-	if waited {
-		h.t.acquired(ctx, e.Start, e.Duration, failure, e.Err)
+	if e.Err != nil || e.IdleFor == 0 {
+		h.t.acquired(ctx, e.Start, e.Duration, errorType(e.Err), e.Err)
 	}
 }
+
+// leastWait is the shortest wait in a call that has a span.
+const leastWait = 50 * time.Microsecond
 
 // acquired makes the span of a wait for a connection, which is over.
 func (t *Telemetry) acquired(ctx context.Context, start time.Time, took time.Duration, failure int, err error) {
@@ -168,7 +169,3 @@ func (h *pipelineHooks) AfterCall(ctx context.Context, e pipeline.CallEvent) {
 		h.t.acquired(ctx, e.Start, e.Acquired, 0, nil)
 	}
 }
-
-// leastWait is the shortest wait for a shared connection that has a span. A call
-// that does not wait takes less.
-const leastWait = 10 * time.Microsecond

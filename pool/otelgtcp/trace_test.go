@@ -3,6 +3,7 @@ package otelgtcp_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
@@ -92,6 +93,41 @@ func TestClientSpans(t *testing.T) {
 			for _, s := range spans {
 				require.False(t, s.EndTime.Before(s.StartTime), s.Name)
 				require.Equal(t, codes.Error, s.Status.Code, s.Name)
+			}
+		})
+	}
+}
+
+// The span of an attempt says when the parts of it were over, and on which
+// connection.
+func TestAttemptSpan(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		t.Run(fmt.Sprintf("shared=%v", shared), func(t *testing.T) {
+			r := record(t, trace.AlwaysSample(), otelgtcp.Config{})
+			addr := serve(t, &server.Server{Handler: echo()})
+			client := gtcp.NewClient(addr, r.ClientConfig("orders", gtcp.ClientConfig{Shared: shared}))
+			defer client.Close()
+			_, err := client.Call(t.Context(), []byte("abc"))
+			require.NoError(t, err)
+			spans := r.spans.GetSpans()
+			require.ElementsMatch(t, []string{
+				"gtcp.call internal", "  gtcp.attempt client", "    gtcp.acquire internal", "    gtcp.dial internal",
+			}, tree(spans))
+			attempt := find(t, spans, "gtcp.attempt")
+			of := attributes(attempt)
+			require.Equal(t, "127.0.0.1", of["network.peer.address"].AsString())
+			require.EqualValues(t, 1, of["gtcp.connection.id"].AsInt64())
+			require.EqualValues(t, 1, of["gtcp.attempt"].AsInt64())
+			require.EqualValues(t, 3, of["gtcp.reply.size"].AsInt64())
+			require.Len(t, attempt.Events, 2)
+			require.Equal(t, "gtcp.written", attempt.Events[0].Name)
+			require.Equal(t, "gtcp.first_byte", attempt.Events[1].Name)
+			acquire := find(t, spans, "gtcp.acquire")
+			for _, pair := range [][2]time.Time{
+				{attempt.StartTime, acquire.EndTime}, {acquire.EndTime, attempt.Events[0].Time},
+				{attempt.Events[0].Time, attempt.Events[1].Time}, {attempt.Events[1].Time, attempt.EndTime},
+			} {
+				require.False(t, pair[1].Before(pair[0]), "%v before %v", pair[1], pair[0])
 			}
 		})
 	}
