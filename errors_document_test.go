@@ -33,7 +33,7 @@ var sentinels = map[string]error{
 	"pool.ErrClosed": pool.ErrClosed, "pool.ErrTooManyWaiters": pool.ErrTooManyWaiters, "pool.ErrOverloaded": pool.ErrOverloaded,
 	"backend.ErrClosed": backend.ErrClosed, "backend.ErrTooManyWaiters": backend.ErrTooManyWaiters,
 	"backend.ErrOverloaded": backend.ErrOverloaded, "backend.ErrStale": backend.ErrStale,
-	"pipeline.ErrClosed": pipeline.ErrClosed, "pipeline.ErrTooManyWaiters": pipeline.ErrTooManyWaiters,
+	"pipeline.ErrCallTimeout": pipeline.ErrCallTimeout, "pipeline.ErrClosed": pipeline.ErrClosed, "pipeline.ErrTooManyWaiters": pipeline.ErrTooManyWaiters,
 	"pipeline.ErrOverloaded": pipeline.ErrOverloaded, "pipeline.ErrUnsolicited": pipeline.ErrUnsolicited,
 	"pipeline.ErrStalled": pipeline.ErrStalled, "pipeline.ErrNoHeartbeat": pipeline.ErrNoHeartbeat,
 	"pipeline.ErrGoodbye": pipeline.ErrGoodbye, "pipeline.ErrNoNumber": pipeline.ErrNoNumber,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 
@@ -24,6 +25,17 @@ func TestCall(t *testing.T) {
 			require.Equal(t, "no -addr: started a server here\n> one\n> two\n> three\n", out.String())
 		})
 	}
+}
+
+// The first lines that README.md shows are what the program prints.
+func TestReadme(t *testing.T) {
+	page, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	var out strings.Builder
+	require.NoError(t, run(t.Context(), "", false, []string{"hello", "world"}, &out))
+	_, replies, _ := strings.Cut(out.String(), "\n") // after the line that a server was started
+	require.Contains(t, string(page), "call -addr 127.0.0.1:8999 hello world ")
+	require.Contains(t, string(page), "```text\n"+replies+"```\n")
 }
 
 func TestErrorsSayWhatACallerWantsToKnow(t *testing.T) {
