@@ -1,6 +1,6 @@
 // Command codec compares the frame reader and writer with gtcp's package
 // protocol, with go-msgio and with code written by hand for one format, all in
-// memory.
+// memory; and readers of frames from 16 bytes to 16 MiB with a bare copy.
 package main
 
 import (
@@ -26,13 +26,17 @@ func main() {
 		if err != nil {
 			return err
 		}
-		return p.Compare(compare.Comparison{
+		err = p.Compare(compare.Comparison{
 			Title:      fmt.Sprintf("Write frames of %d bytes", *size),
 			Bases:      []string{writeFloor, "gtcp SendPkg"},
 			Allocs:     true,
 			Candidates: candidates(writers(payload), *size),
 			Goals:      goals("framing WriteFrame, coalesced", writeFloor, "gtcp SendPkg"),
 		})
+		if err != nil {
+			return err
+		}
+		return bySize(p)
 	})
 }
 

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -51,49 +53,77 @@ func charts(page string) (map[string][]byte, error) {
 	return all, nil
 }
 
-// barsOf draws the first ratio of each row with its range; the figure itself
-// stands at the right.
+// compared is a column of ratios, and the column of the figures that they compare.
+type compared struct {
+	ratio, figure int
+	base, size    string // the size is empty, if there is one such column
+	unit          string
+}
+
+// columns finds what a table compares: its first figure with its first base, or,
+// in a table by size, whose columns are "16 B, GB/s" and so on, the figure of each
+// size.
+func columns(head []string) (all []compared) {
+	for i, cell := range head {
+		m := versus.FindStringSubmatch(cell)
+		if m == nil {
+			continue
+		}
+		c := compared{ratio: i, figure: 1, base: m[2], unit: head[1]}
+		size, unit, several := strings.Cut(m[1], ", ")
+		if !several {
+			return []compared{c}
+		}
+		c.figure, c.size, c.unit = slices.Index(head, m[1]), size, unit
+		all = append(all, c)
+	}
+	return all
+}
+
+// barsOf draws the ratios of each row with their range; the figure itself stands
+// at the right.
 func barsOf(title string, cells [][]string) (chart.Bars, error) {
 	b := chart.Bars{Title: title, Base: 1}
 	if len(cells) < 2 || len(cells[0]) < 3 {
-		return b, fmt.Errorf("no table with ratios")
+		return b, errors.New("no table with ratios")
 	}
-	head, column, base := cells[0], 0, ""
-	for i, cell := range head {
-		if m := versus.FindStringSubmatch(cell); m != nil {
-			column, base = i, m[2]
-			break
-		}
+	all := columns(cells[0])
+	if len(all) == 0 {
+		return b, fmt.Errorf("no column of ratios in %q", cells[0])
 	}
-	if column == 0 {
-		return b, fmt.Errorf("no column of ratios in %q", head)
-	}
-	unit := head[1]
 	better := "Less is better."
-	if strings.HasSuffix(unit, "/s") {
+	if strings.HasSuffix(all[0].unit, "/s") {
 		better = "More is better."
 	}
-	b.Caption = fmt.Sprintf("%s, times that of %s: median and range of the rounds. %s", unit, base, better)
+	b.Caption = fmt.Sprintf("%s, times that of %s: median and range of the rounds. %s", all[0].unit, all[0].base, better)
 	for _, row := range cells[1:] {
-		bar, err := barOf(row, column, unit)
-		if err != nil {
-			return b, err
+		if all[0].size != "" && row[0] == all[0].base {
+			continue // it would be a bar of 1 for each size
 		}
-		b.Rows = append(b.Rows, bar)
+		for _, c := range all {
+			bar, err := barOf(row, c)
+			if err != nil {
+				return b, err
+			}
+			b.Rows = append(b.Rows, bar)
+		}
 	}
 	return b, nil
 }
 
-func barOf(row []string, column int, unit string) (bar chart.Bar, err error) {
+func barOf(row []string, c compared) (bar chart.Bar, err error) {
 	bar.Name = row[0]
 	if name, ok := strings.CutPrefix(bar.Name, "**"); ok {
 		bar.Name, bar.Ours = strings.TrimSuffix(name, "**"), true
 	}
-	if column >= len(row) {
-		return bar, fmt.Errorf("%s: no cell %d", bar.Name, column)
+	if max(c.ratio, c.figure) >= len(row) {
+		return bar, fmt.Errorf("%s: no cell %d", bar.Name, c.ratio)
 	}
-	bar.Note = row[1]
-	ratio := row[column]
+	if c.size != "" {
+		bar.Name += ", " + c.size
+	}
+	bar.Note = row[c.figure]
+	ratio := row[c.ratio]
 	switch m := ranged.FindStringSubmatch(ratio); {
 	case ratio == "" || ratio == "–": // the row says why
 		bar.None = true
@@ -108,8 +138,8 @@ func barOf(row []string, column int, unit string) (bar chart.Bar, err error) {
 			}
 		}
 	}
-	if !strings.Contains(unit, " ") {
-		bar.Note += " " + unit
+	if !strings.Contains(c.unit, " ") {
+		bar.Note += " " + c.unit
 	}
 	return bar, err
 }

@@ -44,6 +44,15 @@ func TestBarsOf(t *testing.T) {
 		{Name: "d", Min: 1, Median: inf, Max: inf, Note: "1 requests/s"},
 	}, b.Rows)
 
+	b, err = barsOf("title", pictures.Cells("|  | 1 B, GB/s | 2 B, GB/s | 1 B, GB/s: times a (range) | 2 B, GB/s: times a (range) |\n|---|\n"+
+		"| a | 5 | 6 | 1 | 1 |\n| **b** | 7 | 8 | 1.40 (1 to 2) | 1.33 (1 to 3) |\n"))
+	require.NoError(t, err)
+	require.Equal(t, "GB/s, times that of a: median and range of the rounds. More is better.", b.Caption)
+	require.Equal(t, []chart.Bar{
+		{Name: "b, 1 B", Min: 1, Median: 1.4, Max: 2, Note: "7 GB/s", Ours: true},
+		{Name: "b, 2 B", Min: 1, Median: 1.33, Max: 3, Note: "8 GB/s", Ours: true},
+	}, b.Rows)
+
 	for name, cells := range map[string][][]string{
 		"no table":      nil,
 		"no ratios":     {{"", "ns/op", "allocs/op"}, {"a", "1", "2"}},

@@ -11,14 +11,18 @@ import (
 	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/echo"
 )
 
-// echoRate is requests a second over n connections with one request in flight on
-// each. Every answer is compared.
-func echoRate(addr string, n int, length time.Duration) (float64, error) {
+// onEach makes requests over n connections, with one in flight on each. Every
+// answer is compared.
+func onEach(n int) measure {
+	return func(addr string, length time.Duration) (int, time.Duration, error) { return echoes(addr, n, length) }
+}
+
+func echoes(addr string, n int, length time.Duration) (int, time.Duration, error) {
 	conns := make([]net.Conn, n)
 	for i := range conns {
 		c, err := echo.DialAndEcho(addr)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		defer c.Close()
 		conns[i] = c
@@ -41,20 +45,20 @@ func echoRate(addr string, n int, length time.Duration) (float64, error) {
 	for _, count := range counts {
 		total += count
 	}
-	return float64(total) / time.Since(start).Seconds(), errors.Join(errs...)
+	return total, time.Since(start), errors.Join(errs...)
 }
 
-// pipelineRate is requests a second on one connection with about 1 MB of them
-// unanswered at any time. It ends when every byte sent has been answered.
-func pipelineRate(addr string, length time.Duration) (float64, error) {
+// pipeline makes requests on one connection, with about 1 MB of them unanswered at
+// any time. It ends when every byte sent has been answered.
+func pipeline(addr string, length time.Duration) (int, time.Duration, error) {
 	const frames = 1000 // written at once
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer c.Close()
 	if err := c.SetDeadline(time.Now().Add(length + 10*time.Second)); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	chunk := bytes.Repeat(echo.Frame(), frames)
 	window := make(chan struct{}, 16)
@@ -81,5 +85,5 @@ func pipelineRate(addr string, length time.Duration) (float64, error) {
 		}
 		chunks++
 	}
-	return float64(chunks*frames) / time.Since(start).Seconds(), errors.Join(err, <-failed)
+	return chunks * frames, time.Since(start), errors.Join(err, <-failed)
 }

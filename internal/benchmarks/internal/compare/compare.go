@@ -212,9 +212,9 @@ func (c Candidate) time(n int) (took time.Duration, err error) {
 func (c Candidate) timed(n int) (turn, error) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	used := processorTime()
+	used := ProcessorTime()
 	took, err := c.time(n)
-	used = processorTime() - used
+	used = ProcessorTime() - used
 	runtime.ReadMemStats(&after)
 	per := func(x float64) float64 { return x / float64(n) }
 	return turn{

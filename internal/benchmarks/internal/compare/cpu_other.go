@@ -4,5 +4,5 @@ package compare
 
 import "time"
 
-// processorTime is not known here.
-func processorTime() time.Duration { return 0 }
+// ProcessorTime is what the process has used so far: not known here.
+func ProcessorTime() time.Duration { return 0 }

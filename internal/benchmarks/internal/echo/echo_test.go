@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -40,6 +41,9 @@ func TestServers(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, Same(many, got))
 
+			used, err := p.CPU()
+			require.NoError(t, err)
+			require.Positive(t, used)
 			stacks, err := p.Collect()
 			require.NoError(t, err)
 			require.Positive(t, stacks)
@@ -51,6 +55,24 @@ func TestServers(t *testing.T) {
 			require.Equal(t, before, openFiles(t))
 			_, err = net.Dial("tcp", p.Addr)
 			require.Error(t, err, "the process is gone")
+		})
+	}
+}
+
+// TestSlowServers has each server block in its handler.
+func TestSlowServers(t *testing.T) {
+	t.Setenv("GORACE", "atexit_sleep_ms=0")
+	for _, name := range []string{Server, Netpoll, Gnet, GnetPool, Nbio} {
+		t.Run(name, func(t *testing.T) {
+			p, err := StartSlow(name, 20*time.Millisecond)
+			require.NoError(t, err)
+			c, err := DialAndEcho(p.Addr)
+			require.NoError(t, err)
+			begun := time.Now()
+			require.NoError(t, RoundTrip(c, Frame(), make([]byte, 2+Payload)))
+			require.GreaterOrEqual(t, time.Since(begun), 20*time.Millisecond)
+			require.NoError(t, c.Close())
+			require.NoError(t, p.Stop())
 		})
 	}
 }

@@ -9,7 +9,9 @@ import (
 
 	"github.com/cloudwego/netpoll"
 	"github.com/gogf/gf/v2/net/gtcp"
+	"github.com/lesismal/nbio"
 	"github.com/panjf2000/gnet/v2"
+	"github.com/panjf2000/gnet/v2/pkg/pool/goroutine"
 )
 
 // serveGtcp closes l and lets gtcp listen where it was.
@@ -67,11 +69,44 @@ func netpollAnswer(c netpoll.Connection, coalesce bool) error {
 	}
 }
 
-func serveGnet(l net.Listener) error {
-	if err := l.Close(); err != nil {
-		return err
+func serveGnet(handler gnet.EventHandler) func(net.Listener) error {
+	return func(l net.Listener) error {
+		if err := l.Close(); err != nil {
+			return err
+		}
+		return gnet.Run(handler, "tcp://"+l.Addr().String(), gnet.WithMulticore(true), gnet.WithReuseAddr(true))
 	}
-	return gnet.Run(&gnetEcho{}, "tcp://"+l.Addr().String(), gnet.WithMulticore(true), gnet.WithReuseAddr(true))
+}
+
+// gnetPool handles each request in gnet's worker pool, as its documentation
+// advises for handlers that block.
+type gnetPool struct{ gnet.BuiltinEventEngine }
+
+// OnTraffic gives each whole frame to a worker.
+func (*gnetPool) OnTraffic(c gnet.Conn) gnet.Action {
+	for {
+		head, err := c.Peek(2)
+		if err != nil {
+			return gnet.None
+		}
+		n := 2 + int(binary.BigEndian.Uint16(head))
+		if c.InboundBuffered() < n {
+			return gnet.None
+		}
+		frame, err := c.Next(n)
+		if err != nil {
+			return gnet.Close
+		}
+		req := append([]byte(nil), frame[2:]...)
+		err = goroutine.DefaultWorkerPool.Submit(func() {
+			resp := handle(req)
+			out := append(binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(resp)), uint16(len(resp))), resp...)
+			_ = c.AsyncWrite(out, nil) // the client finds out
+		})
+		if err != nil {
+			return gnet.Close
+		}
+	}
 }
 
 type gnetEcho struct {
@@ -104,4 +139,45 @@ func (e *gnetEcho) OnTraffic(c gnet.Conn) gnet.Action {
 	*buf = out
 	e.out.Put(buf)
 	return gnet.None
+}
+
+// serveNbio has one poller for each of two processors, as netpoll has. The handler
+// runs in the poller, as in nbio's own examples.
+func serveNbio(l net.Listener) error {
+	if err := l.Close(); err != nil {
+		return err
+	}
+	engine := nbio.NewEngine(nbio.Config{Network: "tcp", Addrs: []string{l.Addr().String()}, NPoller: 2})
+	engine.OnOpen(func(c *nbio.Conn) { c.SetSession(&nbioEcho{}) })
+	engine.OnData(func(c *nbio.Conn, data []byte) { c.Session().(*nbioEcho).answer(c, data) })
+	if err := engine.Start(); err != nil {
+		return err
+	}
+	select {} // it serves on goroutines of its own
+}
+
+// nbioEcho is the state of a connection, which one poller uses.
+type nbioEcho struct{ rest, out []byte }
+
+// answer answers all whole frames with one write.
+func (e *nbioEcho) answer(c *nbio.Conn, data []byte) {
+	if len(e.rest) > 0 {
+		e.rest = append(e.rest, data...)
+		data = e.rest
+	}
+	out := e.out[:0]
+	for len(data) >= 2 {
+		n := 2 + int(binary.BigEndian.Uint16(data))
+		if len(data) < n {
+			break
+		}
+		resp := handle(data[2:n])
+		out = binary.BigEndian.AppendUint16(out, uint16(len(resp)))
+		out = append(out, resp...)
+		data = data[n:]
+	}
+	e.rest, e.out = append(e.rest[:0], data...), out
+	if len(out) > 0 {
+		_, _ = c.Write(out) // the client finds out
+	}
 }

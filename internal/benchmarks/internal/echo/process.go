@@ -12,16 +12,21 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/compare"
 )
 
-// serveVariable names the server that a process is to be.
-const serveVariable = "GTCP_BENCHMARK_SERVE"
+// serveVariable names the server that a process is to be, and delayVariable says
+// how long its handler blocks.
+const (
+	serveVariable = "GTCP_BENCHMARK_SERVE"
+	delayVariable = "GTCP_BENCHMARK_DELAY"
+)
 
 // BeServer must be called first in main. In a process that Start has started it
 // serves until the parent closes its standard input, and does not return.
@@ -41,12 +46,25 @@ func BeServer() {
 // standard output, for some servers print there.
 const answers = 3
 
-// be serves, and answers each line on standard input by collecting garbage,
-// giving memory back to the system, and telling how much of it stacks take.
-func be(name string) error {
+// The lines that a server takes on standard input.
+const (
+	// collect makes it collect garbage, give memory back to the system, and tell
+	// how much of it stacks take.
+	collect = "collect"
+	// cpu makes it tell the processor time that it has used, in nanoseconds.
+	cpu = "cpu"
+)
+
+// be serves, and answers each line on standard input.
+func be(name string) (err error) {
 	serve := servers[name]
 	if serve == nil {
 		return errors.New("there is no such server")
+	}
+	if text := os.Getenv(delayVariable); text != "" {
+		if delay, err = time.ParseDuration(text); err != nil {
+			return err
+		}
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -62,10 +80,15 @@ func be(name string) error {
 			return err
 		default:
 		}
-		debug.FreeOSMemory()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		fmt.Fprintln(out, m.StackInuse)
+		switch commands.Text() {
+		case collect:
+			debug.FreeOSMemory()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			fmt.Fprintln(out, m.StackInuse)
+		case cpu:
+			fmt.Fprintln(out, compare.ProcessorTime().Nanoseconds())
+		}
 	}
 	return nil
 }
@@ -80,13 +103,16 @@ type Process struct {
 }
 
 // Start starts the server of that name and returns when it has answered a frame.
-func Start(name string) (*Process, error) {
+func Start(name string) (*Process, error) { return StartSlow(name, 0) }
+
+// StartSlow starts a server whose handler blocks for a while.
+func StartSlow(name string, delay time.Duration) (*Process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), serveVariable+"="+name)
+	cmd.Env = append(os.Environ(), serveVariable+"="+name, delayVariable+"="+delay.String())
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -133,8 +159,16 @@ func (p *Process) waitReady() error {
 
 // Collect has the server collect its garbage and give memory back to the system.
 // It returns how many bytes are stacks.
-func (p *Process) Collect() (int, error) {
-	if _, err := io.WriteString(p.in, "\n"); err != nil {
+func (p *Process) Collect() (int, error) { return p.ask(collect) }
+
+// CPU is the processor time that the server has used so far.
+func (p *Process) CPU() (time.Duration, error) {
+	ns, err := p.ask(cpu)
+	return time.Duration(ns), err
+}
+
+func (p *Process) ask(command string) (int, error) {
+	if _, err := io.WriteString(p.in, command+"\n"); err != nil {
 		return 0, err
 	}
 	line, err := p.line()
@@ -152,28 +186,6 @@ func (p *Process) RSS() (int, error) {
 	}
 	pages, err := strconv.Atoi(strings.Fields(string(b))[1])
 	return pages * os.Getpagesize(), err
-}
-
-// CPU is the processor time that the server has used. It is known on Linux only.
-func (p *Process) CPU() (time.Duration, error) {
-	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
-	if err != nil || len(tasks) == 0 {
-		return 0, errors.Join(err, errors.New("no processor times in /proc"))
-	}
-	var sum time.Duration
-	for _, task := range tasks {
-		b, err := os.ReadFile(task)
-		if err != nil {
-			return 0, err
-		}
-		used, _, _ := strings.Cut(string(b), " ")
-		ns, err := strconv.ParseInt(used, 10, 64)
-		if err != nil {
-			return 0, err
-		}
-		sum += time.Duration(ns)
-	}
-	return sum, nil
 }
 
 // Stop ends the server and waits until it is gone.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
@@ -23,6 +24,8 @@ const (
 	Netpoll      = "netpoll"
 	NetpollBatch = "netpoll, coalesced"
 	Gnet         = "gnet"
+	GnetPool     = "gnet, worker pool" // for one request in flight: it keeps no order
+	Nbio         = "nbio"
 	Std          = "standard library, 64 KiB each way"
 	StdBare      = "standard library, no buffers"
 )
@@ -34,16 +37,27 @@ var servers = map[string]func(net.Listener) error{
 	Gtcp:         serveGtcp,
 	Netpoll:      serveNetpoll(false),
 	NetpollBatch: serveNetpoll(true),
-	Gnet:         serveGnet,
+	Gnet:         serveGnet(&gnetEcho{}),
+	GnetPool:     serveGnet(&gnetPool{}),
+	Nbio:         serveNbio,
 	Std:          each(stdCoalesced),
 	StdBare:      each(stdBare),
 }
+
+// delay is how long the handler of every server blocks, as one does that asks a
+// database.
+var delay time.Duration
 
 // handle is the request handler of every server: each request is read from its
 // frame, handed to it alone, and its answer framed again.
 //
 //go:noinline
-func handle(req []byte) []byte { return req }
+func handle(req []byte) []byte {
+	if delay > 0 {
+		time.Sleep(delay)
+	}
+	return req
+}
 
 func serveFrames(l net.Listener) error {
 	s := &server.Server{Handler: server.Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) {
