@@ -118,6 +118,20 @@ func (n *attemptNotes) end() AttemptEnd {
 // pipelines.
 type phasesHook struct{}
 
+// BeforeCall implements pipeline.CallStartHook: the times of a call are taken
+// only if there is somebody to tell.
+func (h phasesHook) BeforeCall(ctx context.Context, addr string) context.Context {
+	return h.BeforeGet(ctx, addr)
+}
+
+// BeforeGet implements pool.GetStartHook, likewise.
+func (phasesHook) BeforeGet(ctx context.Context, _ string) context.Context {
+	if notesOf(ctx) == nil {
+		return nil
+	}
+	return ctx
+}
+
 // AfterCall implements pipeline.CallHook.
 func (phasesHook) AfterCall(ctx context.Context, e pipeline.CallEvent) {
 	if n := notesOf(ctx); n != nil && e.ID != 0 {

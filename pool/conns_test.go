@@ -111,6 +111,35 @@ func TestHooksThatBegin(t *testing.T) {
 
 // KeepAlive probes what is idle, on a timer with jitter, never what is in use,
 // and closes what does not reply.
+// sampler is a hook that wants to hear of every second Get.
+type sampler struct{ n, told int }
+
+func (s *sampler) BeforeGet(ctx context.Context, _ string) context.Context {
+	if s.n++; s.n%2 == 0 {
+		return nil
+	}
+	return ctx
+}
+
+func (s *sampler) AfterGet(context.Context, pool.GetEvent) { s.told++ }
+
+// A hook that returns no context is not told of the end, and the others are.
+func TestHookThatIsNotInterested(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
+		first, all := &sampler{}, &spans{}
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, Hooks: []any{first, all}})
+		alone := &sampler{}
+		q := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, Hooks: []any{alone}})
+		for range 4 {
+			require.NoError(t, get(t, p).Close())
+			require.NoError(t, get(t, q).Close())
+		}
+		require.Equal(t, []int{2, 2}, []int{first.told, alone.told})
+		require.EqualValues(t, 4, all.ended.Load())
+	})
+}
+
 func TestKeepAlive(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)

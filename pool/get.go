@@ -32,7 +32,7 @@ func (p *Pool) Get(ctx context.Context) (*Conn, error) {
 		ctx, cancel = context.WithTimeout(ctx, p.cfg.GetTimeout)
 		defer cancel()
 	}
-	if p.hooks.observesGet() {
+	if p.hooks.gets != nil {
 		return p.getObserved(ctx)
 	}
 	c, _, err := p.acquire(ctx)

@@ -17,7 +17,8 @@ import (
 // GetStartHook observes the start of every Get. It can add a value to the
 // context of the Get, such as the span of a trace.
 type GetStartHook interface {
-	// BeforeGet returns the context of the Get, made from ctx.
+	// BeforeGet returns the context of the Get, made from ctx. If it returns
+	// nil, the context stays ctx, and AfterGet of the same hook is not called.
 	BeforeGet(ctx context.Context, addr string) context.Context
 }
 
@@ -103,10 +104,15 @@ type EvictEvent struct {
 	BytesWritten uint64
 }
 
+// getHooks are what one element of Config.Hooks hears of a Get, or nil.
+type getHooks struct {
+	begin GetStartHook
+	end   GetHook
+}
+
 // hooks are the elements of Config.Hooks, by what they observe.
 type hooks struct {
-	beforeGet  []GetStartHook
-	get        []GetHook
+	gets       []getHooks
 	release    []ReleaseHook
 	beforeDial []conn.DialStartHook
 	dial       []conn.DialHook
@@ -116,8 +122,13 @@ type hooks struct {
 // add sorts v in, and reports whether it is a hook at all.
 func (h *hooks) add(v any) bool {
 	some := false
-	take(v, &h.beforeGet, &some)
-	take(v, &h.get, &some)
+	var get getHooks
+	get.begin, _ = v.(GetStartHook)
+	get.end, _ = v.(GetHook)
+	if get != (getHooks{}) {
+		h.gets = append(h.gets, get)
+		some = true
+	}
 	take(v, &h.release, &some)
 	take(v, &h.beforeDial, &some)
 	take(v, &h.dial, &some)
@@ -132,19 +143,37 @@ func take[T any](v any, to *[]T, some *bool) {
 	}
 }
 
-func (h *hooks) observesGet() bool { return len(h.get) > 0 || len(h.beforeGet) > 0 }
-
 // getObserved is acquire with the hooks told of it. The checkout ends if a hook
 // panics, for its caller will never have it.
 func (p *Pool) getObserved(ctx context.Context) (*Conn, error) {
-	for _, h := range p.hooks.beforeGet {
-		ctx = h.BeforeGet(ctx, p.target.Address)
+	var few [8]bool
+	told, wanted := few[:0], false
+	for _, h := range p.hooks.gets {
+		tell := h.end != nil
+		if h.begin != nil {
+			if of := h.begin.BeforeGet(ctx, p.target.Address); of != nil {
+				ctx = of
+			} else {
+				tell = false
+			}
+		}
+		told = append(told, tell)
+		wanted = wanted || tell
 	}
+	if !wanted {
+		c, _, err := p.acquire(ctx)
+		return c, err
+	}
+	return p.getTold(ctx, told)
+}
+
+// getTold is acquire with those of the hooks told of its end that want to be.
+func (p *Pool) getTold(ctx context.Context, told []bool) (*Conn, error) {
 	start := p.clock.now()
 	c, idle, err := p.acquire(ctx)
-	told := false
+	done := false
 	defer func() {
-		if !told && c != nil {
+		if !done && c != nil {
 			c.Evict()
 		}
 	}()
@@ -158,9 +187,11 @@ func (p *Pool) getObserved(ctx context.Context) (*Conn, error) {
 			e.IdleFor = idle
 		}
 	}
-	for _, h := range p.hooks.get {
-		h.AfterGet(ctx, e)
+	for i, h := range p.hooks.gets {
+		if told[i] {
+			h.end.AfterGet(ctx, e)
+		}
 	}
-	told = true
+	done = true
 	return c, err
 }

@@ -31,6 +31,7 @@ type call struct {
 	leftAt      time.Time     // when it left
 	wrote       time.Duration // the moment when its write began, kept for hooks
 	first       time.Duration // the moment when the first byte of its reply was read, likewise
+	watched     bool          // hooks are told of it
 	beat        bool          // a heartbeat, abandoned from the beginning
 }
 

@@ -101,6 +101,7 @@ func TestAllocations(t *testing.T) {
 	}
 	testAllocations(t, pipeline.Config{})
 	testAllocations(t, pipeline.Config{Match: pipeline.Number{Offset: 3, Size: 4}, CallTimeout: time.Minute})
+	testAllocations(t, pipeline.Config{Hooks: []any{newSampler(2)}})
 }
 
 func testAllocations(t *testing.T, cfg pipeline.Config) {

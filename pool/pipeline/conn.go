@@ -2,13 +2,10 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"io"
-	"net"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
@@ -42,6 +39,7 @@ type sharedConn struct {
 	ready    time.Time       // when calls could use it
 	born     stamp           // begun too, by both clocks
 	load     atomic.Int32    // calls in the queue
+	watched  atomic.Int32    // calls in the queue that hooks are told of: times are taken for them
 	suspect  atomic.Bool     // silent for too long: calls go elsewhere if they can
 	heardAt  atomic.Int64    // when a frame last came, since born; kept where there is a heartbeat
 	usedSeen atomic.Int64    // when tend last saw a call, by the wall clock
@@ -147,7 +145,7 @@ func wake(c chan struct{}) {
 // errEnded if the connection takes no calls any more, and with an error of the
 // format if the request does not fit it. If inline is true the caller has both
 // turns and must call inlineCall, with what it is to write.
-func (s *sharedConn) submit(dst, request []byte, due due) (c *call, inline bool, write []byte, err error) {
+func (s *sharedConn) submit(dst, request []byte, due due, watched bool) (c *call, inline bool, write []byte, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.queue.len() == 0 {
@@ -163,6 +161,10 @@ func (s *sharedConn) submit(dst, request []byte, due due) (c *call, inline bool,
 	}
 	s.count.calls++
 	c.due = due
+	if watched {
+		c.watched = true
+		s.watched.Add(1)
+	}
 	switch {
 	case s.reading != nobody && s.writing:
 	case s.reading != nobody:
@@ -256,6 +258,9 @@ func (s *sharedConn) dequeueLocked(c *call) {
 	}
 	if c.beat {
 		s.beats--
+	}
+	if c.watched {
+		s.watched.Add(-1)
 	}
 	if s.leaving != nil && s.queue.len() == s.left {
 		wake(s.look) // tend ends the connection
@@ -378,45 +383,6 @@ func (s *sharedConn) hint(cause error, count counters) string {
 		return noReply
 	}
 	return ""
-}
-
-// peerLeft tells whether a connection ended because the peer closed it.
-func peerLeft(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
-		errors.Is(err, wsaConnReset) || errors.Is(err, wsaConnAborted)
-}
-
-// How Windows says that the peer reset the connection: there syscall.ECONNRESET
-// is a number that no call returns.
-const wsaConnAborted, wsaConnReset = syscall.Errno(10053), syscall.Errno(10054)
-
-// onSocket tells whether there is a socket under nc.
-func onSocket(nc net.Conn) bool {
-	for nc != nil {
-		if _, ok := nc.(syscall.Conn); ok {
-			return true
-		}
-		w, ok := nc.(interface{ NetConn() net.Conn })
-		if !ok {
-			return false
-		}
-		nc = w.NetConn()
-	}
-	return false
-}
-
-// opaque tells whether nc may have sent more than its failed Write counts, and
-// cannot go on after one: TLS, and whatever else there may be above a socket or
-// another connection. It is package conn's rule too.
-func opaque(nc net.Conn) bool {
-	switch nc.(type) {
-	case *net.TCPConn, *net.UnixConn:
-		return false
-	}
-	_, layer := nc.(interface{ NetConn() net.Conn })
-	_, socket := nc.(syscall.Conn)
-	return layer || socket
 }
 
 // aLongTimeAgo is a deadline that ends I/O at once.

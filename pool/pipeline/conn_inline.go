@@ -101,7 +101,9 @@ func (s *sharedConn) readOwn(c *call) ([]byte, error) {
 	if err := s.awaitFrame(); err != nil {
 		return nil, err
 	}
-	c.first = s.readAt
+	if c.watched {
+		c.first = s.readAt
+	}
 	return s.frames.ReadFrame(c.dst)
 }
 

@@ -211,8 +211,8 @@ func (s *sharedConn) claimLocked(number uint64) (*call, meaning) {
 		return nil, isUnsolicited // the request has not been written
 	}
 	s.dequeueLocked(c)
-	if c.first == 0 { // else a lone caller has begun to read it
-		c.first = s.readAt
+	if c.watched {
+		s.readLocked(c)
 	}
 	s.overtaken = max(s.overtaken, c.start)
 	switch {

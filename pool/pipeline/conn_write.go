@@ -83,7 +83,7 @@ func (s *sharedConn) takeLocked() []byte {
 		return nil
 	}
 	s.pending, s.spare = s.spare[:0], nil
-	if s.p.hooks.call != nil {
+	if s.watched.Load() > 0 {
 		now := s.moment()
 		for c := s.queue.last; c != nil && c.start >= s.handed; c = c.prev {
 			c.wrote = now

@@ -21,7 +21,9 @@ type CallHook interface {
 // of the call, such as the span of a trace.
 type CallStartHook interface {
 	// BeforeCall returns the context of the call, derived from ctx. AfterCall
-	// gets that context.
+	// gets that context. If BeforeCall returns nil, the context stays ctx, and
+	// AfterCall of the same hook is not called. If no hook wants to hear of the
+	// end, the call costs no more than without hooks.
 	BeforeCall(ctx context.Context, addr string) context.Context
 }
 
@@ -86,14 +88,27 @@ func (e *CallEvent) timed(s *sharedConn, c *call) {
 func (s *sharedConn) moment() time.Duration { return time.Since(s.begun) + 1 }
 
 // awaitFrame waits for the first byte of a frame, and notes when it has been
-// read, if hooks are told of calls.
+// read if hooks are told of a call.
 func (s *sharedConn) awaitFrame() error {
-	if s.p.hooks.call == nil {
+	if s.p.hooks.calls == nil {
 		return nil
 	}
 	err := s.frames.Wait()
-	s.readAt = s.moment()
+	if s.watched.Load() > 0 {
+		s.readAt = s.moment()
+	}
 	return err
+}
+
+// readLocked notes when the first byte of the reply to c was read.
+func (s *sharedConn) readLocked(c *call) {
+	switch {
+	case c.first > 0: // a lone caller has begun to read it
+	case s.readAt < c.wrote: // behind another reply, for which no time was taken
+		c.first = s.moment()
+	default:
+		c.first = s.readAt
+	}
 }
 
 // EndEvent is the end of a connection.
@@ -120,10 +135,15 @@ type EndEvent struct {
 	BytesWritten uint64
 }
 
+// callHooks are what one element of Config.Hooks hears of a call, or nil.
+type callHooks struct {
+	begin CallStartHook
+	end   CallHook
+}
+
 // hooks are what Config.Hooks implement, by interface.
 type hooks struct {
-	begin []CallStartHook
-	call  []CallHook
+	calls []callHooks
 	end   []EndHook
 	start []conn.DialStartHook
 	dial  []conn.DialHook
@@ -131,12 +151,12 @@ type hooks struct {
 
 func newHooks(all []any) (hs hooks, err error) {
 	for i, h := range all {
-		known := false
-		if h, ok := h.(CallStartHook); ok {
-			hs.begin, known = append(hs.begin, h), true
-		}
-		if h, ok := h.(CallHook); ok {
-			hs.call, known = append(hs.call, h), true
+		var of callHooks
+		of.begin, _ = h.(CallStartHook)
+		of.end, _ = h.(CallHook)
+		known := of != callHooks{}
+		if known {
+			hs.calls = append(hs.calls, of)
 		}
 		if h, ok := h.(EndHook); ok {
 			hs.end, known = append(hs.end, h), true
@@ -152,4 +172,34 @@ func newHooks(all []any) (hs hooks, err error) {
 		}
 	}
 	return hs, nil
+}
+
+// observed is a call with the hooks told of it.
+func (p *Pipeline) observed(ctx context.Context, dst, request []byte) ([]byte, error) {
+	var few [8]bool
+	told, wanted := few[:0], false
+	for _, h := range p.hooks.calls {
+		tell := h.end != nil
+		if h.begin != nil {
+			if of := h.begin.BeforeCall(ctx, p.target.Address); of != nil {
+				ctx = of
+			} else {
+				tell = false
+			}
+		}
+		told = append(told, tell)
+		wanted = wanted || tell
+	}
+	if !wanted {
+		return p.call(ctx, dst, request, nil)
+	}
+	e := CallEvent{Addr: p.target.Address, Start: time.Now(), RequestBytes: len(request)}
+	reply, err := p.call(ctx, dst, request, &e)
+	e.Duration, e.Err, e.ReplyBytes = time.Since(e.Start), err, len(reply)-len(dst)
+	for i, h := range p.hooks.calls {
+		if told[i] {
+			h.end.AfterCall(ctx, e)
+		}
+	}
+	return reply, err
 }

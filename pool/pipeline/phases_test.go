@@ -2,8 +2,10 @@ package pipeline_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -122,5 +124,57 @@ func TestPhasesAreInOrder(t *testing.T) {
 			require.LessOrEqual(t, e.Written, e.FirstByte)
 			require.LessOrEqual(t, e.FirstByte, e.Duration)
 		}
+	}
+}
+
+// sampler is a hook that wants to hear of one call in some.
+type sampler struct {
+	every, n  atomic.Int64
+	told, odd atomic.Int64
+}
+
+func newSampler(every int64) *sampler {
+	s := &sampler{}
+	s.every.Store(every)
+	return s
+}
+
+func (s *sampler) BeforeCall(ctx context.Context, _ string) context.Context {
+	if s.n.Add(1)%s.every.Load() != 0 {
+		return nil
+	}
+	return ctx
+}
+
+func (s *sampler) AfterCall(_ context.Context, e pipeline.CallEvent) {
+	s.told.Add(1)
+	if e.Err != nil || e.Acquired > e.Written || e.Written == 0 || e.Written > e.FirstByte || e.FirstByte > e.Duration {
+		s.odd.Add(1)
+	}
+}
+
+// A hook may be told of some calls only. Their phases are right among calls for
+// which no times are taken.
+func TestPhasesOfSomeCalls(t *testing.T) {
+	for name, match := range map[string]pipeline.Matcher{"in order": nil, "by number": pipeline.Number{Size: 2}} {
+		t.Run(name, func(t *testing.T) {
+			s := newSampler(3)
+			p := open(t, serve(t, echo(framing.Format{})), pipeline.Config{Match: match, Hooks: []any{s}})
+			const callers, each = 8, 300
+			var all sync.WaitGroup
+			for i := range callers {
+				all.Go(func() {
+					request := fmt.Appendf(nil, "caller %d", i)
+					for range each {
+						if _, err := p.Call(bg, request); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+			all.Wait()
+			require.EqualValues(t, callers*each/3, s.told.Load())
+			require.Zero(t, s.odd.Load())
+		})
 	}
 }

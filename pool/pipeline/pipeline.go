@@ -130,24 +130,10 @@ func (p *Pipeline) Call(ctx context.Context, request []byte) ([]byte, error) {
 // allocates nothing where dst has room. With an error it returns dst as it
 // was. dst must not be used until AppendCall returns.
 func (p *Pipeline) AppendCall(ctx context.Context, dst, request []byte) ([]byte, error) {
-	if p.hooks.call != nil || p.hooks.begin != nil {
+	if p.hooks.calls != nil {
 		return p.observed(ctx, dst, request)
 	}
 	return p.call(ctx, dst, request, nil)
-}
-
-// observed is a call with the hooks told of it.
-func (p *Pipeline) observed(ctx context.Context, dst, request []byte) ([]byte, error) {
-	for _, h := range p.hooks.begin {
-		ctx = h.BeforeCall(ctx, p.target.Address)
-	}
-	e := CallEvent{Addr: p.target.Address, Start: time.Now(), RequestBytes: len(request)}
-	reply, err := p.call(ctx, dst, request, &e)
-	e.Duration, e.Err, e.ReplyBytes = time.Since(e.Start), err, len(reply)-len(dst)
-	for _, h := range p.hooks.call {
-		h.AfterCall(ctx, e)
-	}
-	return reply, err
 }
 
 // call carries a call through. event, if not nil, is filled in on the way.
@@ -204,7 +190,7 @@ func (p *Pipeline) do(ctx context.Context, done <-chan struct{}, due due, dst, r
 			p.overloaded.Add(1)
 			return nil, false, p.refusal(ErrOverloaded)
 		}
-		c, inline, write, err := s.submit(dst, request, due)
+		c, inline, write, err := s.submit(dst, request, due, event != nil)
 		if err == errEnded {
 			runtime.Gosched() // it is about to be taken out
 			moved--
