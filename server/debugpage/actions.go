@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
+	"github.com/seed-99d6a01a/gtcp/pool"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 )
 
@@ -35,39 +37,39 @@ type (
 	closer  interface{ CloseConn(id uint64) bool }
 	clearer interface{ Clear() }
 	resizer interface{ Resize(max int) error }
-	piped   interface {
+	sized   interface {
+		Stat() pool.Stat
+		resizer
+	}
+	piped interface {
 		Conns() iter.Seq[pipeline.ConnStat]
 		evicter
 	}
 )
 
-func connActions(id poolID, of any, number uint64) []action {
-	on := fmt.Sprintf("connection %d of %s %s %s", number, id.kind, id.name, id.addr)
-	switch of.(type) {
-	case evicter:
-		return []action{{do: doEvict, label: "Evict", on: on, id: id, conn: number}}
-	case closer:
-		return []action{{do: doClose, label: "Close", on: on, id: id, conn: number}}
+// actions are what the page can do to what a row is about.
+func (r *row) actions() (all []action) {
+	on := strings.TrimSpace(fmt.Sprintf("%s %s %s", r.id.kind, r.id.name, r.id.addr))
+	if r.conn != 0 {
+		a := action{on: fmt.Sprintf("connection %d of %s", r.conn, on), id: r.id, conn: r.conn}
+		switch r.of.(type) {
+		case evicter:
+			a.do, a.label = doEvict, "Evict"
+		case closer:
+			a.do, a.label = doClose, "Close"
+		default:
+			return nil
+		}
+		return []action{a}
 	}
-	return nil
-}
-
-func poolActions(id poolID, of any, max int) (all []action) {
-	on := fmt.Sprintf("%s %s %s", id.kind, id.name, id.addr)
-	if _, ok := of.(clearer); ok {
-		all = append(all, action{do: doDrain, label: "Drain", on: on, id: id})
+	switch r.of.(type) {
+	case clearer, piped:
+		all = append(all, action{do: doDrain, label: "Drain", on: on, id: r.id})
 	}
-	if _, ok := of.(resizer); ok {
-		all = append(all, action{do: doResize, label: "Resize", on: on, id: id, max: max})
+	if p, ok := r.of.(sized); ok {
+		all = append(all, action{do: doResize, label: "Resize", on: on, id: r.id, max: p.Stat().MaxConns})
 	}
 	return all
-}
-
-func pipelineActions(id poolID, of any) []action {
-	if _, ok := of.(evicter); !ok {
-		return nil
-	}
-	return []action{{do: doDrain, label: "Drain", on: fmt.Sprintf("%s %s %s", id.kind, id.name, id.addr), id: id}}
 }
 
 // maxForm is how large a POST may be.

@@ -94,11 +94,11 @@ func (c *collector) client(name string, client *gtcp.Client) {
 		failed += n
 		kinds = append(kinds, kind)
 	}
-	servers := cell{text: "1", value: 1, order: 1}
+	servers := count(1)
 	mark := ""
 	if s.Endpoints != nil || !s.Balance.Resolved.IsZero() || s.Balance.ResolveError != nil {
 		servers = cell{
-			text:  fmt.Sprintf("%d of %d", s.Balance.Available, s.Balance.Endpoints),
+			said:  fmt.Sprintf("%d of %d", s.Balance.Available, s.Balance.Endpoints),
 			value: s.Balance.Endpoints, order: float64(s.Balance.Endpoints),
 		}
 		if s.Balance.Available < s.Balance.Endpoints || s.Balance.Endpoints == 0 {
@@ -158,9 +158,9 @@ func (c *collector) poolOf(id poolID, s pool.Stat, p interface {
 	}
 	limit := count(s.MaxConns)
 	if s.MaxConns == 0 {
-		limit.text = "none"
+		limit = cell{said: "none", value: 0, order: math.Inf(1)}
 	}
-	c.pools.add(row{mark: mark, actions: poolActions(id, p, s.MaxConns), cells: []cell{
+	c.pools.add(row{mark: mark, of: p, id: id, cells: []cell{
 		text(id.kind), id.title(), text(clean(id.addr, maxName)),
 		few(s.Open), few(s.Idle), few(s.Used), limit,
 		few(s.Waiting), took(s.OldestWait), count(s.Gets), perSecond(c.rate("gets/"+id.key(), s.Gets)),
@@ -174,7 +174,7 @@ func (c *collector) poolOf(id poolID, s pool.Stat, p interface {
 		if v.InUse {
 			state, uses = "in use", 1
 		}
-		idle := cell{text: none, order: -1}
+		idle := took(0)
 		if !v.InUse {
 			idle = since(c.now, v.Since)
 		}
@@ -200,7 +200,7 @@ func (c *collector) pipeline(id poolID, p interface {
 	if s.Waiting > 0 && mark == "" {
 		mark = markWarn
 	}
-	c.pipelines.add(row{mark: mark, actions: pipelineActions(id, p), cells: []cell{
+	c.pipelines.add(row{mark: mark, of: p, id: id, cells: []cell{
 		text(id.kind), id.title(), text(clean(id.addr, maxName)),
 		few(s.Open), few(s.InFlight), few(s.Abandoned), few(s.Waiting),
 		count(s.Calls), perSecond(c.rate("pipeline/"+id.key(), s.Calls)), count(s.Replies),
@@ -220,7 +220,7 @@ func (c *collector) pipeline(id poolID, p interface {
 		case v.InFlight > 0:
 			state = "in use"
 		}
-		idle := cell{text: none, order: -1}
+		idle := took(0)
 		if v.InFlight == 0 {
 			idle = since(c.now, v.LastUsed)
 		}
@@ -250,9 +250,7 @@ func (c *collector) server(id poolID, p interface {
 	}})
 	for v := range p.Conns() {
 		idle := since(c.now, v.IdleSince)
-		if idle.order >= 0 && idle.order < 1 { // it is accurate to 1 second
-			idle.text = "under 1 s"
-		}
+		idle.as = atLeast1
 		c.conn(id, p, connRow{id: v.ID, state: v.State.String(), inFlight: v.InProgress, cells: [...]cell{
 			address(v.LocalAddr), address(v.RemoteAddr), since(c.now, v.AcceptedAt), idle, until(c.now, time.Time{}),
 			count(v.Requests), size(v.BytesRead), size(v.BytesWritten),
@@ -278,10 +276,9 @@ func (c *collector) conn(id poolID, of any, r connRow) {
 		c.summary.inUse++
 		mark = markWarn
 	}
-	cells := make([]cell, 0, 12)
-	cells = append(cells, text(id.kind), id.title(), count(r.id), r.cells[1], r.cells[0], text(r.state),
+	cells := append(make([]cell, 0, 13), text(id.kind), id.title(), count(r.id), r.cells[1], r.cells[0], text(r.state),
 		r.cells[2], r.cells[3], r.cells[4], r.cells[5], few(r.inFlight), r.cells[6], r.cells[7])
-	c.conns.add(row{mark: mark, cells: cells, actions: connActions(id, of, r.id)})
+	c.conns.add(row{mark: mark, cells: cells, of: of, id: id, conn: r.id})
 }
 
 // dialing are the cells that say whether a pool or a pipeline dials, and why not.
@@ -300,11 +297,11 @@ func (c *collector) dialing(dials int, suspended bool, until time.Time, last err
 		mark = markBad
 		c.summary.suspended++
 	}
-	said := cell{text: says, value: dials}
+	said := cell{said: says, value: dials}
 	if why != "" {
-		said.text += "; last error: " + why
+		said.said += "; last error: " + why
 	}
-	return [3]cell{said, {text: "", value: suspended}, text(why)}, mark
+	return [3]cell{said, {value: suspended}, text(why)}, mark
 }
 
 // title names a pool. One of NewPoolConn has only an address.

@@ -144,9 +144,9 @@ func phases(all []phase) cell {
 		}
 	}
 	if len(parts) == 0 {
-		return cell{text: none, value: values}
+		return cell{said: none, value: values}
 	}
-	return cell{text: strings.Join(parts, " · "), value: values}
+	return cell{said: strings.Join(parts, " · "), value: values}
 }
 
 // kindTally lists counts by their names, the largest first.
@@ -157,16 +157,7 @@ func kindTally(names []string, counts map[string]uint64) cell {
 }
 
 // number is a cell with a number that may be negative.
-func number(n int) cell { return cell{text: strconv.Itoa(n), value: n, order: float64(n)} }
-
-// until is a cell with the time that is left.
-func until(now, t time.Time) cell {
-	if t.IsZero() {
-		return cell{text: none, order: -1}
-	}
-	d := max(t.Sub(now), 0)
-	return cell{text: duration(d), value: d.Seconds(), order: d.Seconds()}
-}
+func number(n int) cell { return cell{said: strconv.Itoa(n), value: n, order: float64(n)} }
 
 // average is the mean of n times.
 func average(sum time.Duration, n uint64) time.Duration {
@@ -174,13 +165,4 @@ func average(sum time.Duration, n uint64) time.Duration {
 		return 0
 	}
 	return sum / time.Duration(n)
-}
-
-// ratio is a cell with a/b.
-func ratio(a, b uint64) cell {
-	if b == 0 {
-		return cell{text: none, order: -1}
-	}
-	v := float64(a) / float64(b)
-	return cell{text: strconv.FormatFloat(v, 'f', 1, 64), value: v, order: v}
 }

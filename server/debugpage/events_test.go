@@ -241,34 +241,82 @@ func TestPoolsErrors(t *testing.T) {
 }
 
 func TestSlowCalls(t *testing.T) {
-	p := &debugpage.Page{MaxEvents: 5, SlowCall: 20 * time.Millisecond}
-	srv := &server.Server{Hooks: p.Hooks("api"), Handler: server.Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) {
-		if string(req) == "slow" {
-			time.Sleep(25 * time.Millisecond)
+	for _, shared := range []bool{false, true} {
+		p := &debugpage.Page{MaxEvents: 5, SlowCall: 20 * time.Millisecond}
+		srv := &server.Server{Handler: server.Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) {
+			if string(req) == "slow" {
+				time.Sleep(25 * time.Millisecond)
+			}
+			return []byte("reply"), nil
+		})}
+		addr := serve(t, srv)
+		hooks := p.Hooks("orders")
+		c := gtcp.NewClient(addr, gtcp.ClientConfig{Shared: shared, Hooks: hooks, Pool: pool.Config{Hooks: hooks}, Pipeline: pipeline.Config{Hooks: hooks}})
+		for range 7 {
+			_, err := c.Call(t.Context(), []byte("slow"))
+			require.NoError(t, err)
 		}
-		return []byte("reply"), nil
-	})}
-	c := gtcp.NewClient(serve(t, srv), gtcp.ClientConfig{Hooks: p.Hooks("orders")})
-	defer c.Close()
-	for range 7 {
-		_, err := c.Call(t.Context(), []byte("slow"))
-		require.NoError(t, err)
-	}
-	got := tables(t, p, "?slow.filter=orders")["slow"]
-	require.Equal(t, 5, got.Total)
-	require.NotZero(t, got.Matched)
-	for _, r := range got.Rows {
-		require.Equal(t, "call", r["what"])
-		require.Equal(t, "success", r["kind"])
-		require.Equal(t, 1.0, r["attempts"])
-		require.Equal(t, []any{4.0, 5.0}, []any{r["out"], r["in"]})
-		require.GreaterOrEqual(t, r["took"], 0.025)
+		require.NoError(t, c.Close())
+		got := tables(t, p, "")["slow"]
+		require.Equal(t, 5, got.Total, "the last ones")
+		for _, r := range got.Rows {
+			require.Equal(t, "call", r["what"])
+			require.Equal(t, addr, r["addr"])
+			require.Equal(t, "success", r["kind"])
+			require.Equal(t, 1.0, r["attempts"])
+			require.Equal(t, []any{4.0, 5.0}, []any{r["out"], r["in"]})
+			require.GreaterOrEqual(t, r["took"], 0.025)
+			phases := r["phases"].(map[string]any)
+			require.GreaterOrEqual(t, phases["reply"], 0.024, "the server took the time")
+			sum := 0.0
+			for _, v := range phases {
+				sum += v.(float64)
+			}
+			require.InDelta(t, r["took"], sum, 0.02, phases)
+		}
 	}
 
 	none := &debugpage.Page{SlowCall: -1}
 	hook[pipeline.CallHook](t, none, "x").AfterCall(t.Context(), pipeline.CallEvent{Duration: time.Hour})
 	require.Zero(t, tables(t, none, "")["slow"].Total)
 	has(t, page(t, none, ""), "no call is listed")
+}
+
+// The phases of a call add up to its time, however far it got.
+func TestPhases(t *testing.T) {
+	const ms = time.Millisecond
+	p := &debugpage.Page{SlowCall: ms}
+	calls := hook[interface {
+		gtcp.CallHook
+		gtcp.AttemptHook
+	}](t, p, "x")
+	for _, c := range []struct {
+		phases conn.Phases
+		others time.Duration
+		want   map[string]any
+	}{
+		{conn.Phases{}, 0, map[string]any{"wait": 0.1}},
+		{conn.Phases{Acquired: 10 * ms}, 0, map[string]any{"wait": 0.01, "send": 0.09}},
+		{conn.Phases{Acquired: 10 * ms, Dialed: 4 * ms, Written: 20 * ms}, 0, map[string]any{"wait": 0.006, "dial": 0.004, "send": 0.01, "reply": 0.08}},
+		{conn.Phases{Acquired: 10 * ms, Written: 20 * ms, FirstByte: 90 * ms}, 0, map[string]any{"wait": 0.01, "send": 0.01, "reply": 0.07, "read": 0.01}},
+		{conn.Phases{Written: 20 * ms, FirstByte: 100 * ms}, 50 * ms, map[string]any{"send": 0.02, "reply": 0.08, "other attempts": 0.05}},
+	} {
+		ctx := calls.StartCall(t.Context(), gtcp.CallStart{})
+		attempts := 1
+		if c.others > 0 {
+			attempts = 2
+			calls.EndAttempt(calls.StartAttempt(ctx, gtcp.AttemptStart{}), gtcp.AttemptEnd{Duration: c.others / 2})
+		}
+		calls.EndAttempt(calls.StartAttempt(ctx, gtcp.AttemptStart{}), gtcp.AttemptEnd{Phases: c.phases, Duration: 100 * ms})
+		calls.EndCall(ctx, gtcp.CallEnd{Duration: 100*ms + c.others, Attempts: attempts})
+		rows := tables(t, p, "")["slow"].Rows
+		require.Equal(t, c.want, rows[len(rows)-1]["phases"])
+		p = &debugpage.Page{SlowCall: ms}
+		calls = hook[interface {
+			gtcp.CallHook
+			gtcp.AttemptHook
+		}](t, p, "x")
+	}
 }
 
 // Hooks run on the goroutines of calls, and a page is read meanwhile.

@@ -13,50 +13,132 @@ import (
 // none is the text of what is not there, or unknown.
 const none = "–"
 
+// unit says how a cell is shown.
+type unit uint8
+
+const (
+	words    unit = iota // its text
+	addrUnit             // an address
+	whole                // a number
+	rarely               // a number that is usually zero, which is then hardly seen
+	seconds              // a duration
+	atLeast1             // a duration that is accurate to one second
+	byteUnit             // a size in bytes
+	rateUnit             // a number per second, or per something
+)
+
+// unknown is the number of a cell that has none.
+var unknown = math.NaN()
+
 // text is a cell that sorts by its letters.
-func text(s string) cell { return cell{text: s, value: s} }
+func text(s string) cell { return cell{said: s} }
+
+// address is a cell with an address, which may be nil.
+func address(a net.Addr) cell {
+	if a == nil {
+		return text("")
+	}
+	return cell{as: addrUnit, addr: a}
+}
 
 // count is a cell with a number.
-func count[T int | uint32 | uint64](n T) cell {
-	return cell{text: grouped(uint64(n)), value: n, order: float64(n)}
-}
+func count[T int | uint32 | uint64](n T) cell { return cell{as: whole, order: float64(n)} }
 
-// few is a count of what is usually zero, which is then hardly seen.
-func few[T int | uint32 | uint64](n T) cell {
-	c := count(n)
-	if n == 0 {
-		c.text = none
-	}
-	return c
-}
+// few is a count of what is usually zero.
+func few[T int | uint32 | uint64](n T) cell { return cell{as: rarely, order: float64(n)} }
 
-// took is a cell with a duration, in JSON in seconds. Zero means unknown.
+// took is a cell with a duration. Zero means unknown.
 func took(d time.Duration) cell {
-	c := cell{text: none, value: d.Seconds(), order: d.Seconds()}
-	if d > 0 {
-		c.text = duration(d)
+	if d <= 0 {
+		return cell{as: seconds, order: unknown}
 	}
-	return c
+	return cell{as: seconds, order: d.Seconds()}
 }
 
-// since is a cell with the time that has passed, in JSON in seconds.
+// since is a cell with the time that has passed.
 func since(now, t time.Time) cell {
 	if t.IsZero() || t.Unix() <= 0 {
-		return cell{text: none, value: nil, order: -1}
+		return cell{as: seconds, order: unknown}
 	}
-	d := max(now.Sub(t), 0)
-	return cell{text: duration(d), value: d.Seconds(), order: d.Seconds()}
+	return cell{as: seconds, order: max(now.Sub(t), 0).Seconds()}
+}
+
+// until is a cell with the time that is left.
+func until(now, t time.Time) cell {
+	return cell{as: seconds, order: max(t.Sub(now), 0).Seconds()}.unless(t.IsZero())
+}
+
+// unless is a cell without its number, if that is not known.
+func (c cell) unless(not bool) cell {
+	if not {
+		c.order = unknown
+	}
+	return c
 }
 
 // size is a cell with a number of bytes.
-func size[T int | uint64](n T) cell {
-	c := cell{value: n, order: float64(n)}
-	v, unit := float64(n), 0
+func size[T int | uint64](n T) cell { return cell{as: byteUnit, order: float64(n)} }
+
+// perSecond is a cell with a rate, which may be unknown.
+func perSecond(rate float64) cell { return cell{as: rateUnit, order: rate} }
+
+// ratio is a cell with a/b.
+func ratio(a, b uint64) cell {
+	return cell{as: rateUnit, order: float64(a) / float64(b)}.unless(b == 0)
+}
+
+// text is what a page shows.
+func (c cell) text() string {
+	switch c.as {
+	case words:
+		return c.said
+	case addrUnit:
+		return clean(c.addr.String(), maxName)
+	}
+	if math.IsNaN(c.order) {
+		return none
+	}
+	switch c.as {
+	case rarely:
+		if c.order == 0 {
+			return none
+		}
+	case seconds:
+		return duration(time.Duration(c.order * float64(time.Second)))
+	case atLeast1:
+		if c.order < 1 {
+			return "under 1 s"
+		}
+		return duration(time.Duration(c.order * float64(time.Second)))
+	case byteUnit:
+		return bytesText(c.order)
+	case rateUnit:
+		if c.order > 0 && c.order < 10 {
+			return strconv.FormatFloat(c.order, 'f', 1, 64)
+		}
+	}
+	return grouped(uint64(math.Round(c.order)))
+}
+
+// json is what JSON has.
+func (c cell) json() any {
+	switch {
+	case c.value != nil:
+		return c.value
+	case c.as == words, c.as == addrUnit:
+		return c.text()
+	case math.IsNaN(c.order):
+		return nil
+	}
+	return c.order
+}
+
+func bytesText(v float64) string {
+	unit := 0
 	for ; v >= 1000 && unit < len(units)-1; unit++ {
 		v /= 1000
 	}
-	c.text = strings.TrimSuffix(strconv.FormatFloat(v, 'f', decimals(v, unit), 64), ".0") + " " + units[unit]
-	return c
+	return strings.TrimSuffix(strconv.FormatFloat(v, 'f', decimals(v, unit), 64), ".0") + " " + units[unit]
 }
 
 var units = []string{"B", "kB", "MB", "GB", "TB", "PB"}
@@ -66,25 +148,6 @@ func decimals(v float64, unit int) int {
 		return 0
 	}
 	return 1
-}
-
-// perSecond is a cell with a rate, a dash while it is not known.
-func perSecond(rate float64) cell {
-	switch {
-	case math.IsNaN(rate):
-		return cell{text: none, value: nil, order: -1}
-	case rate > 0 && rate < 10:
-		return cell{text: strconv.FormatFloat(rate, 'f', 1, 64), value: rate, order: rate}
-	}
-	return cell{text: grouped(uint64(math.Round(rate))), value: rate, order: rate}
-}
-
-// address is a cell with an address, which may be nil.
-func address(a net.Addr) cell {
-	if a == nil {
-		return text("")
-	}
-	return text(clean(a.String(), maxName))
 }
 
 // duration is d with about two digits that matter.
@@ -152,7 +215,7 @@ func tally(n int, name func(int) string, value func(int) uint64) cell {
 		}
 	}
 	if len(parts) == 0 {
-		return cell{text: none, value: counts}
+		return cell{said: none, value: counts}
 	}
-	return cell{text: strings.Join(parts, ", "), value: counts}
+	return cell{said: strings.Join(parts, ", "), value: counts}
 }

@@ -9,7 +9,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"html/template"
-	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -156,7 +155,7 @@ func (c *collector) json(out *bytes.Buffer, q url.Values) error {
 		for i, r := range s.part {
 			rows[i] = make(map[string]any, len(r.cells))
 			for k, of := range r.cells {
-				rows[i][t.columns[k].key] = of.value
+				rows[i][t.columns[k].key] = of.json()
 			}
 		}
 		doc[t.key] = jsonTable{Total: len(t.rows) + t.unread, Matched: len(s.matched), Page: s.page, Pages: s.pages, Rows: rows}
@@ -164,12 +163,4 @@ func (c *collector) json(out *bytes.Buffer, q url.Values) error {
 	e := json.NewEncoder(out)
 	e.SetIndent("", " ")
 	return e.Encode(doc)
-}
-
-// rounded is a rate for the summary.
-func rounded(rate float64) string {
-	if math.IsNaN(rate) {
-		return none
-	}
-	return perSecond(rate).text
 }

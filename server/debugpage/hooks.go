@@ -129,8 +129,12 @@ func (r *recorder) EndCall(ctx context.Context, e gtcp.CallEnd) {
 	if e.Duration < r.page.slowCall() {
 		return
 	}
+	phases := phasesOf(slowest.Phases, slowest.Duration)
+	if e.Attempts > 1 {
+		phases[maxPhases-1] = phase{"other attempts", e.Duration - slowest.Duration}
+	}
 	r.slower(slowCall{
-		what: whatCall, addr: addr, took: e.Duration, phases: attemptPhases(slowest),
+		what: whatCall, addr: addr, took: e.Duration, phases: phases,
 		attempts: e.Attempts, out: e.RequestSize, in: e.ReplySize,
 	}, e.Err)
 }
@@ -159,10 +163,22 @@ func (r *recorder) EndAttempt(ctx context.Context, e gtcp.AttemptEnd) {
 	}
 }
 
-// attemptPhases says where the time of an attempt went.
-func attemptPhases(e gtcp.AttemptEnd) (all [maxPhases]phase) {
-	all[0] = phase{"attempt", e.Duration}
-	return all
+// phasesOf says where the time of an attempt or a call on one connection went.
+func phasesOf(p conn.Phases, total time.Duration) [maxPhases]phase {
+	if p.Acquired == 0 && p.Written == 0 { // it got no connection
+		return [maxPhases]phase{{"wait", total}}
+	}
+	written, first := p.Written, p.FirstByte
+	if written == 0 {
+		written = total
+	}
+	if first == 0 {
+		first = total
+	}
+	return [maxPhases]phase{
+		{"wait", p.Acquired - p.Dialed}, {"dial", p.Dialed}, {"send", written - p.Acquired},
+		{"reply", first - written}, {"read", total - first},
+	}
 }
 
 func (r *recorder) AfterGet(ctx context.Context, e pool.GetEvent) {
@@ -173,7 +189,7 @@ func (r *recorder) AfterGet(ctx context.Context, e pool.GetEvent) {
 		r.fail(whatCheckout, e.Addr, e.Err, e.Duration, "")
 	}
 	if e.Duration >= r.page.slowCall() {
-		r.slower(slowCall{what: whatCheckout, addr: e.Addr, took: e.Duration, phases: [maxPhases]phase{{"wait", e.Duration}}}, e.Err)
+		r.slower(slowCall{what: whatCheckout, addr: e.Addr, took: e.Duration, phases: [maxPhases]phase{{"wait", e.Duration - e.Dialed}, {"dial", e.Dialed}}}, e.Err)
 	}
 }
 

@@ -2,6 +2,7 @@ package debugpage
 
 import (
 	"cmp"
+	"net"
 	"net/url"
 	"slices"
 	"strconv"
@@ -26,18 +27,23 @@ const (
 
 func (c column) num() bool { return c.as == digits }
 
-// cell is one figure of one row.
+// cell is one figure of one row. Its text is made when it is shown: a table can have
+// many more rows than a page.
 type cell struct {
-	text  string
-	value any     // in JSON
-	order float64 // of a number
+	as    unit
+	said  string   // the text, if as is words
+	addr  net.Addr // the address, if as is addrUnit
+	order float64  // the number
+	value any      // in JSON, where it is not the number or the text
 }
 
 // row is what a table says of one thing.
 type row struct {
-	cells   []cell
-	mark    string // "bad", "warn" or nothing
-	actions []action
+	cells []cell
+	mark  string // "bad", "warn" or nothing
+	of    any    // the pool, pipeline or server that the row is about, if it can be changed
+	id    poolID
+	conn  uint64 // the number of its connection that the row is about, or 0
 }
 
 // table has the rows before they are filtered, sorted and cut.
@@ -129,7 +135,7 @@ func (t *table) match(filter string) []row {
 
 func (r *row) has(words []string) bool {
 	for _, word := range words {
-		if !slices.ContainsFunc(r.cells, func(c cell) bool { return strings.Contains(strings.ToLower(c.text), word) }) {
+		if !slices.ContainsFunc(r.cells, func(c cell) bool { return strings.Contains(strings.ToLower(c.text()), word) }) {
 			return false
 		}
 	}
@@ -143,16 +149,28 @@ func (t *table) column(sorted string) (index int, falling bool) {
 }
 
 func sortRows(rows []row, column int, num, falling bool) {
-	slices.SortStableFunc(rows, func(a, b row) int {
-		x, y := a.cells[column], b.cells[column]
+	type key struct {
+		number float64
+		text   string
+		at     int // its place before, which keeps the order of equals
+	}
+	keys := make([]key, len(rows))
+	for i, r := range rows {
+		keys[i] = key{number: r.cells[column].order, at: i}
+		if !num {
+			keys[i] = key{text: strings.ToLower(r.cells[column].text()), at: i}
+		}
+	}
+	slices.SortFunc(keys, func(a, b key) int {
 		if falling {
-			x, y = y, x
+			return cmp.Or(cmp.Compare(b.number, a.number), cmp.Compare(b.text, a.text), cmp.Compare(a.at, b.at))
 		}
-		if num {
-			return cmp.Compare(x.order, y.order)
-		}
-		return cmp.Compare(strings.ToLower(x.text), strings.ToLower(y.text))
+		return cmp.Or(cmp.Compare(a.number, b.number), cmp.Compare(a.text, b.text), cmp.Compare(a.at, b.at))
 	})
+	before := slices.Clone(rows)
+	for i, k := range keys {
+		rows[i] = before[k.at]
+	}
 }
 
 // next is the sort parameter of a reader who asks for a column again: the other

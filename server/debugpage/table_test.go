@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -55,6 +57,32 @@ func TestTables(t *testing.T) {
 			require.LessOrEqual(t, len(got.Rows), 10)
 		})
 	}
+}
+
+// What figures look like, from nothing to much.
+func TestFigures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(10_000 * time.Hour)
+		p := &debugpage.Page{}
+		var conns []pool.ConnStat
+		ages := []time.Duration{
+			0, 900, 41500, 1500 * time.Microsecond, 999 * time.Millisecond, 59900 * time.Millisecond, 61 * time.Second,
+			3 * time.Hour, 75 * time.Hour, -time.Second,
+		}
+		for i, age := range ages {
+			conns = append(conns, pool.ConnStat{ID: uint64(i + 1), CreatedAt: time.Now().Add(-age), InUse: true, BytesRead: uint64(age), ExpiresAt: time.Now().Add(age)})
+		}
+		p.AddPool("x", &fakePool{conns: conns, stat: func() pool.Stat { return pool.Stat{Gets: 1_234_567} }})
+		html := page(t, p, "?conns.sort=id")
+		rows := strings.Split(html[strings.Index(html, `<section id="conns"`):], "<tr role")[2:]
+		for i, want := range []string{"0 µs", "0 µs", "41 µs", "1.5 ms", "999 ms", "59.9 s", "1 m 01 s", "3 h 00 m", "3 d 03 h", "0 µs"} {
+			has(t, rows[i], `data-title="Age" class="num">`+want+`<`, `data-title="Expires in" class="num">`+want+`<`)
+		}
+		for i, want := range []string{"0 B", "900 B", "41.5 kB", "1.5 MB", "999 MB", "59.9 GB", "61 GB", "10.8 TB", "270 TB"} {
+			has(t, rows[i], `data-title="Received" class="num">`+want+`<`)
+		}
+		has(t, html, ">1,234,567<", ">none<")
+	})
 }
 
 // A link changes one thing and keeps the rest of what the reader asked for, but

@@ -104,8 +104,8 @@ func (c *collector) figures() []figureView {
 		return f
 	}
 	return []figureView{
-		{Name: "Calls/s", Value: rounded(s.calls)},
-		{Name: "Requests/s", Value: rounded(s.requests)},
+		{Name: "Calls/s", Value: perSecond(s.calls).text()},
+		{Name: "Requests/s", Value: perSecond(s.requests).text()},
 		marked("Connections", s.conns, ""),
 		marked("In use", s.inUse, ""),
 		marked("Callers waiting", s.waiting, markWarn),
@@ -151,8 +151,9 @@ func (t *table) view(q url.Values, max int, changes bool) tableView {
 		v.Columns = append(v.Columns, of)
 	}
 	for _, r := range s.part {
-		v.Rows = append(v.Rows, t.rowView(r, changes))
-		v.Actions = v.Actions || changes && len(r.actions) > 0
+		row := t.rowView(r, changes)
+		v.Rows = append(v.Rows, row)
+		v.Actions = v.Actions || len(row.Actions) > 0
 	}
 	return v
 }
@@ -165,15 +166,16 @@ func (t *table) rowView(r row, changes bool) rowView {
 			continue
 		}
 		class := classes[of.as]
-		if c.text == "" || c.text == none {
+		said := c.text()
+		if said == "" || said == none {
 			class += " empty"
 		}
-		v.Cells = append(v.Cells, cellView{Title: of.title, Text: c.text, Class: strings.TrimSpace(class), Head: of.key == t.head})
+		v.Cells = append(v.Cells, cellView{Title: of.title, Text: said, Class: strings.TrimSpace(class), Head: of.key == t.head})
 	}
 	if !changes {
 		return v
 	}
-	for _, a := range r.actions {
+	for _, a := range r.actions() {
 		v.Actions = append(v.Actions, actionView{
 			Do: a.do, Label: a.label, On: clean(a.on, maxName), Kind: a.id.kind, Name: a.id.name, Addr: a.id.addr,
 			Conn: a.conn, Max: a.max, Resize: a.do == doResize,
