@@ -26,23 +26,23 @@ import (
 // A call is repeated automatically only if no byte of it has left the process,
 // or if it is declared idempotent.
 type Client struct {
-	addr     string
-	config   ClientConfig
-	err      error // of the configuration
-	encode   framing.Encoder
-	states   callStates
-	hooks    clientHooks
-	invoke   Invoker // the call with ClientConfig.Intercept, nil without it
-	watched  bool    // there is an interceptor or a hook around the call
-	plain    bool    // the first attempt needs nothing but a connection
-	plainSet bool    // the same of a client of many servers
-	native   bool    // the pipelines end plain calls by CallTimeout
-	limit    callTimeout
-	count    clientCounters
-	latency  latencies
-	one      endpoint                     // without ClientConfig.Resolver
-	set      *balance.Balancer[*endpoint] // with it, else nil
-	totals   serverTotals                 // with it
+	addr      string
+	config    ClientConfig
+	err       error // of the configuration
+	encode    framing.Encoder
+	states    callStates
+	hooks     clientHooks
+	invoke    Invoker // the call with ClientConfig.Intercept, nil without it
+	watched   bool    // there is an interceptor or a hook around the call
+	plain     bool    // the first attempt needs nothing but a connection
+	plainSet  bool    // the same of a client of many servers
+	limit     callTimeout
+	inContext bool // CallTimeout is in the context of each call
+	count     clientCounters
+	latency   latencies
+	one       endpoint                     // without ClientConfig.Resolver
+	set       *balance.Balancer[*endpoint] // with it, else nil
+	totals    serverTotals                 // with it
 }
 
 // CallOptions are the settings of one call. The zero value changes nothing.
@@ -86,6 +86,7 @@ func NewClient(addr string, config ClientConfig) *Client {
 	}
 	c.states.format = config.Format
 	c.states.asks = config.poolConfig().Probe.Mode == pool.ProbeByCaller
+	c.states.kept = config.Pool.LeakReport != nil || config.Pool.Probe.Func != nil || len(config.Pool.Hooks) > 0
 	c.states.match = config.Match
 	if len(config.Goodbye) > 0 {
 		c.states.goodbye = bytes.Clone(config.Goodbye)
@@ -100,7 +101,7 @@ func NewClient(addr string, config ClientConfig) *Client {
 	}
 	plain := c.err == nil && c.isPlain()
 	c.plain, c.plainSet = plain && c.set == nil, plain && c.set != nil
-	c.native = plain && config.Shared && c.limit.limit >= leastShared
+	c.inContext = config.Intercept != nil || config.InterceptAttempt != nil || c.limit.limit < leastShared && c.limit.limit > 0
 	return c
 }
 
@@ -134,61 +135,55 @@ func (c *Client) CallWith(ctx context.Context, dst, request []byte, options Call
 		return dst, c.err
 	}
 	c.count.calls.Add(1)
-	if c.native && options.plain() && (c.set == nil || ctx.Done() == nil) {
-		return c.limitedByPipeline(ctx, dst, request, options)
+	if c.inContext || c.set != nil && !c.set.Known() {
+		return c.withContext(ctx, dst, request, options)
 	}
-	own := ctx
-	ctx, cancel := c.limit.context(ctx)
+	return c.within(ctx, c.limit.of(ctx), dst, request, options)
+}
+
+// withContext makes a call whose context has the limit of CallTimeout: there are
+// interceptors, which may look at it, or the call may have to wait for the first set
+// of servers.
+func (c *Client) withContext(ctx context.Context, dst, request []byte, options CallOptions) ([]byte, error) {
+	limited, cancel := c.limit.context(ctx)
 	if cancel != nil {
 		defer cancel()
 	}
-	var reply []byte
-	var err error
-	switch {
-	case c.plain && options.plain():
-		if reply, err = c.one.attempt(ctx, dst, request); err == nil {
-			return reply, nil
-		}
-		reply, _, err = c.resume(ctx, dst, request, options, balance.Tried{}, err)
-	case c.plainSet && options.plain():
-		var tried balance.Tried
-		if reply, tried, err = c.firstOfSet(ctx, ctx, dst, request, &options); err == nil {
-			return reply, nil
-		}
-		reply, _, err = c.resume(ctx, dst, request, options, tried, err)
-	case c.watched:
-		reply, err = c.observed(ctx, dst, request, options)
-	default:
-		reply, _, err = c.do(ctx, dst, request, options)
-	}
+	reply, err := c.within(limited, nil, dst, request, options)
 	if err != nil {
-		c.count.failed(err)
-		c.limit.explain(err, own, ctx)
-		return dst, err
-	}
-	return reply, nil
-}
-
-// limitedByPipeline makes a call whose first attempt is ended by the pipeline's
-// own CallTimeout: that takes no context.
-func (c *Client) limitedByPipeline(ctx context.Context, dst, request []byte, options CallOptions) (reply []byte, err error) {
-	rest := c.limit.stretch() // for what follows a failure
-	var tried balance.Tried
-	if c.set == nil {
-		reply, err = c.one.attempt(ctx, dst, request)
-	} else {
-		reply, tried, err = c.firstOfSet(ctx, rest, dst, request, &options)
-	}
-	if err == nil {
-		return reply, nil
-	}
-	limited, cancel := rest.with(ctx)
-	defer cancel()
-	if reply, _, err = c.resume(limited, dst, request, options, tried, err); err != nil {
-		c.count.failed(err)
 		c.limit.explain(err, ctx, limited)
 	}
 	return reply, err
+}
+
+// within makes a call that is over with limit, if that is not nil. That costs the
+// first attempt no context of its own.
+func (c *Client) within(ctx context.Context, limit *sharedDeadline, dst, request []byte, options CallOptions) (reply []byte, err error) {
+	switch {
+	case c.plain && options.plain():
+		if reply, err = c.one.attempt(ctx, limit, dst, request); err == nil {
+			return reply, nil
+		}
+		reply, _, err = c.resume(ctx, limit, dst, request, options, balance.Tried{}, err)
+	case c.plainSet && options.plain():
+		var tried balance.Tried
+		if reply, tried, err = c.firstOfSet(ctx, limit, dst, request, &options); err == nil {
+			return reply, nil
+		}
+		reply, _, err = c.resume(ctx, limit, dst, request, options, tried, err)
+	case c.watched:
+		reply, err = c.observed(ctx, limit, dst, request, options)
+	default:
+		reply, _, err = c.attempts(ctx, limit, dst, request, options)
+	}
+	if err != nil {
+		c.count.failed(err)
+		if limit != nil {
+			c.limit.explain(err, ctx, limit)
+		}
+		return dst, err
+	}
+	return reply, nil
 }
 
 // plain reports whether the first attempt of a call with these options needs
@@ -230,7 +225,9 @@ func (c *Client) start(options CallOptions) run {
 }
 
 // do makes the attempts of a call.
-func (c *Client) do(ctx context.Context, dst, request []byte, options CallOptions) (reply []byte, attempts int, err error) {
+func (c *Client) do(ctx context.Context, limit *sharedDeadline, dst, request []byte, options CallOptions) (reply []byte, attempts int, err error) {
+	ctx, cancel := limit.with(ctx)
+	defer cancel()
 	r := c.start(options)
 	err = retry.Do(ctx, r.policy, func(ctx context.Context) (err error) {
 		reply, err = c.next(ctx, &r, dst, request)
@@ -244,7 +241,9 @@ func (c *Client) do(ctx context.Context, dst, request []byte, options CallOption
 
 // resume goes on with a call whose first attempt has failed,
 // that has used the servers in tried.
-func (c *Client) resume(ctx context.Context, dst, request []byte, options CallOptions, tried balance.Tried, err error) (reply []byte, attempts int, _ error) {
+func (c *Client) resume(ctx context.Context, limit *sharedDeadline, dst, request []byte, options CallOptions, tried balance.Tried, err error) (reply []byte, attempts int, _ error) {
+	ctx, cancel := limit.with(ctx)
+	defer cancel()
 	r := c.start(options)
 	r.attempts, r.tried = 1, tried
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
@@ -293,6 +292,7 @@ func (c *Client) attempt(ctx context.Context, r *run, dst, request []byte) (repl
 type callAttempt struct {
 	number   int
 	endpoint *endpoint
+	limit    *sharedDeadline             // of the call, nil if its context has it
 	checkout balance.Checkout[*endpoint] // of a client of many servers
 }
 
@@ -328,7 +328,7 @@ func (a *callAttempt) direct(ctx context.Context, dst, request []byte) ([]byte, 
 	if a.endpoint.client.hooks.attempts != nil {
 		return a.observed(ctx, dst, request)
 	}
-	return a.endpoint.call(ctx, dst, request)
+	return a.endpoint.call(ctx, a.limit, dst, request)
 }
 
 // Shutdown refuses new calls and waits for those in progress, then closes the

@@ -90,22 +90,22 @@ func (c *Client) pick(ctx context.Context, r *run) (balance.Checkout[*endpoint],
 }
 
 // firstOfSet makes the first attempt of a call, if it needs nothing but a server
-// and a connection. waits is the context of a wait for the first set of servers.
-func (c *Client) firstOfSet(ctx, waits context.Context, dst, request []byte, options *CallOptions) (reply []byte, tried balance.Tried, err error) {
-	checkout, err := c.set.Pick(waits, balance.Request{Key: options.Key, Idempotent: options.Idempotent || c.config.Retry.Idempotent})
+// and a connection. A set of servers must be known.
+func (c *Client) firstOfSet(ctx context.Context, limit *sharedDeadline, dst, request []byte, options *CallOptions) (reply []byte, tried balance.Tried, err error) {
+	checkout, err := c.set.Pick(ctx, balance.Request{Key: options.Key, Idempotent: options.Idempotent || c.config.Retry.Idempotent})
 	if err != nil {
 		return dst, tried, attemptError(c.addr, false, err)
 	}
 	tried.Add(checkout.Node)
-	reply, err = attemptAt(ctx, &checkout, dst, request)
+	reply, err = attemptAt(ctx, limit, &checkout, dst, request)
 	return reply, tried, err
 }
 
 // attemptAt makes an attempt, and tells the balancer how it went.
-func attemptAt(ctx context.Context, checkout *balance.Checkout[*endpoint], dst, request []byte) (reply []byte, err error) {
+func attemptAt(ctx context.Context, limit *sharedDeadline, checkout *balance.Checkout[*endpoint], dst, request []byte) (reply []byte, err error) {
 	err = errPanicked
 	defer func() { checkout.Done(verdict(err)) }()
-	reply, err = checkout.Value.attempt(ctx, dst, request)
+	reply, err = checkout.Value.attempt(ctx, limit, dst, request)
 	return reply, err
 }
 

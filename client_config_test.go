@@ -108,48 +108,58 @@ func TestClientClose(t *testing.T) {
 	})
 }
 
-// Without CallTimeout a call of a context that never ends allocates nothing but
-// the pool's handle; with it a lone shared call pays for the wait for its end.
-// A hook that makes no context of its own allocates nothing.
-func TestClientHookAllocations(t *testing.T) {
-	if detectsRaces {
-		t.Skip("the race detector allocates")
-	}
-	eachMode(t, func(t *testing.T, shared bool) {
-		addr := frameServer(t, echoed)
-		c := client(t, addr, gtcp.ClientConfig{Shared: shared, CallTimeout: -1, Hooks: []any{callCounter{}}})
-		dst, req := make([]byte, 0, 64), make([]byte, 64)
-		n := testing.AllocsPerRun(200, func() {
-			if _, err := c.AppendCall(context.Background(), dst, req); err != nil {
-				t.Error(err)
-			}
-		})
-		require.Zero(t, n, "the server's included")
-	})
-}
-
+// CallTimeout costs no allocation, whatever the context of the call, and a call of
+// a context that never ends allocates nothing but the pool's handle.
 func TestClientAllocations(t *testing.T) {
 	if detectsRaces {
 		t.Skip("the race detector allocates")
 	}
-	for _, timeout := range []time.Duration{-1, 0} {
-		eachMode(t, func(t *testing.T, shared bool) {
-			addr := frameServer(t, echoed)
-			c := client(t, addr, gtcp.ClientConfig{Shared: shared, CallTimeout: timeout})
-			dst, req := make([]byte, 0, 64), make([]byte, 64)
-			n := testing.AllocsPerRun(200, func() {
-				if _, err := c.AppendCall(context.Background(), dst, req); err != nil {
-					t.Error(err)
-				}
+	cancelable, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	deadline, cancel := context.WithTimeout(context.Background(), time.Hour)
+	defer cancel()
+	contexts := map[string]context.Context{
+		"background":  context.Background(),
+		"with values": context.WithValue(context.Background(), ctxKey("a"), "value"),
+		"can end":     cancelable,
+		"deadline":    deadline,
+	}
+	for hooked, hooks := range map[string][]any{"": nil, ", derived by a hook": {deriving{}}} {
+		for name, ctx := range contexts {
+			t.Run(name+hooked, func(t *testing.T) {
+				eachMode(t, func(t *testing.T, shared bool) {
+					addr := frameServer(t, echoed)
+					dst, req := make([]byte, 0, 64), make([]byte, 64)
+					allocs := func(timeout time.Duration) float64 {
+						c := client(t, addr, gtcp.ClientConfig{Shared: shared, CallTimeout: timeout, Hooks: hooks})
+						return testing.AllocsPerRun(200, func() {
+							if _, err := c.AppendCall(ctx, dst, req); err != nil {
+								t.Error(err)
+							}
+						})
+					}
+					without, with := allocs(-1), allocs(0)
+					require.LessOrEqual(t, with, without)
+					if ctx.Done() == nil && hooks == nil {
+						require.LessOrEqual(t, with, map[bool]float64{true: 0, false: 3}[shared], "the server's included")
+					}
+				})
 			})
-			switch {
-			case shared:
-				require.Zero(t, n, "the server's included")
-			case shared:
-				require.LessOrEqual(t, n, 2.)
-			default:
-				require.LessOrEqual(t, n, 3.)
-			}
-		})
+		}
 	}
 }
+
+// deriving is a hook that puts a value into the context, as a tracer does.
+type deriving struct{}
+
+func (deriving) StartCall(ctx context.Context, _ gtcp.CallStart) context.Context {
+	return context.WithValue(ctx, ctxKey("span"), "call")
+}
+
+func (deriving) EndCall(context.Context, gtcp.CallEnd) {}
+
+func (deriving) StartAttempt(ctx context.Context, _ gtcp.AttemptStart) context.Context {
+	return context.WithValue(ctx, ctxKey("span"), "attempt")
+}
+
+func (deriving) EndAttempt(context.Context, gtcp.AttemptEnd) {}

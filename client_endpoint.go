@@ -22,7 +22,9 @@ type endpoint struct {
 func (e *endpoint) open(c *Client, target conn.Target) (err error) {
 	e.client, e.addr = c, target.Address
 	if around := c.config.InterceptAttempt; around != nil {
-		e.invoke = around(e.attempt)
+		e.invoke = around(func(ctx context.Context, dst, request []byte) ([]byte, error) {
+			return e.attempt(ctx, nil, dst, request)
+		})
 	}
 	if c.config.Shared {
 		e.pipeline, err = pipeline.New(target, c.config.Format, c.config.pipelineConfig())
@@ -33,17 +35,19 @@ func (e *endpoint) open(c *Client, target conn.Target) (err error) {
 }
 
 // call makes one attempt at a call, interceptors included.
-func (e *endpoint) call(ctx context.Context, dst, request []byte) ([]byte, error) {
+func (e *endpoint) call(ctx context.Context, limit *sharedDeadline, dst, request []byte) ([]byte, error) {
 	if e.invoke != nil {
 		return e.invoke(ctx, dst, request)
 	}
-	return e.attempt(ctx, dst, request)
+	return e.attempt(ctx, limit, dst, request)
 }
 
-// attempt makes one attempt at a call.
-func (e *endpoint) attempt(ctx context.Context, dst, request []byte) ([]byte, error) {
+// attempt makes one attempt at a call. limit, if not nil, is that of a call whose
+// context has none. It is the first attempt then, and a pipeline has the same limit
+// of its own.
+func (e *endpoint) attempt(ctx context.Context, limit *sharedDeadline, dst, request []byte) ([]byte, error) {
 	if e.pipeline == nil {
-		return e.exclusive(ctx, dst, request)
+		return e.exclusive(ctx, limit, dst, request)
 	}
 	reply, err := e.pipeline.AppendCall(ctx, dst, request)
 	if err == nil {

@@ -20,6 +20,7 @@ import (
 // callState is what an attempt of an exclusive client needs while it lasts.
 type callState struct {
 	asks    bool // the pool has not looked at the connection
+	kept    bool // functions of the user's may keep the context of a wait
 	held    *pool.Conn
 	frame   []byte // the request as it goes over the wire
 	reader  *framing.Reader
@@ -30,9 +31,10 @@ type callState struct {
 	old     uint64           // what the caller had there
 	goodbye []byte           // ClientConfig.Goodbye
 	left    bool             // it came in place of the reply
-	only    deadlineOnly
-	notes   *attemptNotes // nil unless hooks are told of attempts
-	perform func() error  // (*callState).do, made once
+	io      ioLimit          // the context of I/O of an attempt with a limit
+	get     *getLimit        // of its wait for a connection; not one that somebody may have kept
+	notes   *attemptNotes    // nil unless hooks are told of attempts
+	perform func() error     // (*callState).do, made once
 }
 
 // maxKeptFrame is the largest frame buffer kept for other calls, in bytes.
@@ -48,6 +50,7 @@ type callStates struct {
 	number  atomic.Uint64 // the last that was used
 	goodbye []byte
 	asks    bool
+	kept    bool
 	pool    sync.Pool
 }
 
@@ -55,7 +58,7 @@ func (s *callStates) get() *callState {
 	if x, ok := s.pool.Get().(*callState); ok {
 		return x
 	}
-	x := &callState{asks: s.asks, match: s.match, goodbye: s.goodbye}
+	x := &callState{asks: s.asks, kept: s.kept, match: s.match, goodbye: s.goodbye}
 	x.reader = framing.NewReader(noConn, s.format)
 	x.perform = x.do
 	return x
@@ -63,7 +66,7 @@ func (s *callStates) get() *callState {
 
 func (s *callStates) put(x *callState) {
 	x.reader.Reset(noConn)
-	x.held, x.dst, x.reply, x.only, x.left, x.notes = nil, nil, nil, deadlineOnly{}, false, nil
+	x.held, x.dst, x.reply, x.io, x.left, x.notes = nil, nil, nil, ioLimit{}, false, nil
 	if cap(x.frame) > maxKeptFrame {
 		x.frame = nil
 	}
@@ -82,7 +85,7 @@ func (s *callStates) next() uint64 {
 
 // exclusive makes one attempt at a call on a connection of the pool. A
 // connection on which anything went wrong is not used again.
-func (e *endpoint) exclusive(ctx context.Context, dst, request []byte) ([]byte, error) {
+func (e *endpoint) exclusive(ctx context.Context, limit *sharedDeadline, dst, request []byte) ([]byte, error) {
 	x := e.client.states.get()
 	defer e.client.states.put(x)
 	frame, err := e.client.encode.Append(x.frame[:0], request)
@@ -97,7 +100,9 @@ func (e *endpoint) exclusive(ctx context.Context, dst, request []byte) ([]byte, 
 			return dst, requestError(e.addr, pipeline.ErrNoNumber)
 		}
 	}
-	held, err := e.pool.Get(ctx)
+	wait := x.limited(ctx, limit)
+	defer x.unlimited()
+	held, err := e.pool.Get(wait)
 	if err != nil {
 		return dst, e.failed(e.addr, false, err)
 	}
@@ -106,12 +111,12 @@ func (e *endpoint) exclusive(ctx context.Context, dst, request []byte) ([]byte, 
 	if e.client.hooks.attempts != nil {
 		x.notes = notesOf(ctx)
 	}
-	written, err := x.on(ctx, held)
-	if err != nil && !written && held.Reused() && diedIdle(err) && ctx.Err() == nil {
-		if failed := x.replace(ctx); failed != nil {
+	written, err := x.on(ctx, limit, held)
+	if err != nil && !written && held.Reused() && diedIdle(err) && wait.Err() == nil {
+		if failed := x.replace(wait); failed != nil {
 			return dst, e.failed(e.addr, false, failed)
 		}
-		written, err = x.on(ctx, held)
+		written, err = x.on(ctx, limit, held)
 	}
 	if err != nil {
 		addr := e.addr
@@ -141,14 +146,40 @@ func (x *callState) hint(held *pool.Conn, err error) string {
 	return ""
 }
 
+// limited returns the context of the wait for a connection.
+func (x *callState) limited(ctx context.Context, limit *sharedDeadline) context.Context {
+	switch {
+	case limit == nil:
+		return ctx
+	case ctx == context.Background():
+		return limit
+	}
+	if x.get == nil || x.kept {
+		x.get = &getLimit{}
+	}
+	x.get.ioLimit = ioLimit{ctx, limit}
+	return x.get
+}
+
+// unlimited ends that context.
+func (x *callState) unlimited() {
+	switch {
+	case x.get == nil:
+	case x.get.end() && !x.kept:
+		x.get.ioLimit = ioLimit{}
+	default:
+		x.get = nil
+	}
+}
+
 // on makes the exchange on a connection, and reports whether any of the request
 // may have left the process.
-func (x *callState) on(ctx context.Context, held *pool.Conn) (written bool, err error) {
+func (x *callState) on(ctx context.Context, limit *sharedDeadline, held *pool.Conn) (written bool, err error) {
 	x.held = held
 	before := held.BytesWritten()
-	if d, ok := ctx.(*sharedDeadline); ok {
-		x.only.sharedDeadline = d
-		ctx = &x.only
+	if limit != nil {
+		x.io = ioLimit{ctx, limit}
+		ctx = &x.io
 	}
 	err = held.Do(ctx, x.perform)
 	return held.BytesWritten() > before || err != nil && !retry.SafeToRetry(err), err

@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
-
-	"github.com/seed-99d6a01a/gtcp/pool/balance"
 )
 
 // Invoker makes one call, or one attempt at a call: it sends request, appends
@@ -43,16 +41,16 @@ func (c *Client) intercepted(around func(next Invoker) Invoker) Invoker {
 		if call == nil {
 			call = &interceptedCall{} // the interceptor made a context of its own
 		}
-		reply, attempts, err := c.attempts(ctx, dst, request, call.options)
+		reply, attempts, err := c.attempts(ctx, nil, dst, request, call.options)
 		call.attempts.Add(int32(attempts))
 		return reply, err
 	})
 }
 
 // intercept makes a call with the interceptor around it, if there is one.
-func (c *Client) intercept(ctx context.Context, dst, request []byte, options CallOptions) (reply []byte, attempts int, err error) {
+func (c *Client) intercept(ctx context.Context, limit *sharedDeadline, dst, request []byte, options CallOptions) (reply []byte, attempts int, err error) {
 	if c.invoke == nil {
-		return c.attempts(ctx, dst, request, options)
+		return c.attempts(ctx, limit, dst, request, options)
 	}
 	call := &interceptedCall{Context: ctx, client: c, options: options}
 	reply, err = c.invoke(call, dst, request)
@@ -61,19 +59,24 @@ func (c *Client) intercept(ctx context.Context, dst, request []byte, options Cal
 
 // attempts makes the attempts of a call. The first one needs no package retry
 // if there is nothing around it but hooks.
-func (c *Client) attempts(ctx context.Context, dst, request []byte, options CallOptions) (reply []byte, attempts int, err error) {
-	if c.set != nil || !options.plain() || !c.plainRetry() {
-		return c.do(ctx, dst, request, options)
+func (c *Client) attempts(ctx context.Context, limit *sharedDeadline, dst, request []byte, options CallOptions) (reply []byte, attempts int, err error) {
+	if !options.plain() || !c.plainRetry() || ctx.Err() != nil {
+		return c.do(ctx, limit, dst, request, options)
 	}
-	first := callAttempt{number: 1, endpoint: &c.one}
-	if reply, err = first.direct(ctx, dst, request); err == nil {
-		return reply, 1, nil
+	r := run{options: options}
+	r.policy.Idempotent = options.Idempotent || c.config.Retry.Idempotent
+	first, err := c.begin(ctx, &r)
+	if err == nil {
+		first.limit = limit
+		if reply, err = first.call(ctx, dst, request); err == nil {
+			return reply, 1, nil
+		}
 	}
-	return c.resume(ctx, dst, request, options, balance.Tried{}, err)
+	return c.resume(ctx, limit, dst, request, options, r.tried, err)
 }
 
 // observed makes a call with the hooks told of it.
-func (c *Client) observed(ctx context.Context, dst, request []byte, options CallOptions) ([]byte, error) {
+func (c *Client) observed(ctx context.Context, limit *sharedDeadline, dst, request []byte, options CallOptions) ([]byte, error) {
 	end := CallEnd{Addr: c.addr, Start: time.Now(), RequestSize: len(request)}
 	var few [4]context.Context
 	contexts := few[:0]
@@ -84,7 +87,7 @@ func (c *Client) observed(ctx context.Context, dst, request []byte, options Call
 			ctx = of
 		}
 	}
-	reply, attempts, err := c.intercept(ctx, dst, request, options)
+	reply, attempts, err := c.intercept(ctx, limit, dst, request, options)
 	end.Duration, end.Attempts, end.Err = time.Since(end.Start), attempts, err
 	if err == nil {
 		end.ReplySize = max(len(reply)-len(dst), 0)

@@ -90,10 +90,10 @@ func (a *callAttempt) observed(ctx context.Context, dst, request []byte) ([]byte
 		}
 	}
 	if !wanted {
-		return a.endpoint.call(ctx, dst, request)
+		return a.endpoint.call(ctx, a.limit, dst, request)
 	}
 	notes := &attemptNotes{Context: ctx, start: time.Now()}
-	reply, err := a.endpoint.call(notes, dst, request)
+	reply, err := a.endpoint.call(notes, a.limit, dst, request)
 	end := notes.end()
 	end.Addr, end.Number, end.RequestSize, end.Err = addr, a.number, len(request), err
 	if err == nil {

@@ -52,10 +52,22 @@ func (t *callTimeout) context(ctx context.Context) (_ context.Context, cancel co
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, nil
 	}
-	if ctx.Done() != nil || t.limit < leastShared {
+	if t.limit < leastShared {
 		return context.WithTimeout(ctx, t.limit)
 	}
-	return t.stretch().values(ctx), nil
+	return t.stretch().with(ctx)
+}
+
+// of returns the limit of a call that begins now, nil if it has none or its
+// context has a deadline.
+func (t *callTimeout) of(ctx context.Context) *sharedDeadline {
+	if t.limit == 0 {
+		return nil
+	}
+	if _, ok := ctx.Deadline(); ok {
+		return nil
+	}
+	return t.stretch()
 }
 
 // stretch returns the context of the calls that begin now.
@@ -96,22 +108,16 @@ func (t *callTimeout) replace(old *sharedDeadline) *sharedDeadline {
 	return s
 }
 
-// values is the shared deadline for a call with the context ctx, which never ends.
-func (s *sharedDeadline) values(ctx context.Context) context.Context {
-	if ctx == context.Background() {
-		return s
-	}
-	return &deadlineWithValues{s, ctx}
-}
-
-// with returns ctx, or one made from it with the shared deadline where it has
-// none. cancel must be called.
+// with returns ctx, or one made from it with the shared deadline. s may be nil.
+// cancel must be called.
 func (s *sharedDeadline) with(ctx context.Context) (_ context.Context, cancel context.CancelFunc) {
-	if ctx.Done() == nil {
-		return s.values(ctx), func() {}
-	}
-	if _, ok := ctx.Deadline(); ok {
+	switch {
+	case s == nil:
 		return ctx, func() {}
+	case ctx == context.Background():
+		return s, func() {}
+	case ctx.Done() == nil:
+		return &deadlineWithValues{s, ctx}, func() {}
 	}
 	deadline, _ := s.Deadline()
 	return context.WithDeadline(ctx, deadline)
@@ -133,9 +139,83 @@ func (d *deadlineWithValues) Value(key any) any {
 	return d.values.Value(key)
 }
 
-// deadlineOnly is a shared deadline for I/O on one connection: a deadline of
-// the socket serves it, so nobody need wait for its end.
-type deadlineOnly struct{ *sharedDeadline }
+// ioLimit is the context of the I/O of a call on one connection: its own, with a
+// shared deadline. A deadline of the socket serves that, so nobody need wait for it:
+// Done is that of the call's context.
+type ioLimit struct {
+	context.Context
+	limit *sharedDeadline
+}
 
-// Done returns nil: see [deadlineOnly].
-func (deadlineOnly) Done() <-chan struct{} { return nil }
+// Deadline is the earlier of the two.
+func (l *ioLimit) Deadline() (time.Time, bool) {
+	at, _ := l.limit.Deadline()
+	if own, ok := l.Context.Deadline(); ok && own.Before(at) {
+		at = own
+	}
+	return at, true
+}
+
+// getLimit is the context of a call's wait for a connection: its own, with a shared
+// deadline. Most calls find an idle connection and wait for nothing. So a timer, and
+// the memory that goes with it, is made only when Done is asked for.
+type getLimit struct {
+	ioLimit
+	handedOut atomic.Bool // somebody may keep it
+	mu        sync.Mutex  // guards the making of waits
+	waits     atomic.Pointer[waitContext]
+}
+
+// waitContext is a context that ends with the limit.
+type waitContext struct {
+	context.Context
+	cancel context.CancelFunc
+}
+
+// Done implements context.Context.
+func (l *getLimit) Done() <-chan struct{} { return l.real().Done() }
+
+// real returns a context like this one, that can be waited for.
+func (l *getLimit) real() *waitContext {
+	l.handedOut.Store(true)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w := l.waits.Load()
+	if w == nil {
+		w = &waitContext{}
+		w.Context, w.cancel = l.limit.with(l.Context)
+		l.waits.Store(w)
+	}
+	return w
+}
+
+// Err implements context.Context.
+func (l *getLimit) Err() error {
+	if w := l.waits.Load(); w != nil {
+		return w.Err()
+	}
+	if err := l.Context.Err(); err != nil {
+		return err
+	}
+	return l.limit.Err()
+}
+
+// Value implements context.Context.
+func (l *getLimit) Value(key any) any {
+	if _, ok := key.(notesKey); ok {
+		return l.Context.Value(key)
+	}
+	l.handedOut.Store(true)
+	if w := l.waits.Load(); w != nil {
+		return w.Value(key)
+	}
+	return l.Context.Value(key)
+}
+
+// end releases what was made. It reports whether nobody can have kept l.
+func (l *getLimit) end() (unused bool) {
+	if w := l.waits.Load(); w != nil {
+		w.cancel()
+	}
+	return !l.handedOut.Load()
+}

@@ -153,6 +153,9 @@ func (b *Balancer[T]) Pick(ctx context.Context, r Request) (Checkout[T], error) 
 	}
 }
 
+// Known reports whether a set of endpoints is known, so that Pick does not wait.
+func (b *Balancer[T]) Known() bool { return b.view.Load() != nil }
+
 // open sets Value, or ends the checkout.
 func (l *Checkout[T]) open() (err error) {
 	if v := l.m.value.Load(); v != nil {
