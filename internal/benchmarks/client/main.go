@@ -154,7 +154,7 @@ func sets(p *compare.Program, addr string) error {
 func latency(p *compare.Program, addr string) error {
 	const callers = 64
 	if !p.Short { // a percentile needs many calls in a turn
-		p.Settings = compare.Settings{Rounds: 15, Length: 250 * time.Millisecond}
+		p.Settings = compare.Settings{Rounds: 11, Length: 250 * time.Millisecond}
 	}
 	gtcp, piped := gtcpPool(addr), pipelined(addr, 1)
 	own, shared := client(addr, false, context.Background()), client(addr, true, context.Background())
