@@ -60,7 +60,7 @@ func TestOpenLoopKeepsItsRate(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRecord()
-				load{rate: c.rate, grace: time.Second}.run(t.Context(), c.length, crowd(c.callers, func() error {
+				load{rate: c.rate, grace: time.Second, sleep: time.Sleep}.run(t.Context(), c.length, crowd(c.callers, func() error {
 					time.Sleep(c.takes)
 					return nil
 				}), r)
@@ -83,7 +83,7 @@ func TestStallIsNotOmitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const callers = 4
 		r := newRecord()
-		load{rate: 1000, grace: time.Second}.run(t.Context(), 2*time.Second, crowd(callers, stalling(time.Second, 1500*ms)), r)
+		load{rate: 1000, grace: time.Second, sleep: time.Sleep}.run(t.Context(), 2*time.Second, crowd(callers, stalling(time.Second, 1500*ms)), r)
 		s := r.sum()
 		require.EqualValues(t, 2000, s.calls)
 		near(t, 0, s.fromDue, 74)
@@ -102,7 +102,7 @@ func TestStallIsNotOmitted(t *testing.T) {
 func TestBacklogIsWorkedOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRecord()
-		load{rate: 100, grace: time.Second}.run(t.Context(), time.Second, crowd(2, stalling(500*ms, 1200*ms)), r)
+		load{rate: 100, grace: time.Second, sleep: time.Sleep}.run(t.Context(), time.Second, crowd(2, stalling(500*ms, 1200*ms)), r)
 		s := r.sum()
 		require.EqualValues(t, 100, s.calls)
 		require.Zero(t, s.failed)
@@ -115,7 +115,7 @@ func TestSilentServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
 		r := newRecord()
-		load{rate: 100, grace: time.Second}.run(t.Context(), time.Second, crowd(2, func() error {
+		load{rate: 100, grace: time.Second, sleep: time.Sleep}.run(t.Context(), time.Second, crowd(2, func() error {
 			time.Sleep(time.Second) // the time limit of a call
 			return context.DeadlineExceeded
 		}), r)
@@ -150,7 +150,7 @@ func TestInterrupt(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 1505*ms)
 			defer cancel()
 			r := newRecord()
-			load{rate: rate, grace: time.Second}.run(ctx, time.Minute, crowd(1, func() error {
+			load{rate: rate, grace: time.Second, sleep: time.Sleep}.run(ctx, time.Minute, crowd(1, func() error {
 				time.Sleep(10 * ms)
 				return nil
 			}), r)
@@ -168,7 +168,7 @@ func TestInterruptInAStall(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 505*ms)
 		defer cancel()
 		r := newRecord()
-		load{rate: 100, grace: time.Second}.run(ctx, time.Minute, crowd(3, stalling(200*ms, 900*ms)), r)
+		load{rate: 100, grace: time.Second, sleep: time.Sleep}.run(ctx, time.Minute, crowd(3, stalling(200*ms, 900*ms)), r)
 		s := r.sum()
 		require.EqualValues(t, 51, s.calls)
 		require.EqualValues(t, 51-20-3, s.kinds[notSentKind])
@@ -187,4 +187,15 @@ func TestFailuresByKind(t *testing.T) {
 	require.Equal(t, map[string]int64{conn.KindPeerClosed: 2, conn.KindOther: 1, "wrong reply": 1}, s.kinds)
 	require.Equal(t, "what", s.example[conn.KindOther])
 	near(t, longest, s.fromDue, 100)
+}
+
+// TestExactSleep looks only at what must hold on a busy machine too.
+func TestExactSleep(t *testing.T) {
+	for _, d := range []time.Duration{time.Microsecond, 20 * ms, 1500 * ms / 1000} {
+		begun := time.Now()
+		for time.Since(begun) < d {
+			exactSleep(d - time.Since(begun))
+		}
+		require.GreaterOrEqual(t, time.Since(begun), d)
+	}
 }
