@@ -75,7 +75,7 @@ func run(ctx context.Context, words []string, out io.Writer) (err error) {
 	return c.Do(ctx, func() error { return ask(c, words, out) })
 }
 
-// reply appends the answer to req to dst.
+// reply appends the reply to req to dst.
 func reply(_ context.Context, dst, req []byte) ([]byte, error) {
 	if len(req) < headerSize || req[0] != question {
 		return nil, fmt.Errorf("not a question: %q", req)
@@ -83,7 +83,7 @@ func reply(_ context.Context, dst, req []byte) ([]byte, error) {
 	return append(frame(dst, answer), bytes.ToUpper(req[headerSize:])...), nil
 }
 
-// ask sends every word and then reads every answer.
+// ask sends every word and then reads every reply.
 func ask(c *conn.Conn, words []string, out io.Writer) error {
 	w := framing.NewWriter(c, format)
 	for _, word := range words {

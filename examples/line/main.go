@@ -1,5 +1,5 @@
-// Command line speaks a line protocol over conn alone: the server answers
-// "ADD 1 2" with "3". Lines end in "\n", no line is longer than 1 KiB, and no
+// Command line speaks a line protocol over conn alone: the server replies
+// to "ADD 1 2" with "3". Lines end in "\n", no line is longer than 1 KiB, and no
 // call waits longer than its context. Look at how Do ends a read when the
 // context ends. The server runs in the same process.
 //
@@ -68,7 +68,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	return nil
 }
 
-// serve answers line by line. A client gets a minute for each line.
+// serve replies line by line. A client gets a minute for each line.
 func serve(_ context.Context, c *conn.Conn) {
 	var line []byte
 	for {
@@ -85,7 +85,7 @@ func serve(_ context.Context, c *conn.Conn) {
 	}
 }
 
-// compute answers one command.
+// compute returns the reply to one command.
 func compute(line []byte) []byte {
 	words := bytes.Fields(line)
 	if len(words) != 3 || string(words[0]) != "ADD" {

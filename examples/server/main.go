@@ -1,5 +1,5 @@
 // Command server serves frames until it is told to stop (Ctrl-C or SIGTERM), and
-// then shuts down without losing a request: those it has received are answered,
+// then shuts down without losing a request: it replies to those it has received,
 // and only then are their connections closed. Look at run: it stops the server in
 // three steps, and prints what it drains.
 //
@@ -72,7 +72,7 @@ func run(ctx context.Context, addr string, work, drain time.Duration, out io.Wri
 	return nil
 }
 
-// handler answers a request after the time it takes, up to four of a connection
+// handler replies to a request after the time it takes, up to four of a connection
 // at once, always in order.
 func handler(work time.Duration) *server.FrameHandler {
 	h := server.Frames(framing.Format{}, func(ctx context.Context, req []byte) ([]byte, error) {

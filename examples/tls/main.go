@@ -73,7 +73,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	return nil
 }
 
-// greet answers one frame.
+// greet replies to one frame.
 func greet(_ context.Context, req []byte) ([]byte, error) {
 	return append([]byte("hello, "), req...), nil
 }

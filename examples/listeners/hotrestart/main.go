@@ -1,6 +1,6 @@
 // Command hotrestart replaces itself without refusing or losing a request: on
 // SIGHUP it starts its own binary anew, hands it the listening socket, and once
-// that is ready, answers what it has received itself and ends. Look at run: the
+// that is ready, replies to what it has received itself and ends. Look at run: the
 // listener is closed first, then Shutdown drains. The reply to a request is the
 // number of the process that served it.
 //

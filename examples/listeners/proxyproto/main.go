@@ -44,7 +44,7 @@ func behindProxy(l net.Listener) net.Listener {
 	}
 }
 
-// newServer answers each request with the client's address.
+// newServer replies to each request with the client's address.
 func newServer() *server.Server {
 	return &server.Server{
 		MaxConnsPerIP: 1,

@@ -7,6 +7,6 @@
 // writes one, under an etcd lease that ends when the process dies; [Server] does
 // that for as long as a server serves.
 //
-// When etcd is down, clients keep the servers they know, and servers register
-// again when it is back.
+// While etcd is down, clients use the servers that they know. Servers register
+// again when etcd is back.
 package etcdresolve

@@ -28,7 +28,7 @@ type Registration struct {
 }
 
 // Register registers a server below a prefix, under the key prefix/addr, and
-// keeps it registered until Deregister, whatever becomes of etcd. It returns at
+// keeps it registered until Deregister, also after an outage of etcd. It returns at
 // once; [Registration.Wait] waits until the server is registered. When the
 // process dies, the server vanishes from etcd within ttl. Zero means 10 seconds;
 // less than 2 seconds means 2 seconds.

@@ -20,9 +20,9 @@ import (
 // out. Use a pointer to a Resolver, and do not change its fields once it is in
 // use.
 type Resolver struct {
-	// Client is the connection to etcd. It stays the caller's, who closes it
-	// after the last Watch has returned. Set its DialKeepAliveTime, to 5
-	// seconds for example, so that a peer that vanished is noticed.
+	// Client is the connection to etcd. The caller closes it, after the last
+	// Watch has returned. Set its DialKeepAliveTime, to 5 seconds for example,
+	// so that it detects an etcd that is no longer reachable.
 	Client *clientv3.Client
 	// Prefix is the part of the keys that the service's servers share:
 	// "/services/orders/". A missing "/" at the end is added, so that
@@ -41,7 +41,7 @@ type Resolver struct {
 	asked signal
 }
 
-// Error says what of etcd failed. It unwraps to its cause.
+// Error is the error of a request to etcd. It unwraps to its cause.
 type Error struct {
 	// Op is what failed: "read", "watch", "register" or "deregister".
 	Op string

@@ -58,8 +58,7 @@ func (s *Server) Serve(l net.Listener) error {
 }
 
 // Shutdown deregisters first, so that clients send no new calls, and then shuts
-// the server down. If etcd cannot be reached within a second the server is shut
-// down all the same.
+// the server down. It waits for etcd for at most one second.
 func (s *Server) Shutdown(ctx context.Context) error {
 	short, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
