@@ -1,0 +1,238 @@
+package conn_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/stretchr/testify/require"
+)
+
+// scripted is a transport whose reads and writes return what is on the list.
+type scripted struct {
+	net.Conn
+	reads  []step
+	writes []step
+}
+
+type step struct {
+	data string
+	err  error
+}
+
+func (s *scripted) Read(p []byte) (int, error) {
+	if len(s.reads) == 0 {
+		return 0, io.EOF
+	}
+	next := s.reads[0]
+	s.reads = s.reads[1:]
+	return copy(p, next.data), next.err
+}
+
+func (s *scripted) Write(p []byte) (int, error) {
+	next := s.writes[0]
+	s.writes = s.writes[1:]
+	return len(next.data), next.err
+}
+
+// A timeout that comes with bytes is over when they have been read.
+func TestTimeoutThatComesWithBytes(t *testing.T) {
+	p := make([]byte, 10)
+	c := conn.New(&scripted{reads: []step{{"ab", os.ErrDeadlineExceeded}, {"cd", nil}}})
+	for _, want := range []string{"ab", "cd"} {
+		n, err := c.Read(p)
+		require.NoError(t, err)
+		require.Equal(t, want, string(p[:n]))
+	}
+	require.NoError(t, c.Err())
+	require.NoError(t, c.Reusable())
+}
+
+// Check tells what has broken the connection.
+func TestCheckAfterAWriteThatFailed(t *testing.T) {
+	c := conn.New(&scripted{writes: []step{{"a", syscall.EPIPE}}})
+	_, err := c.Write([]byte("abc"))
+	require.ErrorIs(t, err, syscall.EPIPE)
+	require.ErrorIs(t, c.Check(), syscall.EPIPE)
+}
+
+// Bytes before the handshake are unread: to shake hands could block.
+func TestCheckBeforeTheHandshake(t *testing.T) {
+	plain, peer := tcpPair(t)
+	c := conn.New(tls.Client(plain.NetConn(), &tls.Config{InsecureSkipVerify: true}))
+	require.NoError(t, c.Check())
+	send(t, peer, "x")
+	eventually(t, conn.ErrUnread, c.Check)
+}
+
+// What Peek returned before a Close stays as it was, whoever reads meanwhile.
+func TestPeekedBytesOutliveClose(t *testing.T) {
+	for range 50 {
+		c, peer := memoryPair(t)
+		send(t, peer, "mine")
+		peeked, err := c.Peek(4)
+		require.NoError(t, err)
+		require.NoError(t, c.Close())
+		other, peer := memoryPair(t)
+		send(t, peer, "yours")
+		_, err = other.Peek(5)
+		require.NoError(t, err)
+		require.Equal(t, "mine", string(peeked))
+	}
+}
+
+// An idle connection holds no read buffer, whatever was done with it last.
+func TestConnectionAtRestHoldsNoBuffer(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector adds to each allocation")
+	}
+	for name, use := range map[string]func(t *testing.T, c *conn.Conn, to *conn.Conn){
+		"after a read": func(t *testing.T, c, _ *conn.Conn) {
+			_, err := c.ReadFull(make([]byte, 100))
+			require.NoError(t, err)
+		},
+		"after Peek, Discard and a read": func(t *testing.T, c, _ *conn.Conn) {
+			_, err := c.Peek(50)
+			require.NoError(t, err)
+			_, err = c.Discard(50)
+			require.NoError(t, err)
+			_, err = c.ReadFull(make([]byte, 50))
+			require.NoError(t, err)
+		},
+		"handed on after Peek and Discard": func(t *testing.T, c, to *conn.Conn) {
+			_, err := c.Peek(100)
+			require.NoError(t, err)
+			_, err = c.Discard(100)
+			require.NoError(t, err)
+			require.NoError(t, c.Handoff(to))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const n = 300
+			pairs, next, peers := [n]*conn.Conn{}, [n]conn.Conn{}, [n]*net.TCPConn{}
+			for i := range pairs {
+				pairs[i], peers[i] = tcpPair(t)
+				send(t, peers[i], string(make([]byte, 100)))
+				eventually(t, conn.ErrUnread, pairs[i].Check)
+			}
+			before := heap()
+			for i, c := range pairs {
+				use(t, c, &next[i])
+			}
+			require.Less(t, (heap()-before)/n, int64(2000)) // a buffer has 4 KiB
+			runtime.KeepAlive(pairs)
+		})
+	}
+}
+
+// heap is how much is allocated and in use.
+func heap() int64 {
+	runtime.GC()
+	runtime.GC() // the first leaves what sync.Pools held
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// While an Ask waits for its reply, whoever would need the connection idle is told
+// at once that it is not.
+func TestAskInProgressIsBusy(t *testing.T) {
+	eachTransport(t, func(t *testing.T, c *conn.Conn, peer net.Conn) {
+		asked := make(chan error, 1)
+		go func() {
+			_, err := c.Ask([]byte("request"))
+			asked <- err
+		}()
+		_, err := io.ReadFull(peer, make([]byte, 7))
+		require.NoError(t, err)
+		eventually(t, conn.ErrBusy, c.Check) // it may be between its write and its wait
+		var to conn.Conn
+		require.ErrorIs(t, c.Handoff(&to), conn.ErrBusy)
+		_, err = c.Ask([]byte("another"))
+		require.ErrorIs(t, err, conn.ErrBusy)
+		require.NoError(t, c.Close())
+		require.ErrorIs(t, <-asked, net.ErrClosed)
+	})
+}
+
+// An Ask that is cut short says why.
+func TestAskThatIsCutShort(t *testing.T) {
+	eachTransport(t, func(t *testing.T, c *conn.Conn, peer net.Conn) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		why := errors.New("no longer")
+		err := c.Do(ctx, func() error {
+			cancel(why)
+			for c.Err() == nil { // until the end of ctx has come through
+				if _, err := c.Ask([]byte("x")); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		require.Error(t, err)
+		require.ErrorIs(t, err, context.Canceled)
+	})
+	c, _ := tcpPair(t)
+	require.NoError(t, c.NetConn().Close()) // behind its back
+	_, err := c.Ask([]byte("x"))
+	require.ErrorIs(t, err, net.ErrClosed)
+	requireSafe(t, true, err)
+}
+
+// Bytes of a request that were written before an error are no longer safe to send
+// again, and the connection is broken.
+func TestAskWhoseWriteIsCut(t *testing.T) {
+	broken := errors.New("broken")
+	c := conn.New(&cutWrite{scripted{reads: []step{{"", os.ErrDeadlineExceeded}, {"", os.ErrDeadlineExceeded}}, writes: []step{{"re", broken}}}})
+	n, err := c.Ask([]byte("request"))
+	require.Equal(t, 2, n)
+	require.ErrorIs(t, err, broken)
+	requireSafe(t, false, err)
+	require.ErrorIs(t, c.Err(), broken)
+	_, err = c.Write([]byte("x"))
+	require.ErrorIs(t, err, broken)
+}
+
+// A timeout in the middle of a request breaks the connection, since nobody else knows
+// that the rest is missing. One before it breaks nothing.
+func TestAskWhoseWriteTimesOut(t *testing.T) {
+	for _, written := range []string{"", "re"} {
+		c := conn.New(&cutWrite{scripted{
+			reads:  []step{{"", os.ErrDeadlineExceeded}, {"", os.ErrDeadlineExceeded}},
+			writes: []step{{written, os.ErrDeadlineExceeded}, {"x", nil}},
+		}})
+		n, err := c.Ask([]byte("request"))
+		require.Equal(t, len(written), n)
+		requireTimeout(t, err)
+		requireSafe(t, written == "", err)
+		require.Equal(t, written == "", c.Err() == nil)
+		_, err = c.Write([]byte("x"))
+		require.Equal(t, written == "", err == nil)
+	}
+}
+
+// A socket that takes no more bytes says so to Ask.
+func TestAskAfterTheSocketsWriteEnd(t *testing.T) {
+	c, _ := tcpPair(t)
+	require.NoError(t, c.NetConn().(*net.TCPConn).CloseWrite()) // behind its back
+	n, err := c.Ask([]byte("x"))
+	require.Zero(t, n)
+	require.Error(t, err)
+	requireSafe(t, true, err)
+	require.Error(t, c.Err())
+	_, err = c.Write([]byte("x"))
+	require.Error(t, err)
+}
+
+// cutWrite has deadlines, at which its reads end.
+type cutWrite struct{ scripted }
+
+func (*cutWrite) SetReadDeadline(time.Time) error { return nil }
