@@ -177,7 +177,7 @@ func TestClientPhasesOfAnAttemptMadeTwice(t *testing.T) {
 			e := log.ends[len(log.ends)-1]
 			require.NotZero(t, e.ConnID)
 			require.NotZero(t, e.FirstByte)
-			require.Less(t, e.FirstByte, e.Duration)
+			require.LessOrEqual(t, e.FirstByte, e.Duration, "some clocks are coarse")
 		}
 	})
 }

@@ -24,7 +24,7 @@ type windowsRun struct {
 
 // noCounts leaves out tests that count allocations or bytes, which are tuned for
 // Linux.
-const noCounts = "Alloc|IdleConnectionHoldsNoBuffer|IdleMemory|HoldsNoRequest|KeepsItsFirstStack"
+const noCounts = "Alloc|HoldsNoBuffer|IdleMemory|HoldsNoRequest|KeepsItsFirstStack"
 
 // noErrnos leaves out tests that make or look for unix error numbers. Windows has
 // its own, which package syscall does not map; conn.KindOf knows both.

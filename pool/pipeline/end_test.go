@@ -171,7 +171,6 @@ func TestIdleSocketClosedByPeer(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
-	closed := make(chan struct{})
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -184,15 +183,19 @@ func TestIdleSocketClosedByPeer(t *testing.T) {
 			_, _ = io.ReadFull(nc, frame[:])
 			_, _ = nc.Write(frame[:])
 			_ = nc.Close()
-			closed <- struct{}{}
 		}
 	}()
-	p := open(t, l.Addr().String(), pipeline.Config{})
+	var socket net.Conn // of the last dial; no other is made before the next call
+	p := openTo(t, conn.Target{Dial: func(ctx context.Context) (nc net.Conn, err error) {
+		socket, err = new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
+		return socket, err
+	}}, framing.Format{}, pipeline.Config{})
 	for i := range 50 {
 		reply, err := p.Call(bg, []byte{byte(i)})
 		require.NoError(t, err)
 		require.Equal(t, []byte{byte(i)}, reply)
-		<-closed
+		require.Eventually(t, func() bool { return errors.Is(conn.New(socket).Check(), conn.ErrPeerClosed) },
+			10*time.Second, time.Millisecond, "a look takes nothing")
 		// A call looks for itself, if the last one began a while ago.
 		for begun := time.Now(); time.Since(begun) < time.Millisecond; {
 			runtime.Gosched()

@@ -73,7 +73,13 @@ func testRollingRestart(t *testing.T, restarts, concurrency int, match pipeline.
 	}
 	stop := start()
 	p := openTo(t, conn.Target{Dial: func(ctx context.Context) (net.Conn, error) {
-		return new(conn.Dialer).Dial(ctx, "tcp", *at.Load())
+		for {
+			addr := at.Load()
+			nc, err := new(conn.Dialer).Dial(ctx, "tcp", *addr)
+			if err == nil || at.Load() == addr {
+				return nc, err
+			} // that server went while it was dialed
+		}
 	}}, framing.Format{}, pipeline.Config{MaxConns: 2, Goodbye: bye, Match: match})
 
 	ctx, cancel := context.WithCancel(bg)
