@@ -23,6 +23,7 @@ type echo struct {
 	// server does that collects garbage or waits for a disk.
 	pause       time.Duration
 	concurrency int
+	listener    net.Listener // nil listens at addr
 }
 
 const period = 2 * time.Second
@@ -56,9 +57,11 @@ func parseEcho(text string) (e echo, err error) {
 
 // serve starts the server, and says so. stop ends it.
 func (e echo) serve(format framing.Format, log io.Writer) (stop func() error, err error) {
-	l, err := net.Listen("tcp", e.addr)
-	if err != nil {
-		return nil, err
+	l := e.listener
+	if l == nil {
+		if l, err = net.Listen("tcp", e.addr); err != nil {
+			return nil, err
+		}
 	}
 	begun := time.Now()
 	srv := &server.Server{Handler: &server.FrameHandler{Format: format, Concurrency: e.concurrency,

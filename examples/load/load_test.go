@@ -111,6 +111,11 @@ func TestTargets(t *testing.T) {
 		require.LessOrEqual(t, m.FromDue["p50"], m.FromDue["p99"])
 	}
 	require.Nil(t, one.Against)
+	page, err := os.ReadFile("../../docs/load-testing.md")
+	require.NoError(t, err)
+	for key := range one.FromDue {
+		require.Contains(t, string(page), "`"+key+"`", "a field of the JSON form")
+	}
 	ratio := two.Against["calls_per_second"]
 	require.Positive(t, ratio.Min)
 	require.LessOrEqual(t, ratio.Min, ratio.Median)
@@ -153,6 +158,28 @@ func TestTLS(t *testing.T) {
 	code, _, log := program(t, append([]string{"-tls"}, args...)...)
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, log, "certificate")
+}
+
+// TestFormats has echo servers of several formats, whose replies must be the
+// requests.
+func TestFormats(t *testing.T) {
+	for text, format := range map[string]framing.Format{
+		"header=1":                    {HeaderSize: 1},
+		"header=8,little-endian":      {HeaderSize: 8, LittleEndian: true},
+		"header=varint":               {HeaderSize: framing.Varint},
+		"header=2,offset=4,strip=-1":  {HeaderSize: 2, LengthOffset: 4, Strip: -1},
+		"header=4,adjust=-4,strip=-1": {HeaderSize: 4, LengthAdjust: -4, Strip: -1},
+	} {
+		t.Run(text, func(t *testing.T) {
+			addr := serve(t, &server.FrameHandler{Append: reply, Format: format})
+			code, d := measuredBy(t, "-format", text, "-same", "-callers", "2", "-warmup", "0", "-duration", "20ms", "-timeout", "10s", addr, addr+",shared")
+			require.Zero(t, code)
+			for _, m := range d.Targets {
+				require.Positive(t, m.Calls)
+				require.Zero(t, m.Failed, m.Examples)
+			}
+		})
+	}
 }
 
 func TestTextOfAnOpenLoop(t *testing.T) {
@@ -200,11 +227,7 @@ func TestWrongReplies(t *testing.T) {
 
 // TestNobodyThere ends in the warm-up, and says why.
 func TestNobodyThere(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr := l.Addr().String()
-	require.NoError(t, l.Close())
-	code, out, log := program(t, "-warmup", "20ms", "-callers", "2", addr)
+	code, out, log := program(t, "-warmup", "20ms", "-callers", "2", "127.0.0.1:1")
 	require.Equal(t, exitFailed, code)
 	require.Empty(t, out)
 	require.Contains(t, log, "no call succeeds: ")
@@ -228,6 +251,9 @@ func TestEcho(t *testing.T) {
 	addr := l.Addr().String()
 	require.NoError(t, l.Close())
 	code, out, log := program(t, "-echo", addr+",delay=20ms,concurrency=4", "-callers", "4", "-warmup", "0", "-duration", "50ms", "-same", "-timeout", "10s", addr+",shared")
+	if strings.Contains(log, "address already in use") {
+		t.Skip("another program has taken the port")
+	}
 	require.Zero(t, code, log)
 	require.Contains(t, log, "echo server in this process: "+addr)
 	require.NotContains(t, out, "failed:")
@@ -262,6 +288,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"-format", "header=x", "x:1"}, "-format"},
 		{[]string{"-format", "offset=2", "x:1"}, "-format"}, // can be read only
 		{[]string{"-format", "head=4", "x:1"}, "not an option of a format"},
+		{[]string{"-format", "header=1", "-size", "256", "x:1"}, "the request is no frame"},
+		{[]string{"-format", "header=2,offset=4,strip=-1", "-size", "3", "x:1"}, "the request is no frame"},
 		{[]string{",shared"}, "no address"},
 		{[]string{"x:1,conns=0"}, "want a number"},
 		{[]string{"x:1,fast"}, "not an option of a target"},
@@ -297,7 +325,7 @@ func TestParse(t *testing.T) {
 
 	e, err := parseEcho("c:3,delay=1ms,pause=1s,concurrency=9")
 	require.NoError(t, err)
-	require.Equal(t, echo{"c:3", time.Millisecond, time.Second, 9}, e)
+	require.Equal(t, echo{addr: "c:3", delay: time.Millisecond, pause: time.Second, concurrency: 9}, e)
 }
 
 func TestVersus(t *testing.T) {

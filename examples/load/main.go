@@ -92,7 +92,7 @@ func parse(args []string, log io.Writer) (s settings, err error) {
 	var defaults target
 	var format, file, ca string
 	var size int
-	var secure, insecure bool
+	var secure, insecure, same bool
 	f.Float64Var(&s.rate, "rate", 0, "calls a second that are due: an open loop; 0 is a closed loop")
 	f.IntVar(&s.callers, "callers", 64, "callers, and the most calls in progress")
 	f.DurationVar(&s.duration, "duration", 10*time.Second, "for how long each target is called")
@@ -101,7 +101,7 @@ func parse(args []string, log io.Writer) (s settings, err error) {
 	f.DurationVar(&s.timeout, "timeout", time.Second, "time limit of a call")
 	f.IntVar(&size, "size", 64, "bytes of a request")
 	f.StringVar(&file, "request", "", "`file` with the request, in place of -size")
-	f.BoolVar(&s.same, "same", false, "a reply must equal its request: for echo servers")
+	f.BoolVar(&same, "same", false, "a reply must equal its request: for echo servers")
 	f.BoolVar(&defaults.shared, "shared", false, "all targets are shared, unless they say exclusive")
 	f.IntVar(&defaults.conns, "conns", 0, "connections of each target, at most (0: 1 if shared, else 64)")
 	f.StringVar(&format, "format", "", "`options` of the frames, with commas: header=N or header=varint, little-endian, offset=N, adjust=N, strip=N, max=N (default header=2)")
@@ -133,6 +133,13 @@ func parse(args []string, log io.Writer) (s settings, err error) {
 	}
 	if s.request, err = payload(file, size); err != nil {
 		return s, err
+	}
+	echoed, err := s.echoed()
+	if err != nil {
+		return s, err
+	}
+	if same {
+		s.reply = echoed
 	}
 	s.tls, err = tlsConfig(secure, insecure, ca)
 	s.grace = s.timeout

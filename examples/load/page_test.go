@@ -89,8 +89,7 @@ func brief(t *testing.T, s settings) settings {
 				s.targets[n].addr = l.Addr().String()
 			}
 		}
-		s.echoes[i].addr = l.Addr().String()
-		require.NoError(t, l.Close())
+		s.echoes[i].listener = l
 	}
 	return s
 }

@@ -112,7 +112,8 @@ type dialing struct {
 	tls     *tls.Config
 	timeout time.Duration
 	request []byte
-	same    bool // a reply must equal its request
+	// reply is what a reply must equal; nil means that it may be anything.
+	reply []byte
 }
 
 // open makes a client of the target and its callers.
@@ -136,13 +137,26 @@ func (d dialing) open(t target, callers int) (*gtcp.Client, []caller, error) {
 		var reply []byte
 		all[i] = func() (err error) {
 			reply, err = client.AppendCall(context.Background(), reply[:0], d.request)
-			if err == nil && d.same && !bytes.Equal(reply, d.request) {
+			if err == nil && d.reply != nil && !bytes.Equal(reply, d.reply) {
 				err = errWrongReply
 			}
 			return err
 		}
 	}
 	return client, all, nil
+}
+
+// echoed is what an echo server replies to the request. Where a frame is read as a
+// whole, its length has been set.
+func (d dialing) echoed() ([]byte, error) {
+	frame, err := d.format.Append(nil, d.request)
+	if err != nil {
+		return nil, fmt.Errorf("the request is no frame of -format: %w", err)
+	}
+	if d.format.Strip < 0 {
+		return frame, nil
+	}
+	return d.request, nil
 }
 
 // wrongReply is the error of a call whose reply is not the request.
