@@ -11,7 +11,8 @@ import (
 // CallHook observes the calls of a [Client]. An element of ClientConfig.Hooks
 // implements it, or [AttemptHook], or both. Hooks run on the caller's
 // goroutine, with no lock held and no connection checked out, from many
-// goroutines at a time. Their time adds to the time of the call.
+// goroutines at a time. Their time adds to the time of the call. A panic of a
+// hook goes to the caller.
 type CallHook interface {
 	// StartCall is called before a call. It returns the context of the call:
 	// ctx, or one made from it, with a span for instance. If it returns nil,

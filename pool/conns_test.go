@@ -109,8 +109,6 @@ func TestHooksThatBegin(t *testing.T) {
 	})
 }
 
-// KeepAlive probes what is idle, on a timer with jitter, never what is in use,
-// and closes what does not reply.
 // sampler is a hook that wants to hear of every second Get.
 type sampler struct{ n, told int }
 
@@ -140,6 +138,8 @@ func TestHookThatIsNotInterested(t *testing.T) {
 	})
 }
 
+// KeepAlive probes what is idle, on a timer with jitter, never what is in use,
+// and closes what does not reply.
 func TestKeepAlive(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)

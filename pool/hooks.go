@@ -12,7 +12,11 @@ import (
 // or of [conn.DialHook] and [conn.DialStartHook]. Hooks observe: they change
 // nothing, except that those that begin something return its context. They are
 // called without a lock, in the order of events for one connection, from many
-// goroutines at a time, and what they do takes the time of the caller.
+// goroutines at a time, and what they do takes the time of the caller. A panic
+// of a hook goes to the caller of Get, Close or Replace, and the connection is
+// closed. On a goroutine of the pool it is the error of the dial, or that of the
+// pool's Close or Shutdown. No panic costs a connection's place. A hook that
+// blocks delays what it observes, and Close and Shutdown.
 
 // GetStartHook observes the start of every Get. It can add a value to the
 // context of the Get, such as the span of a trace.

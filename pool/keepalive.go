@@ -4,6 +4,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/internal/contain"
 )
 
 // keepAlive is the goroutine that probes idle connections for Config.KeepAlive.
@@ -43,7 +45,10 @@ func (p *Pool) probeIdle(ctx context.Context, interval int64) {
 		if ctx.Err() != nil || now-m.trusted() < interval {
 			return true
 		}
-		why, err := p.probe(ctx, m)
+		why, err := Dead, error(nil)
+		if panicked := contain.Call("Config.Probe.Func", func() { why, err = p.probe(ctx, m) }); panicked != nil {
+			why, err = Dead, panicked
+		}
 		if why == kept {
 			m.probed = p.clock.now()
 			return true

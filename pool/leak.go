@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/internal/contain"
 )
 
 // Leak is a connection that has been checked out for longer than
@@ -35,7 +37,9 @@ func (p *Pool) watchLeak() *leakWatch {
 			return
 		}
 		defer p.tasks.end()
-		p.cfg.LeakReport(Leak{Addr: p.target.Address, Since: p.clock.time(now), Stack: w.String()})
+		contain.Log("Config.LeakReport of a pool", func() {
+			p.cfg.LeakReport(Leak{Addr: p.target.Address, Since: p.clock.time(now), Stack: w.String()})
+		})
 	})
 	return w
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-99d6a01a/gtcp/internal/contain"
 	"github.com/seed-99d6a01a/gtcp/pool/resolve"
 )
 
@@ -230,7 +231,7 @@ func (b *Balancer[T]) none(v *view[T]) error {
 
 func (b *Balancer[T]) refresh() {
 	if r, ok := b.config.Resolver.(resolve.Refresher); ok {
-		r.Refresh()
+		contain.Log("Refresh of a resolver", r.Refresh)
 	}
 }
 

@@ -2,6 +2,8 @@ package balance
 
 import (
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/internal/contain"
 )
 
 // health is what the balancer's goroutine knows of a node.
@@ -320,6 +322,6 @@ func (b *Balancer[T]) change(n *Node, to State, reason string) {
 	n.since.Store(b.now())
 	b.loop.dirty = true
 	if b.config.OnChange != nil && from != to {
-		b.config.OnChange(Change{n, from, to, reason})
+		contain.Log("Config.OnChange of a balancer", func() { b.config.OnChange(Change{n, from, to, reason}) })
 	}
 }

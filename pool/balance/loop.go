@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed-99d6a01a/gtcp/internal/contain"
 	"github.com/seed-99d6a01a/gtcp/pool/resolve"
 )
 
@@ -76,10 +77,15 @@ func (b *Balancer[T]) watch(ctx context.Context) {
 	pause := time.Second
 	for {
 		reported := false
-		err := b.config.Resolver.Watch(ctx, func(set []resolve.Endpoint, err error) {
-			reported = reported || err == nil
-			send(update{resolve.Normalize(set), err}) // a copy: the resolver may go on with its own
-		})
+		var err error
+		if panicked := contain.Call("Watch of a resolver", func() {
+			err = b.config.Resolver.Watch(ctx, func(set []resolve.Endpoint, err error) {
+				reported = reported || err == nil
+				send(update{resolve.Normalize(set), err}) // a copy: the resolver may go on with its own
+			})
+		}); panicked != nil {
+			err = panicked
+		}
 		switch {
 		case ctx.Err() != nil, err == nil && reported:
 			return
@@ -230,11 +236,8 @@ func (b *Balancer[T]) show() {
 		for i, m := range v.members {
 			nodes[i] = &m.Node
 		}
-		usable := func(n *Node) bool { return v.panic || n.flags.Load()&flagOut == 0 }
-		v.picker = newPicker(nodes, usable, b.config.Policy, b.config.Zone, b.config.SpillAbove)
-		if v.picker == nil { // a node went out since the loop has counted
-			v.panic = true
-			v.picker = newPicker(nodes, func(*Node) bool { return true }, b.config.Policy, b.config.Zone, b.config.SpillAbove)
+		if err := contain.Call("Config.Policy of a balancer", func() { b.makePicker(v, nodes) }); err != nil {
+			v.picker, v.err = nil, &Error{err}
 		}
 		if m, ok := v.picker.(interface{ measures() int64 }); ok {
 			v.decay = m.measures()
@@ -246,5 +249,15 @@ func (b *Balancer[T]) show() {
 	}
 	if b.view.Swap(v) == nil {
 		close(b.known)
+	}
+}
+
+// makePicker makes the picker of a view of the nodes.
+func (b *Balancer[T]) makePicker(v *view[T], nodes []*Node) {
+	usable := func(n *Node) bool { return v.panic || n.flags.Load()&flagOut == 0 }
+	v.picker = newPicker(nodes, usable, b.config.Policy, b.config.Zone, b.config.SpillAbove)
+	if v.picker == nil { // a node went out since the loop has counted
+		v.panic = true
+		v.picker = newPicker(nodes, func(*Node) bool { return true }, b.config.Policy, b.config.Zone, b.config.SpillAbove)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-99d6a01a/gtcp/internal/contain"
 	"github.com/seed-99d6a01a/gtcp/pool/resolve"
 )
 
@@ -52,7 +53,10 @@ func (m *member[T]) open(open func(resolve.Endpoint) (T, error)) (value T, err e
 			m.mu.Unlock()
 			close(done)
 		}()
-		if value, err = open(*m.endpoint.Load()); err == nil {
+		if panicked := contain.Call("Config.Open of a balancer", func() { value, err = open(*m.endpoint.Load()) }); panicked != nil {
+			err = panicked
+		}
+		if err == nil {
 			m.value.Store(&value)
 		}
 		return value, err
@@ -117,7 +121,11 @@ func (m *member[T]) drain(ctx context.Context, timeout time.Duration, closeValue
 	if v == nil || closeValue == nil {
 		return nil
 	}
-	return closeValue(ctx, *v)
+	var err error
+	if panicked := contain.Call("Config.Close of a balancer", func() { err = closeValue(ctx, *v) }); panicked != nil {
+		return panicked
+	}
+	return err
 }
 
 // drains are the goroutines that wait for the calls of removed members.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/internal/contain"
 )
 
 // turn says who may read a connection.
@@ -363,10 +364,12 @@ func (s *sharedConn) settle() {
 		c.finish()
 	}
 	for _, h := range s.p.hooks.end {
-		h.AfterEnd(EndEvent{
-			Addr: s.addr, ID: s.id, Reason: reasonOf(cause), Cause: cause, CreatedAt: s.begun,
-			Calls: count.calls, Replies: count.replies,
-			BytesRead: s.nc.BytesRead(), BytesWritten: s.nc.BytesWritten(),
+		contain.Log("AfterEnd of a hook", func() {
+			h.AfterEnd(EndEvent{
+				Addr: s.addr, ID: s.id, Reason: reasonOf(cause), Cause: cause, CreatedAt: s.begun,
+				Calls: count.calls, Replies: count.replies,
+				BytesRead: s.nc.BytesRead(), BytesWritten: s.nc.BytesWritten(),
+			})
 		})
 	}
 }

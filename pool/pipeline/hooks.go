@@ -9,9 +9,10 @@ import (
 )
 
 // CallHook observes the end of every call. Hooks are called without a lock,
-// from many goroutines at a time. The caller waits until they return. AfterDial
-// and AfterEnd must not call Close or Shutdown, because these wait for the
-// hooks.
+// from many goroutines at a time. The caller waits until they return. A panic
+// of a call's hook goes to the caller, one of a dial's hook is the error of the
+// dial, and one of AfterEnd is logged. AfterDial and AfterEnd must not call Close
+// or Shutdown, because these wait for the hooks.
 type CallHook interface {
 	// AfterCall is called when a call has ended. ctx is the call's.
 	AfterCall(ctx context.Context, e CallEvent)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"sync"
+
+	"github.com/seed-99d6a01a/gtcp/internal/contain"
 )
 
 // First returns a resolver that uses the first of several resolvers that has a
@@ -52,7 +54,11 @@ func (f first) Watch(ctx context.Context, update func([]Endpoint, error)) error 
 				case <-inner.Done():
 				}
 			}
-			if err := r.Watch(inner, send); err != nil && inner.Err() == nil {
+			var err error
+			if panicked := contain.Call("Watch of a resolver", func() { err = r.Watch(inner, send) }); panicked != nil {
+				err = panicked
+			}
+			if err != nil && inner.Err() == nil {
 				send(nil, err)
 			}
 		})

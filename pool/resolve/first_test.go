@@ -144,3 +144,15 @@ func (slowToEnd) Watch(ctx context.Context, _ func([]resolve.Endpoint, error)) e
 	time.Sleep(time.Second)
 	return ctx.Err()
 }
+
+// A resolver that panics has failed, and the others are used.
+func TestFirstOfOneThatPanics(t *testing.T) {
+	bubble(t, "panics", func(t *testing.T) {
+		w := watch(t, resolve.First(panicking{}, resolve.Addrs("b:1")))
+		require.Equal(t, []string{"b:1"}, w.last())
+	})
+}
+
+type panicking struct{}
+
+func (panicking) Watch(context.Context, func([]resolve.Endpoint, error)) error { panic("oops") }
