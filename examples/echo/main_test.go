@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -29,6 +30,20 @@ func TestOneConnectionServesEveryRound(t *testing.T) {
 		m := answered.FindStringSubmatch(line)
 		require.NotNil(t, m, line)
 		require.Equal(t, first[1:], m[1:])
+	}
+
+	// docs/compat.md shows three such lines.
+	page, err := os.ReadFile("../../docs/compat.md")
+	require.NoError(t, err)
+	_, shown, ok := strings.Cut(string(page), "\n```\n> ")
+	require.True(t, ok)
+	shown, _, _ = strings.Cut("> "+shown, "\n```")
+	shownLines := strings.Split(shown, "\n")
+	require.Len(t, shownLines, 3)
+	for _, line := range shownLines {
+		m := answered.FindStringSubmatch(line)
+		require.NotNil(t, m, line)
+		require.Equal(t, answered.FindStringSubmatch(shownLines[0])[1:], m[1:])
 	}
 }
 
