@@ -37,16 +37,19 @@ func (c *Conn) setDeadline(t time.Time, read, write bool) error {
 	if !c.mark(k, markDeadline) {
 		return handleError("deadline", k)
 	}
-	l := k.makeLimits()
-	if read {
-		l.read = t
-	}
-	if write {
-		l.write = t
+	var l *limits
+	if k.limits != nil || !t.IsZero() {
+		l = k.makeLimits()
+		if read {
+			l.read = t
+		}
+		if write {
+			l.write = t
+		}
 	}
 	var err error
 	switch {
-	case l.underDo() || !l.wait.IsZero():
+	case l != nil && (l.underDo() || !l.wait.IsZero()):
 		err = k.applyLimits(read, write)
 	case !write:
 		err = k.nc.SetReadDeadline(t)
@@ -55,7 +58,7 @@ func (c *Conn) setDeadline(t time.Time, read, write bool) error {
 	default:
 		err = k.nc.SetDeadline(t)
 	}
-	if l.read.IsZero() && l.write.IsZero() {
+	if l == nil || l.read.IsZero() && l.write.IsZero() {
 		k.unmark(markDeadline)
 	}
 	if err != nil {

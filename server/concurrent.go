@@ -259,7 +259,7 @@ func (c *concurrent) restLocked() {
 	idle := c.waiting && c.taken == 0
 	if idle {
 		sess.note(StateIdle) // before anyone can note that it is not
-		sess.readDue.Store(c.out.idleDue())
+		sess.idles(c.out.h)
 	}
 	c.mu.Unlock()
 	if idle {

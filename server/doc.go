@@ -20,7 +20,7 @@
 // requests of a connection at once; with Unordered it sends each reply when it is
 // ready. ReadTimeout limits the time in which a request arrives, WriteTimeout the
 // write of replies, and IdleTimeout the wait for the next request. An idle
-// connection holds a socket and the stack of its goroutine, and no buffer. [Send]
+// connection holds no buffer, and on Linux after ParkAfter no goroutine. [Send]
 // sends frames that are not replies. A [Limiter] limits the requests in progress over
 // all connections.
 //

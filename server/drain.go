@@ -100,17 +100,17 @@ func (f *frameConn) pastPoint() bool {
 	return true
 }
 
-// lastRequests decides about an idle connection of a draining server: true if a
+// lastRequests decides about an idle connection of a draining server: idle if a
 // request has arrived that must still be handled.
-func (f *frameConn) lastRequests() bool {
+func (f *frameConn) lastRequests() standing {
 	if f.pastPoint() {
-		return false
+		return over
 	}
 	if f.arrived() {
-		return true
+		return idle
 	}
 	f.drained, f.linger = true, true // a peer that has a reply just now may be sending
-	return false
+	return over
 }
 
 // arrived reports whether a byte of a request has arrived on a connection that is

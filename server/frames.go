@@ -20,6 +20,7 @@ const (
 	defaultReadTimeout  = 30 * time.Second
 	defaultWriteTimeout = 30 * time.Second
 	defaultIdleTimeout  = 15 * time.Minute
+	defaultParkAfter    = time.Second
 )
 
 // ErrNoReply is what Handle or Append of a FrameHandler returns for a one-way
@@ -148,6 +149,14 @@ type FrameHandler struct {
 	// server is closing.
 	IdleTimeout time.Duration
 
+	// ParkAfter is how long a connection must have been idle before it gives up its
+	// goroutine. Then the server waits for the next byte of all these connections
+	// with one goroutine, and a connection that gets one is served by a new goroutine.
+	// That halves the memory of an idle connection. Zero means 1 second, negative
+	// never. It has an effect on Linux, for TCP and unix sockets, with and without
+	// TLS, if the FrameHandler is the Handler of its Server.
+	ParkAfter time.Duration
+
 	composing sync.Once // makes the fields below
 	handler   Invoker   // Handle or Append, within Intercept
 	invoke    Invoker   // handler, within Limiter; nil without either
@@ -198,7 +207,7 @@ func (h *FrameHandler) ServeConn(ctx context.Context, c *conn.Conn) {
 		h.serveAlone(ctx, c)
 		return
 	}
-	h.serveSession(ctx, sess)
+	h.serveSession(ctx, sess, false)
 }
 
 // standing is where a connection stands when the requests that have arrived are
@@ -206,27 +215,28 @@ func (h *FrameHandler) ServeConn(ctx context.Context, c *conn.Conn) {
 type standing uint8
 
 const (
-	idle standing = iota // it stands between two requests
-	cut                  // the rest of a request is waited for
-	over                 // it is to be closed
+	idle  standing = iota // it stands between two requests
+	cut                   // the rest of a request is waited for
+	over                  // it is to be closed
+	aside                 // it is parked: another goroutine may serve it
 )
 
-// serveSession serves a connection: within ReadLoop (see frames_loop.go) as long as all is
-// ordinary, else by reads that wait. It waits for a request, or for the rest of one,
-// and serves what comes until the connection is idle again.
-func (h *FrameHandler) serveSession(ctx context.Context, sess *session) {
-	f := h.open(ctx, sess)
+// serveSession serves a connection: within ReadLoop (see frames_loop.go) as long as
+// all is ordinary, else by reads that wait. It waits for a request, or for the rest of
+// one, and serves what comes until the connection is idle again. It returns true if
+// the connection was parked. resumed says that it was parked before.
+func (h *FrameHandler) serveSession(ctx context.Context, sess *session, resumed bool) bool {
+	f := h.open(ctx, sess, resumed)
 	defer f.close()
-	f.rest(true)
-	for f.now != over {
+	for f.now < over {
 		if f.mayLoop() {
 			f.looped(f.conn.ReadLoop(f.loopStep()))
 			continue
 		}
 		f.detour = false
 		if f.now == idle {
-			if !f.await() {
-				return
+			if f.now = f.await(); f.now != idle {
+				break
 			}
 			f.beginRequest()
 		}
@@ -234,18 +244,24 @@ func (h *FrameHandler) serveSession(ctx context.Context, sess *session) {
 			f.rest(true)
 		}
 	}
+	return f.now == aside
 }
 
 // open begins the serving. It is kept off the stack that an idle connection holds,
 // and so is what it returns.
 //
 //go:noinline
-func (h *FrameHandler) open(ctx context.Context, sess *session) *frameConn {
+func (h *FrameHandler) open(ctx context.Context, sess *session, resumed bool) *frameConn {
+	f := &frameConn{h: h, conn: sess.conn, sess: sess, ctx: ctx}
+	if resumed {
+		return f
+	}
 	h.composing.Do(h.compose)
 	sess.frames.Store(h)
 	sess.enter(inFrames)
 	sess.srv.watchFor(h.shortest())
-	return &frameConn{h: h, conn: sess.conn, sess: sess, ctx: ctx}
+	f.rest(true)
+	return f
 }
 
 // serveAlone gives a connection that no Server accepted a server of its own.
@@ -257,7 +273,7 @@ func (h *FrameHandler) serveAlone(ctx context.Context, c *conn.Conn) {
 	defer func() {
 		stop()
 		sess.connClosed()
-		sess.handlerDone()
+		sess.handlerDone(new(bool))
 		_ = srv.Shutdown(context.Background())
 	}()
 	h.ServeConn(context.WithValue(ctx, sessionKey{}, sess), c)
@@ -281,6 +297,7 @@ func (h *FrameHandler) shortest() time.Duration {
 		orDefault(h.ReadTimeout, defaultReadTimeout),
 		orDefault(h.WriteTimeout, defaultWriteTimeout),
 		orDefault(h.IdleTimeout, defaultIdleTimeout),
+		min(h.parkAfter(), time.Hour) * ticksPerTimeout, // once in that time is enough
 	} {
 		if d > 0 && (shortest == 0 || d < shortest) {
 			shortest = d
@@ -326,7 +343,10 @@ type frameConn struct {
 	now    standing
 	step   *conn.Step // within ReadLoop
 	noLoop bool       // the connection has no ReadLoop
+	rounds int        // how often the loop got bytes, up to busyFrom
 	detour bool       // the ReadLoop has ended: meet the cause by a read that waits
+
+	endWatched bool // the poller wakes the loop at the end of the stream
 
 	drained bool // the server drains, and every request begun has its reply
 
@@ -341,13 +361,12 @@ func (f *frameConn) sum(level slog.Level, message string, args ...any) {
 	f.sess.srv.summary.log(f.log(), level, message, args...)
 }
 
-// await waits for the first byte of the next request. It returns false when there
-// will be none that should be handled.
+// await waits for the first byte of the next request. The result is over if there
+// will be none that should be handled, and aside if the connection was parked.
 //
-// This is where an idle connection is parked, and where a draining server wakes it
-// by a deadline. The flag is set before that deadline and read here before
-// parking, so one of the two is seen.
-func (f *frameConn) await() bool {
+// This is where a draining server wakes an idle connection by a deadline. The flag is
+// set before that deadline and read here before waiting, so one of the two is seen.
+func (f *frameConn) await() standing {
 	for {
 		if f.draining() {
 			return f.lastRequests()
@@ -355,19 +374,21 @@ func (f *frameConn) await() bool {
 		_, err := f.conn.Peek(1)
 		switch {
 		case err == nil:
-			return true
+			return idle
 		case !timedOut(err):
 			f.readFailed(err)
-			return false
+			return over
 		case f.woken():
-			// Look around, go on.
+			if f.park() {
+				return aside
+			}
 		case f.many != nil && f.many.wait(true):
 			f.rest(true) // not idle while requests are in progress
 		default:
 			return f.idledOut()
 		}
 		if f.many != nil && f.many.over() {
-			return false
+			return over
 		}
 	}
 }
@@ -383,7 +404,7 @@ func (f *frameConn) readFailed(err error) {
 // rest says that the connection waits for the next request, or has one.
 func (f *frameConn) rest(waiting bool) {
 	if waiting {
-		f.sess.readDue.Store(f.idleDue())
+		f.sess.idles(f.h)
 	}
 	if f.many != nil && f.many.wait(waiting) {
 		return
@@ -393,9 +414,11 @@ func (f *frameConn) rest(waiting bool) {
 	}
 }
 
-// idleDue is until when the next request must have begun.
-func (f *frameConn) idleDue() int64 {
-	return f.sess.srv.clock.after(orDefault(f.h.IdleTimeout, defaultIdleTimeout))
+// idles notes when the wait for the next request begins, and until when that request
+// must have begun.
+func (s *session) idles(h *FrameHandler) {
+	s.idleSince.Store(s.srv.clock.now.Load() + s.srv.clock.tick.Load())
+	s.readDue.Store(s.srv.clock.after(orDefault(h.IdleTimeout, defaultIdleTimeout)))
 }
 
 // woken decides about a read that a deadline in the past ended: false if its time
@@ -404,10 +427,10 @@ func (f *frameConn) idleDue() int64 {
 //
 // The read deadline has these writers. Other goroutines set it to a time in the past
 // to wake the reader, and each sets what the reader is to find before that: the
-// watch readDue, a drain Server.draining, and the writer of a connection with
-// Concurrency its failed. The connection's own goroutine clears it here and in
+// watch readDue or session.parking, a drain Server.draining, and the writer of a
+// connection with Concurrency its failed. The connection's own goroutine clears it here and in
 // arrived, and sets it for waits of its own in byteBefore and readAhead. It looks at
-// all three after each clearing and before it waits again, so no wake is lost: a
+// all of them after each clearing and before it waits again, so no wake is lost: a
 // deadline that is set later ends that wait.
 func (f *frameConn) woken() bool {
 	return f.sess.readDue.Load() != overdue && f.conn.SetReadDeadline(time.Time{}) == nil

@@ -30,7 +30,7 @@ func (f *frameConn) loopStep() func(*conn.Step) bool {
 			if f.draining() || f.many != nil && f.many.over() {
 				return false
 			}
-			n, _, err := s.Fill()
+			n, drained, err := s.Fill()
 			if n == 0 {
 				return err == nil
 			}
@@ -43,8 +43,27 @@ func (f *frameConn) loopStep() func(*conn.Step) bool {
 			case f.now == over || f.x.large:
 				return false
 			}
+			if drained && f.seesEnd() {
+				return true
+			}
 		}
 	}
+}
+
+// busyFrom is how many times a connection must have got bytes before the poller is
+// asked to watch for the end of its stream.
+const busyFrom = 16
+
+// seesEnd reports whether the poller tells of the end of the peer's stream. Without
+// it the loop must read until nothing is there: the end may have come together with
+// bytes, and is told of only once. That read costs 4 % of a request's processor time.
+func (f *frameConn) seesEnd() bool {
+	if f.rounds < busyFrom {
+		if f.rounds++; f.rounds == busyFrom {
+			f.endWatched = f.sess.watchEnd()
+		}
+	}
+	return f.endWatched
 }
 
 // setStep sets the step in progress, nil for none.

@@ -90,6 +90,9 @@ func (x *exchange) count() {
 //
 //go:noinline
 func (f *frameConn) beginRequest() {
+	if now := f.sess.parking.Load(); now != unparked && now != neverParks {
+		f.sess.parking.Store(unparked)
+	}
 	f.rest(false) // first: until then the writer may set readDue
 	f.sess.readDue.Store(notDue)
 	f.sess.setState(StateActive)

@@ -10,13 +10,13 @@ const lingerTime = 500 * time.Millisecond
 
 // idledOut ends a connection on which no request came in time, unless one has
 // come since.
-func (f *frameConn) idledOut() bool {
+func (f *frameConn) idledOut() standing {
 	if f.arrived() {
-		return true
+		return idle
 	}
 	f.sess.srv.stats.idleOut.Add(1)
 	f.log().Debug("server: no request in time, connection closed", "remote", remote(f.conn))
-	return false
+	return over
 }
 
 // byteBefore waits until then for a byte. It is not cut short by another deadline,
@@ -38,6 +38,8 @@ func (s *session) byteBefore(then time.Time) bool {
 func (f *frameConn) close() {
 	if v := recover(); v != nil {
 		f.panicked(v)
+	} else if f.now == aside {
+		return
 	}
 	if f.many != nil {
 		f.many.close(f)

@@ -60,16 +60,35 @@ func TestCloseReachesThePeerOfABlockedHandler(t *testing.T) {
 // The end of the stream that arrives together with a request is seen at once, also
 // on a connection that has served many.
 func TestEndOfTheStreamTogetherWithARequest(t *testing.T) {
-	for _, before := range []int{0, 1, 100} {
-		s := &server.Server{Handler: echo()}
-		nc := dial(t, start(t, s))
-		for range before {
-			nc.send("x")
-			nc.expect("x")
+	eachMode(t, func(t *testing.T, n int) {
+		h := echo()
+		h.Concurrency = n
+		addr := start(t, &server.Server{Handler: h})
+		for _, before := range []int{0, 1, 100} {
+			c := dial(t, addr)
+			for range before {
+				c.send("x")
+				c.expect("x")
+			}
+			c.send("last")
+			require.NoError(t, c.Conn.(interface{ CloseWrite() error }).CloseWrite())
+			c.expect("last")
+			c.expectEnd()
 		}
-		nc.send("last")
-		require.NoError(t, nc.Conn.(interface{ CloseWrite() error }).CloseWrite())
-		nc.expect("last")
-		nc.expectEnd()
+	})
+}
+
+// The same where the server does not reply: its write cannot tell.
+func TestEndOfTheStreamTogetherWithAOneWayRequest(t *testing.T) {
+	h := server.Frames(framing.Format{}, func(context.Context, []byte) ([]byte, error) { return nil, server.ErrNoReply })
+	s := &server.Server{Handler: h}
+	c := dial(t, start(t, s))
+	for i := range 100 {
+		c.send("x")
+		require.Eventually(t, func() bool { return s.Stat().Requests == uint64(i+1) }, patience, time.Microsecond)
 	}
+	c.send("last")
+	require.NoError(t, c.Close())
+	require.Eventually(t, func() bool { return s.Stat().Handlers == 0 }, patience, time.Millisecond)
+	require.EqualValues(t, 101, s.Stat().Requests)
 }

@@ -134,6 +134,7 @@ type Server struct {
 	peers     map[netip.Prefix]*peer
 	stopping  chan struct{} // made on demand, closed when draining begins
 	drained   chan struct{} // made by Shutdown, closed when nothing is left
+	poller    *poller       // waits for parked connections; made for the first one
 	wake      chan struct{} // wakes the watch; set once
 	requests  uint64        // frames handled on the connections that are over
 	stats     counters

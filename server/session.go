@@ -34,6 +34,10 @@ type session struct {
 	requests     atomic.Uint64                // frames handled; the server's figures get them at the end
 	extra        atomic.Pointer[extra]        // made when first needed
 
+	parking   atomic.Uint32 // see park.go
+	idleSince atomic.Int64  // on the watch's clock
+	fd        int           // of its socket, if the poller knows it; guarded by poller.mu
+
 	// Until when a read or a write must have moved on; see watch.
 	readDue, writeDue atomic.Int64
 
@@ -41,7 +45,9 @@ type session struct {
 	point   int64      // where in the peer's stream a drain ends, plus 1; 0 if not noted
 	phase   phase
 
-	kept bool // the handler has returned and KeepOpen is set; its goroutine's
+	kept bool            // the handler has returned and KeepOpen is set; its goroutine's
+	ctx  context.Context // of the handlers while parked, nil if the session itself
+	own  bool            // a goroutine of the server's serves frames; set before they are
 
 	// Guarded by srv.mu.
 	parts      int8 // what is left of it: the connection and the goroutine
@@ -52,13 +58,17 @@ type session struct {
 // serve is the goroutine of the connection. Its frame stays on the stack of every
 // idle connection: keep it small.
 func (s *session) serve() {
-	defer s.handlerDone()
+	gone := false
+	defer s.handlerDone(&gone)
 	ctx := s.begin()
 	if ctx == nil {
 		return
 	}
 	if h, ok := s.srv.Handler.(*FrameHandler); ok {
-		h.serveSession(ctx, s) // the stack is less deep than by ServeConn
+		s.own = true
+		if gone = h.serveSession(ctx, s, false); gone { // less deep than ServeConn
+			return
+		}
 	} else {
 		s.srv.Handler.ServeConn(ctx, s.conn)
 	}
@@ -134,8 +144,11 @@ func (s *session) handlerReturned() {
 }
 
 // handlerDone ends the goroutine's part of the session, a panic or runtime.Goexit
-// included.
-func (s *session) handlerDone() {
+// included, unless the session was parked.
+func (s *session) handlerDone(gone *bool) {
+	if *gone {
+		return // another goroutine may serve it by now
+	}
 	v := recover()
 	if v != nil {
 		s.srv.panicked(s, v)
@@ -176,7 +189,11 @@ func remote(c *conn.Conn) string {
 func (s *session) connClosed() {
 	s.dropRequests.Store(true)
 	s.end()
+	s.unpark()
 	s.srv.mu.Lock()
+	if s.srv.poller != nil {
+		s.srv.poller.forget(s)
+	}
 	s.srv.open--
 	s.srv.leavePeerLocked(s)
 	s.srv.partLocked(s)
@@ -226,6 +243,7 @@ func (s *session) askLocked() {
 	case inFrames:
 		s.notePointLocked(false)
 		_ = s.conn.SetReadDeadline(aLongTimeAgo)
+		s.unpark()
 	case inHandler:
 		if runtime.GOOS == "windows" { // CloseRead would lose what is unread, reset the connection, and wake nobody
 			_ = s.conn.SetReadDeadline(time.Now().Add(lingerTime))

@@ -14,6 +14,8 @@ type Stat struct {
 	Active int
 	// Idle is how many open connections are between two requests, or kept open.
 	Idle int
+	// Parked is how many of the idle connections have no goroutine.
+	Parked int
 	// Handlers is how many connections are open or have a running handler.
 	Handlers int
 	// InProgress is how many requests of FrameHandlers have no written reply.
@@ -84,6 +86,9 @@ func (s *Server) Stat() Stat {
 			st.Active++
 		case StateIdle:
 			st.Idle++
+			if sess.parking.Load() == parked {
+				st.Parked++
+			}
 		}
 	}
 	return st

@@ -145,9 +145,10 @@ func (s *Server) watchEnds(now time.Time) bool {
 	if s.summary.flush(s.logger(), now) {
 		return false
 	}
+	s.closePoller()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.live > 0 {
+	if s.live > 0 || s.poller != nil {
 		s.wakeWatch()
 		return false
 	}
@@ -169,6 +170,7 @@ func (s *Server) look(all []*session, now, late int64, peers bool) (busy bool) {
 	s.clock.resting.Store(true) // before the states are read: one that changes later wakes
 	for i, sess := range all {
 		sess.expire(now, late)
+		sess.askToPark(now)
 		if sess.inHandler() {
 			busy = true
 			if peers {
@@ -216,6 +218,7 @@ func (c *watchClock) after(d time.Duration) int64 {
 func (s *session) expire(now, late int64) {
 	if isOverdue(&s.readDue, now, late) {
 		_ = s.conn.SetReadDeadline(aLongTimeAgo)
+		s.unpark()
 	}
 	e := s.extra.Load()
 	if isOverdue(&s.writeDue, now, late) || e != nil && isOverdue(&e.due, now, late) {
