@@ -299,7 +299,7 @@ func TestPhases(t *testing.T) {
 		{conn.Phases{Acquired: 10 * ms}, 0, map[string]any{"wait": 0.01, "send": 0.09}},
 		{conn.Phases{Acquired: 10 * ms, Dialed: 4 * ms, Written: 20 * ms}, 0, map[string]any{"wait": 0.006, "dial": 0.004, "send": 0.01, "reply": 0.08}},
 		{conn.Phases{Acquired: 10 * ms, Written: 20 * ms, FirstByte: 90 * ms}, 0, map[string]any{"wait": 0.01, "send": 0.01, "reply": 0.07, "read": 0.01}},
-		{conn.Phases{Written: 20 * ms, FirstByte: 100 * ms}, 50 * ms, map[string]any{"send": 0.02, "reply": 0.08, "other attempts": 0.05}},
+		{conn.Phases{Written: 20 * ms, FirstByte: 100 * ms}, 50 * ms, map[string]any{"send": 0.02, "reply": 0.08, "retries": 0.05}},
 	} {
 		ctx := calls.StartCall(t.Context(), gtcp.CallStart{})
 		attempts := 1

@@ -131,7 +131,7 @@ func (r *recorder) EndCall(ctx context.Context, e gtcp.CallEnd) {
 	}
 	phases := phasesOf(slowest.Phases, slowest.Duration)
 	if e.Attempts > 1 {
-		phases[maxPhases-1] = phase{"other attempts", e.Duration - slowest.Duration}
+		phases[maxPhases-1] = phase{"retries", e.Duration - slowest.Duration}
 	}
 	r.slower(slowCall{
 		what: whatCall, addr: addr, took: e.Duration, phases: phases,
