@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write the output of the commands and th
 var pages = []string{"../../docs/load-testing.md", "../../docs/tuning.md"}
 
 // example finds a command of a page and what it prints.
-var example = regexp.MustCompile("(?s)```sh\ngo run \\. ([^\n]*)\n```\n\n```text\n(.*?)```")
+var example = regexp.MustCompile("(?s)```sh\n(?:cd examples/load\n)?go run \\. ([^\n]*)\n```\n\n```text\n(.*?)```")
 
 func TestPages(t *testing.T) {
 	for _, page := range pages {
