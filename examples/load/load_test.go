@@ -205,12 +205,13 @@ func TestFailures(t *testing.T) {
 		}
 		return reply(ctx, dst, request)
 	}})
-	args := []string{"-callers", "1", "-warmup", "0", "-duration", "50ms", "-timeout", "10s"}
+	args := []string{"-callers", "1", "-rate", "100", "-warmup", "0", "-duration", "100ms", "-timeout", "10s"} // ten calls
 	code, d := measuredBy(t, append(args, addr)...)
 	require.Zero(t, code)
 	m := d.Targets[0]
-	require.Positive(t, m.Failed)
-	require.Positive(t, m.Failures["peer closed"], m.Failures)
+	require.EqualValues(t, 10, m.Calls)
+	require.EqualValues(t, 5, m.Failed)
+	require.Equal(t, map[string]int64{"peer closed": 5}, m.Failures)
 	require.NotEmpty(t, m.Examples["peer closed"])
 	code, out, _ := program(t, append(args, "-max-failed", "1", addr)...)
 	require.Equal(t, exitLimit, code)

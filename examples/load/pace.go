@@ -105,12 +105,18 @@ func (l load) onTime(begun time.Time, length time.Duration, calls <-chan int64, 
 	}
 }
 
-// again is one of the callers of a closed loop.
+// again is one of the callers of a closed loop. It makes one call at least, unless
+// there is no time at all.
 func again(ctx context.Context, begun time.Time, length time.Duration, call caller, s *shard) {
-	for start := time.Now(); start.Sub(begun) < length && ctx.Err() == nil; {
+	if length <= 0 {
+		return
+	}
+	for start := time.Now(); ctx.Err() == nil; {
 		err := call()
 		now := time.Now()
 		s.add(start, start, now, err)
-		start = now
+		if start = now; start.Sub(begun) >= length {
+			return
+		}
 	}
 }

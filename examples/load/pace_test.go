@@ -129,6 +129,15 @@ func TestSilentServer(t *testing.T) {
 	})
 }
 
+// TestClosedLoopCallsOnce has a time that is over before a caller begins.
+func TestClosedLoopCallsOnce(t *testing.T) {
+	for length, want := range map[time.Duration]int64{0: 0, 1: 3} {
+		r := newRecord()
+		load{}.run(t.Context(), length, crowd(3, func() error { time.Sleep(ms); return nil }), r)
+		require.Equal(t, want, r.sum().calls)
+	}
+}
+
 func TestClosedLoopCallsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRecord()
