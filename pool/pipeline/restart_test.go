@@ -72,15 +72,7 @@ func testRollingRestart(t *testing.T, restarts, concurrency int, match pipeline.
 		}
 	}
 	stop := start()
-	p := openTo(t, conn.Target{Dial: func(ctx context.Context) (net.Conn, error) {
-		for {
-			addr := at.Load()
-			nc, err := new(conn.Dialer).Dial(ctx, "tcp", *addr)
-			if err == nil || at.Load() == addr {
-				return nc, err
-			} // that server went while it was dialed
-		}
-	}}, framing.Format{}, pipeline.Config{MaxConns: 2, Goodbye: bye, Match: match})
+	p := openTo(t, conn.Target{Dial: dialWhereItIs(&at)}, framing.Format{}, pipeline.Config{MaxConns: 2, Goodbye: bye, Match: match})
 
 	ctx, cancel := context.WithCancel(bg)
 	var callers sync.WaitGroup
@@ -111,6 +103,20 @@ func testRollingRestart(t *testing.T, restarts, concurrency int, match pipeline.
 	twice := moreThanOnce(&executed)
 	t.Logf("%d calls, %d failed, %d executed twice, ends %v", calls.Load(), failed.Load(), twice, p.Stat().Ends)
 	require.Zero(t, twice)
+}
+
+// dialWhereItIs dials the address of the server, and again if that server went while
+// it was dialed.
+func dialWhereItIs(at *atomic.Pointer[string]) func(context.Context) (net.Conn, error) {
+	return func(ctx context.Context) (net.Conn, error) {
+		for {
+			addr := at.Load()
+			nc, err := new(conn.Dialer).Dial(ctx, "tcp", *addr)
+			if err == nil || at.Load() == addr {
+				return nc, err
+			}
+		}
+	}
 }
 
 // moreThanOnce counts the requests that were executed more than once.
