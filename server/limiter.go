@@ -1,6 +1,7 @@
 package server
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -48,8 +49,7 @@ type Limiter struct {
 	mu       sync.Mutex // guards the fields below
 	busy     int        // requests in progress
 	bound    float64    // Min ≤ bound ≤ Max; 0 before the first request
-	queue    []*place   // requests that wait, the oldest first; some have given up
-	waiting  int        // of them
+	queue    list.List  // of *place: requests that wait, the oldest first
 	refused  uint64
 	adapting gauge
 }
@@ -57,7 +57,7 @@ type Limiter struct {
 // place is a request that waits for its turn.
 type place struct {
 	granted chan struct{} // closed when it has its turn
-	gone    bool          // it has given up; guarded by Limiter.mu
+	at      *list.Element // of Limiter.queue
 }
 
 // LimiterStat is a snapshot of a Limiter.
@@ -85,7 +85,7 @@ func (l *Limiter) Validate() error {
 func (l *Limiter) Stat() LimiterStat {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return LimiterStat{Bound: l.boundLocked(), InProgress: l.busy, Waiting: l.waiting, Refused: l.refused}
+	return LimiterStat{Bound: l.boundLocked(), InProgress: l.busy, Waiting: l.queue.Len(), Refused: l.refused}
 }
 
 func (l *Limiter) boundLocked() int {
@@ -114,8 +114,7 @@ func (l *Limiter) acquire(ctx context.Context, mayRefuse bool) error {
 		return ErrOverloaded
 	}
 	p := &place{granted: make(chan struct{})}
-	l.queue = append(l.queue, p)
-	l.waiting++
+	p.at = l.queue.PushBack(p)
 	l.mu.Unlock()
 
 	var timeout <-chan time.Time
@@ -153,27 +152,11 @@ func (l *Limiter) giveUp(p *place, err error) error {
 		return nil
 	default:
 	}
-	p.gone = true
-	l.waiting--
+	l.queue.Remove(p.at)
 	if err == ErrOverloaded {
 		l.refused++
 	}
-	l.dropGoneLocked()
 	return err
-}
-
-// dropGoneLocked forgets those at the front of the queue that have given up.
-func (l *Limiter) dropGoneLocked() {
-	n := 0
-	for n < len(l.queue) && l.queue[n].gone {
-		n++
-	}
-	if n == 0 {
-		return
-	}
-	rest := copy(l.queue, l.queue[n:])
-	clear(l.queue[rest:])
-	l.queue = l.queue[:rest]
 }
 
 // release ends a request that took so long to handle.
@@ -185,14 +168,10 @@ func (l *Limiter) release(took time.Duration) {
 		l.bound = min(max(l.bound, float64(l.Min)), float64(l.Max))
 	}
 	l.busy--
-	for l.busy < l.boundLocked() && l.waiting > 0 {
-		l.dropGoneLocked()
-		p := l.queue[0]
-		p.gone = true // it is off the queue
-		l.waiting--
+	for l.busy < l.boundLocked() && l.queue.Len() > 0 {
+		p := l.queue.Remove(l.queue.Front()).(*place)
 		l.busy++
 		close(p.granted)
-		l.dropGoneLocked()
 	}
 }
 

@@ -59,6 +59,44 @@ func TestLimiterBoundsAllConnections(t *testing.T) {
 	})
 }
 
+// Requests that give up leave the queue from wherever they are; the others keep their
+// order.
+func TestLimiterQueueWithGivenUpRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, entered, let := gated()
+		h.Limiter = &server.Limiter{Max: 1, MaxWait: time.Second}
+		h.ErrorReply = overloaded
+		l := newMemServer(t, &server.Server{Handler: h})
+		clients := map[string]*client{}
+		for _, name := range []string{"busy", "a", "b", "c", "d", "e"} {
+			nc, err := l.Dial(t.Context())
+			require.NoError(t, err)
+			clients[name] = newClient(t, nc)
+			clients[name].send(name)
+			synctest.Wait()
+			if name == "b" {
+				time.Sleep(500 * time.Millisecond) // so that a and b give up before the others
+			}
+		}
+		require.Equal(t, "busy", <-entered)
+		require.Equal(t, 5, h.Limiter.Stat().Waiting)
+		time.Sleep(600 * time.Millisecond)
+		clients["a"].expect("overloaded")
+		clients["b"].expect("overloaded")
+		require.Equal(t, server.LimiterStat{Bound: 1, InProgress: 1, Waiting: 3, Refused: 2}, h.Limiter.Stat())
+		for _, next := range []string{"c", "d", "e"} {
+			let <- struct{}{}
+			require.Equal(t, next, <-entered)
+		}
+		let <- struct{}{}
+		for _, name := range []string{"busy", "c", "d", "e"} {
+			clients[name].expect(name)
+		}
+		synctest.Wait()
+		require.Equal(t, server.LimiterStat{Bound: 1, Refused: 2}, h.Limiter.Stat())
+	})
+}
+
 // A request that waits longer than MaxWait is refused with the user's reply; without
 // one it waits on.
 func TestLimiterRefuses(t *testing.T) {
