@@ -52,7 +52,7 @@ func (p *Pool) awaitDialing(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	for {
-		ended := p.suspended.next()
+		ended := p.suspended.Next()
 		if p.backend.Stat().Used == 0 {
 			return false
 		}
@@ -63,31 +63,6 @@ func (p *Pool) awaitDialing(ctx context.Context, d time.Duration) bool {
 			return false
 		case <-ended:
 		}
-	}
-}
-
-// signal tells any number of goroutines that something has happened.
-type signal struct {
-	mu sync.Mutex    // guards ch
-	ch chan struct{} // closed by the next rouse; nil if nobody has asked
-}
-
-// next returns a channel that is closed at the next rouse.
-func (s *signal) next() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ch == nil {
-		s.ch = make(chan struct{})
-	}
-	return s.ch
-}
-
-func (s *signal) rouse() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ch != nil {
-		close(s.ch)
-		s.ch = nil
 	}
 }
 

@@ -174,7 +174,7 @@ func (m *Member) close() {
 	}
 	p.roster.remove(m, h.usesEnded(), &c)
 	p.minIdle.poke()
-	p.suspended.rouse()
+	p.suspended.Send()
 	p.hasEnded(l, &c, h.usesEnded()-l.uses, *m.end.Load())
 }
 

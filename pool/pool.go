@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/internal/dialgate"
+	"github.com/seed-99d6a01a/gtcp/internal/signal"
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
 )
 
@@ -31,7 +32,7 @@ type Pool struct {
 	end        context.CancelFunc
 
 	gate      *dialgate.Gate
-	suspended signal // for dials that wait until dialing goes on
+	suspended signal.Signal // for dials that wait until dialing goes on
 	admission admission
 	reaper    reaper
 	minIdle   minIdle

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/internal/signal"
 )
 
 const (
@@ -41,11 +43,11 @@ type DNS struct {
 	// Nil means the LookupNetIP of net.DefaultResolver.
 	Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
 
-	asked signal
+	asked signal.Signal
 }
 
 // Refresh requests a lookup as soon as MinInterval allows.
-func (d *DNS) Refresh() { d.asked.send() }
+func (d *DNS) Refresh() { d.asked.Send() }
 
 // Validate returns a *ConfigError that names the first field that cannot be
 // used, or nil.

@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/internal/signal"
 )
 
 // File reads the servers from a file, and again whenever the file changes.
@@ -28,7 +30,7 @@ type File struct {
 	// Parse turns the contents into a set. Nil means [ParseJSON].
 	Parse func([]byte) ([]Endpoint, error)
 
-	asked signal
+	asked signal.Signal
 }
 
 // settled is how old a change must be for the file's time to be trusted: within
@@ -36,7 +38,7 @@ type File struct {
 const settled = 2 * time.Second
 
 // Refresh requests a check of the file now.
-func (f *File) Refresh() { f.asked.send() }
+func (f *File) Refresh() { f.asked.Send() }
 
 // Validate returns a *ConfigError that names the first field that cannot be
 // used, or nil.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/internal/signal"
 )
 
 // schedule says when a resolver that polls looks again.
@@ -16,12 +18,12 @@ type schedule struct {
 // poll looks, reports what has changed, and waits, until ctx ends. It looks
 // earlier than the interval when asked to, and after a failed look: first after
 // least, then after twice as long each time, up to the interval.
-func poll(ctx context.Context, s schedule, asked *signal, look func(context.Context) ([]Endpoint, error), update func([]Endpoint, error)) error {
+func poll(ctx context.Context, s schedule, asked *signal.Signal, look func(context.Context) ([]Endpoint, error), update func([]Endpoint, error)) error {
 	var known []Endpoint
 	valid := false // known is what was reported last, and no error has been since
 	failures := 0
 	for {
-		again := asked.next() // before the look: what asks during it is heard
+		again := asked.Next() // before the look: what asks during it is heard
 		begun := time.Now()
 		set, err := bounded(ctx, s.timeout, look)
 		if ctx.Err() != nil {

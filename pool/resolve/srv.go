@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/internal/signal"
 )
 
 // SRV finds the servers named by the SRV records of a service. Target and port
@@ -32,11 +34,11 @@ type SRV struct {
 	// net.DefaultResolver.
 	Lookup func(ctx context.Context, service, proto, name string) (cname string, records []*net.SRV, err error)
 
-	asked signal
+	asked signal.Signal
 }
 
 // Refresh requests a lookup as soon as MinInterval allows.
-func (s *SRV) Refresh() { s.asked.send() }
+func (s *SRV) Refresh() { s.asked.Send() }
 
 // Validate returns a *ConfigError that names the first field that cannot be
 // used, or nil.

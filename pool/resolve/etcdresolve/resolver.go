@@ -11,6 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/connectivity"
 
+	"github.com/seed-99d6a01a/gtcp/internal/signal"
 	"github.com/seed-99d6a01a/gtcp/pool/resolve"
 )
 
@@ -38,7 +39,7 @@ type Resolver struct {
 	// Nil means ParseValue.
 	Parse func(name string, value []byte) (resolve.Endpoint, error)
 
-	asked signal
+	asked signal.Signal
 }
 
 // Error is the error of a request to etcd. It unwraps to its cause.
@@ -96,7 +97,7 @@ func (r *Resolver) Validate() error {
 }
 
 // Refresh asks for a reading soon, at most one in half a second.
-func (r *Resolver) Refresh() { r.asked.send() }
+func (r *Resolver) Refresh() { r.asked.Send() }
 
 // Watch reports the servers below the prefix.
 func (r *Resolver) Watch(ctx context.Context, update func([]resolve.Endpoint, error)) error {
@@ -150,7 +151,7 @@ type watch struct {
 // round reads all keys and follows their changes, until there is a reason to
 // read them again. Its error says that something is wrong.
 func (w *watch) round(ctx context.Context) error {
-	again := w.asked.next()
+	again := w.asked.Next()
 	begun := time.Now()
 	revision, err := w.read(ctx)
 	if err != nil {
