@@ -3,6 +3,7 @@ package gtcp
 import (
 	"context"
 	"fmt"
+	"iter"
 	"net"
 	"runtime"
 	"strings"
@@ -173,4 +174,16 @@ func (s *Server) Stat() server.Stat {
 		return server.Stat{}
 	}
 	return serving.Stat()
+}
+
+// Conns returns the open connections of the server, in the order of their numbers.
+// Before Run there are none.
+func (s *Server) Conns() iter.Seq[server.ConnStat] {
+	s.mu.Lock()
+	serving := s.serving
+	s.mu.Unlock()
+	if serving == nil {
+		return func(func(server.ConnStat) bool) {}
+	}
+	return serving.Conns()
 }

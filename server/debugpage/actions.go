@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -95,6 +96,10 @@ func (p *Page) change(w http.ResponseWriter, r *http.Request) (back string, no *
 	if err := http.NewCrossOriginProtection().Check(r); err != nil {
 		return "", &refused{http.StatusForbidden, "The request comes from another site."}
 	}
+	if rebound(r) {
+		return "", &refused{http.StatusForbidden, "The host of the request is a name, but it came over the loopback interface: " +
+			"open the page as localhost or by address. A proxy on this machine must set the host so."}
+	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		return "", &refused{http.StatusBadRequest, "The form cannot be read."}
@@ -114,6 +119,21 @@ func (p *Page) change(w http.ResponseWriter, r *http.Request) (back string, no *
 	query := knownParams(known, tableKeys())
 	query.Set("done", f.Get("do"))
 	return "?" + query.Encode(), nil
+}
+
+// rebound reports whether a request may come from another site whose name was made
+// to mean this machine (DNS rebinding): a browser takes such a page for the same
+// origin, so that its scripts can read the token. They cannot choose the host.
+func rebound(r *http.Request) bool {
+	local, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if local == nil || !local.IP.IsLoopback() {
+		return false
+	}
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	return host != "localhost" && net.ParseIP(strings.Trim(host, "[]")) == nil
 }
 
 // find returns what an action is for, nil if the page does not show it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -192,6 +193,30 @@ func TestRefusedChanges(t *testing.T) {
 	has(t, html, "Read-only")
 	require.Empty(t, forms(html))
 	hasNot(t, html, good.Get("token"))
+}
+
+// A name that was made to mean this machine is another site's.
+func TestRebinding(t *testing.T) {
+	w := newWorld(t)
+	web := httptest.NewServer(w.page)
+	defer web.Close()
+	f := form(t, page(t, w.page, ""), "do", "resize", "name", "sessions")
+	port := web.URL[strings.LastIndex(web.URL, ":"):]
+	for host, code := range map[string]int{
+		"127.0.0.1" + port: 303, "localhost" + port: 303, "[::1]" + port: 303, "localhost": 303,
+		"evil.example" + port: 403, "evil.example": 403, "localhost.evil.example" + port: 403, "127.0.0.1.evil.example": 403,
+	} {
+		r, err := http.NewRequest(http.MethodPost, web.URL, strings.NewReader(f.Encode()))
+		require.NoError(t, err)
+		r.Host = host
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		reply, err := http.DefaultTransport.RoundTrip(r)
+		require.NoError(t, err)
+		require.NoError(t, reply.Body.Close())
+		require.Equal(t, code, reply.StatusCode, host)
+	}
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
 // The way back leads to this page only.

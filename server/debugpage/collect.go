@@ -84,9 +84,8 @@ func (t *table) add(r row) {
 func (c *collector) client(name string, client *gtcp.Client) {
 	s := client.Stat()
 	mode := "exclusive"
-	for range client.Pipelines() {
+	if s.Shared {
 		mode = "shared"
-		break
 	}
 	var failed uint64
 	var kinds []string
@@ -94,16 +93,9 @@ func (c *collector) client(name string, client *gtcp.Client) {
 		failed += n
 		kinds = append(kinds, kind)
 	}
-	servers := count(1)
-	mark := ""
-	if s.Endpoints != nil || !s.Balance.Resolved.IsZero() || s.Balance.ResolveError != nil {
-		servers = cell{
-			said:  fmt.Sprintf("%d of %d", s.Balance.Available, s.Balance.Endpoints),
-			value: s.Balance.Endpoints, order: float64(s.Balance.Endpoints),
-		}
-		if s.Balance.Available < s.Balance.Endpoints || s.Balance.Endpoints == 0 {
-			mark = markWarn
-		}
+	servers, mark := count(1), ""
+	if len(s.Endpoints) > 0 || !s.Balance.Resolved.IsZero() || s.Balance.ResolveError != nil {
+		servers, mark = serversOf(s.Balance)
 	}
 	rate := c.rate("calls/"+name, s.Calls)
 	c.summary.calls = plus(c.summary.calls, rate)
@@ -122,6 +114,39 @@ func (c *collector) client(name string, client *gtcp.Client) {
 	for addr, p := range client.Pipelines() {
 		c.pipeline(poolID{kindClient, name, addr}, p)
 	}
+}
+
+// serversOf says how many servers of a set get calls.
+func serversOf(s balance.Stat) (of cell, mark string) {
+	of = cell{said: fmt.Sprintf("%d of %d", s.Available, s.Endpoints), value: s.Available, order: float64(s.Available)}
+	if s.Available < s.Endpoints || s.Endpoints == 0 || s.ResolveError != nil {
+		mark = markWarn
+	}
+	if s.Panic {
+		of.said += ", too many fail: all are used"
+		mark = markBad
+	}
+	if s.Draining > 0 {
+		of.said += fmt.Sprintf(", %d leaving", s.Draining)
+	}
+	return of, mark
+}
+
+// balancer shows a set of endpoints without a client.
+func (c *collector) balancer(name string, s balance.Stat, nodes iter.Seq[balance.NodeStat]) {
+	var calls, failed uint64
+	for n := range nodes {
+		calls += n.Succeeded + n.Failed
+		failed += n.Failed
+		c.endpoint(name, gtcp.EndpointStat{NodeStat: n})
+	}
+	servers, mark := serversOf(s)
+	rate := c.rate("balancer/"+name, calls)
+	c.clients.add(row{mark: mark, cells: []cell{
+		text(clean(name, maxName)), text(""), text("balancer"), servers,
+		count(calls), perSecond(rate), few(failed), perSecond(c.rate("balancer errors/"+name, failed)),
+		kindTally(nil, nil), few(0), few(0), text(c.page.errorText("resolve", s.ResolveError)),
+	}})
 }
 
 func (c *collector) endpoint(name string, e gtcp.EndpointStat) {
@@ -243,7 +268,7 @@ func (c *collector) server(id poolID, p interface {
 		mark = markWarn
 	}
 	c.servers.add(row{mark: mark, cells: []cell{
-		text(clean(id.name, maxName)), few(s.Listeners), few(s.Open), few(s.Active), few(s.Idle), few(s.InProgress),
+		text(clean(id.name, maxName)), few(s.Listeners), few(s.Open), few(s.Active), few(s.Idle), few(s.InProgress), limiterOf(p),
 		count(s.Requests), perSecond(rate), count(s.Accepted), few(s.RefusedMaxConns + s.RefusedPerIP),
 		few(s.Overloaded), few(s.Oversize), few(s.Panics), few(s.HandshakeFailures), few(s.AcceptErrors),
 		few(s.ReadTimeouts), few(s.WriteTimeouts), few(s.IdleTimeouts),
@@ -256,6 +281,24 @@ func (c *collector) server(id poolID, p interface {
 			count(v.Requests), size(v.BytesRead), size(v.BytesWritten),
 		}})
 	}
+}
+
+// limiterOf says what a server's Limiter allows and how many requests wait for it.
+func limiterOf(p any) cell {
+	srv, _ := p.(*server.Server)
+	if srv == nil {
+		return took(0)
+	}
+	h, _ := srv.Handler.(*server.FrameHandler)
+	if h == nil || h.Limiter == nil {
+		return took(0)
+	}
+	s := h.Limiter.Stat()
+	c := cell{said: grouped(uint64(s.Bound)), order: float64(s.Bound), value: s.Bound}
+	if s.Waiting > 0 {
+		c.said += ", " + grouped(uint64(s.Waiting)) + " waiting"
+	}
+	return c
 }
 
 // connRow is what pools, pipelines and servers say of a connection.

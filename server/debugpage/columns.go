@@ -62,7 +62,7 @@ func (c *collector) begin() {
 		about: "Each server of this program.",
 		columns: []column{
 			{"name", "Name", letters}, {"listeners", "Listeners", digits}, {"open", "Open", digits}, {"active", "Active", digits}, {"idle", "Idle", digits},
-			{"inProgress", "Requests in progress", digits}, {"requests", "Requests", digits}, {"requestRate", "Requests/s", digits},
+			{"inProgress", "Requests in progress", digits}, {"limiter", "Limit of requests", digits}, {"requests", "Requests", digits}, {"requestRate", "Requests/s", digits},
 			{"accepted", "Accepted", digits}, {"refused", "Connections refused", digits}, {"overloaded", "Requests refused", digits},
 			{"oversize", "Too large", digits}, {"panics", "Panics", digits}, {"handshakes", "Failed handshakes", digits}, {"acceptErrors", "Accept errors", digits},
 			{"readTimeouts", "Read timeouts", digits}, {"writeTimeouts", "Write timeouts", digits}, {"idleTimeouts", "Idle timeouts", digits},

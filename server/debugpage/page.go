@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-99d6a01a/gtcp"
 	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/balance"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 	"github.com/seed-99d6a01a/gtcp/server"
 )
@@ -79,6 +80,7 @@ const (
 	kindPool     = "pool"
 	kindPipeline = "pipeline"
 	kindServer   = "server"
+	kindBalancer = "balancer"
 	kindFacade   = "NewPoolConn"
 )
 
@@ -146,6 +148,28 @@ func (p *Page) AddServer(name string, of interface {
 		pools:   only(id, of),
 	})
 }
+
+// AddBalancer shows a balancer that is not a client's, with the health of its
+// endpoints. It returns a function that ends that. It panics if another balancer of
+// the page has the name.
+func AddBalancer[T any](p *Page, name string, b *balance.Balancer[T]) (remove func()) {
+	return p.add(source{
+		kind: kindBalancer, name: name,
+		collect: func(t *collector) {
+			t.balancer(name, b.Stat(), func(yield func(balance.NodeStat) bool) {
+				for n := range b.Nodes() {
+					if !yield(n) {
+						return
+					}
+				}
+			})
+		},
+		pools: nothing,
+	})
+}
+
+// nothing is the pools of a source that has none.
+func nothing() iter.Seq2[poolID, any] { return func(func(poolID, any) bool) {} }
 
 // AddNewPoolConn shows the pools behind gtcp.NewPoolConn. It returns a function
 // that ends that. It panics if the page shows them already.

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"expvar"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -21,6 +22,7 @@ import (
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/balance"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 	"github.com/seed-99d6a01a/gtcp/pool/resolve"
 	"github.com/seed-99d6a01a/gtcp/retry"
@@ -93,6 +95,105 @@ func TestPage(t *testing.T) {
 func TestTitle(t *testing.T) {
 	has(t, page(t, &debugpage.Page{}, ""), `<title>debugpage.test`)
 	has(t, page(t, &debugpage.Page{Title: "<shop>"}, ""), `<title>&lt;shop&gt; – gtcp</title>`, `<span class="program">&lt;shop&gt;</span>`)
+}
+
+func TestBalancer(t *testing.T) {
+	p := &debugpage.Page{}
+	b, err := balance.New(balance.Config[int]{
+		Resolver: resolve.Addrs("10.0.0.1:1", "10.0.0.2:1"), Policy: balance.RoundRobin, Health: balance.Health{Failures: 1, SlowStart: -1},
+		Open: func(resolve.Endpoint) (int, error) { return 0, nil },
+	})
+	require.NoError(t, err)
+	defer b.Close()
+	defer debugpage.AddBalancer(p, "bare", b)()
+	for range 2 {
+		checkout, err := b.Pick(t.Context(), balance.Request{})
+		require.NoError(t, err)
+		result := balance.Success
+		if checkout.Node.Endpoint().Addr == "10.0.0.2:1" {
+			result = balance.Failure
+		}
+		checkout.Done(balance.Outcome{Result: result})
+	}
+	require.Eventually(t, func() bool {
+		return strings.Contains(page(t, p, ""), "1 of 2")
+	}, 10*time.Second, time.Millisecond)
+	all := tables(t, p, "?endpoints.sort=addr")
+	require.Equal(t, []any{"ready", "ejected"}, column(all["endpoints"], "state"))
+	require.Equal(t, []any{"balancer"}, column(all["clients"], "mode"))
+	require.Equal(t, []any{2.0, 1.0}, []any{all["clients"].Rows[0]["calls"], all["clients"].Rows[0]["failed"]})
+}
+
+func TestLimiter(t *testing.T) {
+	p := &debugpage.Page{}
+	entered, leave := make(chan struct{}, 2), make(chan struct{})
+	h := server.Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) {
+		entered <- struct{}{}
+		<-leave
+		return req, nil
+	})
+	h.Limiter = &server.Limiter{Max: 1, MaxWait: time.Minute}
+	srv := &server.Server{Handler: h}
+	c := gtcp.NewClient(serve(t, srv), gtcp.ClientConfig{})
+	defer c.Close()
+	p.AddServer("api", srv)
+	p.AddServer("other", &fakeServer{})
+	var calls sync.WaitGroup
+	for range 2 {
+		calls.Go(func() { _, _ = c.Call(t.Context(), []byte("x")) })
+	}
+	<-entered
+	require.Eventually(t, func() bool { return strings.Contains(page(t, p, ""), ">1, 1 waiting<") }, 10*time.Second, time.Millisecond)
+	require.Equal(t, []any{1.0, nil}, column(tables(t, p, "?servers.sort=name")["servers"], "limiter"))
+	close(leave)
+	calls.Wait()
+}
+
+// The server of the facade has figures and connections too.
+func TestFacadeServer(t *testing.T) {
+	p := &debugpage.Page{}
+	s := gtcp.NewServer("127.0.0.1:0", func(c *gtcp.Conn) {
+		defer c.Close()
+		for {
+			b, err := c.RecvPkg()
+			if err != nil || c.SendPkg(b) != nil {
+				return
+			}
+		}
+	})
+	defer p.AddServer("facade", s)()
+	require.Empty(t, tables(t, p, "")["conns"].Rows)
+	ran := make(chan error, 1)
+	go func() { ran <- s.Run() }()
+	require.Eventually(t, func() bool { return s.GetListenedPort() > 0 }, 10*time.Second, time.Millisecond)
+	c, err := gtcp.NewConn(s.GetListenedAddress())
+	require.NoError(t, err)
+	_, err = c.SendRecvPkg([]byte("x"))
+	require.NoError(t, err)
+	all := tables(t, p, "")
+	require.Equal(t, []any{1.0}, column(all["servers"], "open"))
+	require.Equal(t, []any{c.LocalAddr().String()}, column(all["conns"], "remote"))
+	require.NoError(t, c.Close())
+	require.NoError(t, s.Close())
+	require.ErrorIs(t, <-ran, net.ErrClosed)
+}
+
+// Ten thousand servers make the page no longer than a hundred.
+func TestManyServers(t *testing.T) {
+	p := &debugpage.Page{}
+	set := make(resolve.Static, 10_000)
+	for i := range set {
+		set[i].Addr = net.JoinHostPort(net.IPv4(10, 0, byte(i>>8), byte(i)).String(), "1")
+	}
+	c := gtcp.NewClient("", gtcp.ClientConfig{Resolver: set, Balance: gtcp.BalanceConfig{Warm: true}})
+	defer c.Close()
+	p.AddClient("fleet", c)
+	require.Eventually(t, func() bool { return tables(t, p, "")["pools"].Total == len(set) }, 60*time.Second, 10*time.Millisecond)
+	all := tables(t, p, "")
+	require.Equal(t, 10_000, all["endpoints"].Total)
+	require.Len(t, all["endpoints"].Rows, 100)
+	require.Len(t, all["pools"].Rows, 100)
+	require.Less(t, len(page(t, p, "")), 400_000)
 }
 
 // The figures a page shows of a second look are those of the time between.
