@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,26 @@ func TestPrometheus(t *testing.T) {
 		}
 		require.Greater(t, some, 15, "most queries of the dashboard have a result")
 	}
+	for _, expr := range documented(t) {
+		_, err := query(prometheus, expr)
+		require.NoError(t, err, expr)
+	}
+}
+
+// documented are the expressions of docs/metrics.md and docs/observe.md.
+func documented(t *testing.T) (all []string) {
+	for path, pattern := range map[string]string{
+		"../../docs/metrics.md": "(?m)\\? \\| `([^`]+)`", "../../docs/observe.md": "(?m)^ +expr: (.*)$",
+	} {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		found := regexp.MustCompile(pattern).FindAllStringSubmatch(string(text), -1)
+		require.NotEmpty(t, found, path)
+		for _, match := range found {
+			all = append(all, match[1])
+		}
+	}
+	return all
 }
 
 // startPrometheus starts one that scrapes target, and returns its address.

@@ -13,6 +13,7 @@ import (
 	"github.com/seed-99d6a01a/gtcp"
 	"github.com/seed-99d6a01a/gtcp/pool/otelgtcp"
 	"github.com/seed-99d6a01a/gtcp/retry"
+	"github.com/seed-99d6a01a/gtcp/server"
 )
 
 func Example() {
@@ -54,4 +55,23 @@ func Example() {
 	// gtcp.attempt Error
 	// gtcp.call Error
 	// gtcp.client.calls 1
+}
+
+// What a program has: the providers that it gave to OpenTelemetry, a client and a
+// server.
+func ExampleNew() {
+	telemetry, err := otelgtcp.New(otelgtcp.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer telemetry.Close()
+
+	client := gtcp.NewClient("127.0.0.1:8999", telemetry.ClientConfig("orders", gtcp.ClientConfig{}))
+	telemetry.AddClient("orders", client)
+
+	srv := &server.Server{Hooks: []any{telemetry.ServerHook("api")}}
+	telemetry.AddServer("api", srv)
+
+	_ = client.Close()
+	// Output:
 }

@@ -60,7 +60,7 @@ func (in *instruments) makeCounters(meter metric.Meter, keep func(metric.Observa
 		{&in.serverTimeouts, "gtcp.server.timeouts", "{timeout}", "Connections closed because of a timeout, by its kind."},
 		{&in.handshakes, "gtcp.server.handshake_failures", "{handshake}", "TLS handshakes that failed."},
 		{&in.panics, "gtcp.server.panics", "{panic}", "Panics in handlers and hooks."},
-		{&in.acceptErrors, "gtcp.server.accept_errors", "{error}", "Errors of accept that were waited out."},
+		{&in.acceptErrors, "gtcp.server.accept_errors", "{error}", "Errors of Accept that were waited out."},
 	} {
 		var err error
 		*c.to, err = meter.Int64ObservableCounter(c.name, metric.WithUnit(c.unit), metric.WithDescription(c.description))
@@ -80,7 +80,7 @@ func (in *instruments) makeLevels(meter metric.Meter, keep func(metric.Observabl
 		{&in.dialing, "gtcp.client.connection.dialing", "{connection}", "Connections being made."},
 		{&in.pending, "gtcp.client.connection.pending_requests", "{request}", "Callers that wait for a connection."},
 		{&in.inFlight, "gtcp.client.pipeline.in_flight", "{request}", "Requests without a reply."},
-		{&in.abandoned, "gtcp.client.pipeline.abandoned", "{request}", "Of those, the ones whose callers have given up."},
+		{&in.abandoned, "gtcp.client.pipeline.abandoned", "{request}", "Requests without a reply whose callers have given up."},
 		{&in.serverConnections, "gtcp.server.connections", "{connection}", "Open connections, by their state."},
 		{&in.active, "gtcp.server.active_requests", "{request}", "Requests without a written reply."},
 	} {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"regexp"
@@ -176,4 +177,23 @@ func Example() {
 		}
 	}
 	// Output: gtcp_client_calls_total{name="orders"} 0
+}
+
+// What a program has: a port of its own for Prometheus.
+func ExampleNew() {
+	client := gtcp.NewClient("127.0.0.1:8999", gtcp.ClientConfig{})
+	srv := &server.Server{}
+
+	metrics := promgtcp.New()
+	prometheus.MustRegister(metrics)
+	metrics.AddClient("orders", client)
+	metrics.AddServer("api", srv)
+
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.Handler())
+	operators := &http.Server{Addr: "127.0.0.1:6060", Handler: mux}
+
+	_ = operators // go operators.ListenAndServe()
+	_ = client.Close()
+	// Output:
 }
