@@ -3,6 +3,7 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -101,4 +102,11 @@ func TestHookThatPanicsAfterGet(t *testing.T) {
 			require.Zero(t, p.Stat().Used)
 		}
 	})
+}
+
+func TestEvictionsInWords(t *testing.T) {
+	var e pool.Evictions
+	require.Equal(t, "none", e.String())
+	e[pool.Dead], e[pool.Expired] = 1, 3
+	require.Equal(t, "expired 3, dead 1", fmt.Sprint(e))
 }

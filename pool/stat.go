@@ -1,6 +1,10 @@
 package pool
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // Reason says why a connection ended.
 type Reason uint8
@@ -46,6 +50,25 @@ func (e Evictions) Total() (n uint64) {
 		n += k
 	}
 	return n
+}
+
+// String returns the reasons that have occurred, with their counts: "expired 3,
+// dead 1". It is "none" if no connection has ended.
+func (e Evictions) String() string {
+	var b strings.Builder
+	for reason, n := range e {
+		if n == 0 {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%v %d", Reason(reason), n)
+	}
+	if b.Len() == 0 {
+		return "none"
+	}
+	return b.String()
 }
 
 // Stat is a snapshot of a pool. If OpenTelemetry's conventions for
