@@ -148,8 +148,14 @@ func serveNbio(l net.Listener) error {
 		return err
 	}
 	engine := nbio.NewEngine(nbio.Config{Network: "tcp", Addrs: []string{l.Addr().String()}, NPoller: 2})
-	engine.OnOpen(func(c *nbio.Conn) { c.SetSession(&nbioEcho{}) })
-	engine.OnData(func(c *nbio.Conn, data []byte) { c.Session().(*nbioEcho).answer(c, data) })
+	engine.OnData(func(c *nbio.Conn, data []byte) {
+		e, known := c.Session().(*nbioEcho)
+		if !known { // made here and not in OnOpen, which runs on another goroutine
+			e = &nbioEcho{}
+			c.SetSession(e)
+		}
+		e.answer(c, data)
+	})
 	if err := engine.Start(); err != nil {
 		return err
 	}
