@@ -23,7 +23,7 @@ const style = `
     .small { fill: #4c5a68; font-size: 11.5px; }
     .grid { stroke: #e3e8ed; }
     .base { stroke: #7a8794; }
-    .peer { fill: #c3cad2; }
+    .peer { fill: #8b97a4; }
     .ours { fill: #3f7cc4; }
     .range { stroke: #1b2733; fill: none; stroke-width: 1.3; }
     .goal { stroke: #1b2733; stroke-width: 2.5; }
@@ -37,7 +37,7 @@ const style = `
       .small { fill: #a9b6c3; }
       .grid { stroke: #26303a; }
       .base { stroke: #8b98a5; }
-      .peer { fill: #4a5663; }
+      .peer { fill: #64717f; }
       .ours { fill: #6fa3e0; }
       .range { stroke: #e6edf3; }
       .goal { stroke: #e6edf3; }
