@@ -54,11 +54,15 @@ func (n *attemptNotes) note(id uint64, peer string, start time.Time, p conn.Phas
 	n.id, n.peer, n.phases = id, peer, p
 }
 
+// now is the time since the attempt began. It is never zero, which would say that
+// the attempt did not get that far: a clock may stand still for longer than it takes.
+func (n *attemptNotes) now() time.Duration { return max(time.Since(n.start), 1) }
+
 // replaced notes that an exclusive connection has taken the place of another. A
 // nil n notes nothing.
 func (n *attemptNotes) replaced(c *pool.Conn, dialed time.Duration) {
 	if n != nil {
-		n.note(c.ID(), text(c.RemoteAddr()), n.start, conn.Phases{Acquired: time.Since(n.start), Dialed: dialed})
+		n.note(c.ID(), text(c.RemoteAddr()), n.start, conn.Phases{Acquired: n.now(), Dialed: dialed})
 	}
 }
 
@@ -66,14 +70,14 @@ func (n *attemptNotes) replaced(c *pool.Conn, dialed time.Duration) {
 func (n *attemptNotes) written() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.phases.Written = time.Since(n.start)
+	n.phases.Written = n.now()
 }
 
 // firstByte notes that the first byte of the reply has been read.
 func (n *attemptNotes) firstByte() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.phases.FirstByte = time.Since(n.start)
+	n.phases.FirstByte = n.now()
 }
 
 // observed makes the attempt with the hooks told of it. The clock is read only
@@ -111,7 +115,7 @@ func (a *callAttempt) observed(ctx context.Context, dst, request []byte) ([]byte
 func (n *attemptNotes) end() AttemptEnd {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return AttemptEnd{Start: n.start, Duration: time.Since(n.start), Phases: n.phases, ConnID: n.id, Peer: n.peer}
+	return AttemptEnd{Start: n.start, Duration: n.now(), Phases: n.phases, ConnID: n.id, Peer: n.peer}
 }
 
 // phasesHook hears of the attempts of a client with hooks from its pools and
@@ -142,7 +146,7 @@ func (phasesHook) AfterCall(ctx context.Context, e pipeline.CallEvent) {
 // AfterGet implements pool.GetHook.
 func (phasesHook) AfterGet(ctx context.Context, e pool.GetEvent) {
 	if n := notesOf(ctx); n != nil && e.Err == nil {
-		n.note(e.ID, text(e.Peer), e.Start, conn.Phases{Acquired: e.Duration, Dialed: e.Dialed})
+		n.note(e.ID, text(e.Peer), e.Start, conn.Phases{Acquired: max(e.Duration, 1), Dialed: e.Dialed})
 	}
 }
 

@@ -191,11 +191,15 @@ func TestIdleSocketClosedByPeer(t *testing.T) {
 		return socket, err
 	}}, framing.Format{}, pipeline.Config{})
 	for i := range 50 {
+		called := time.Now()
 		reply, err := p.Call(bg, []byte{byte(i)})
 		require.NoError(t, err)
 		require.Equal(t, []byte{byte(i)}, reply)
 		require.Eventually(t, func() bool { return errors.Is(conn.New(socket).Check(), conn.ErrPeerClosed) },
 			10*time.Second, time.Millisecond, "a look takes nothing")
+		if time.Since(called) > 5*time.Millisecond { // its goroutine may read, and is to hear of it
+			require.Eventually(t, func() bool { return p.Stat().Open == 0 }, 10*time.Second, time.Millisecond)
+		}
 		// A call looks for itself, if the last one began a while ago.
 		for begun := time.Now(); time.Since(begun) < time.Millisecond; {
 			runtime.Gosched()

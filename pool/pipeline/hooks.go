@@ -63,7 +63,7 @@ type CallEvent struct {
 
 // accepted notes the connection that has accepted the call.
 func (e *CallEvent) accepted(s *sharedConn) {
-	e.Peer, e.ID, e.Phases = s.addr, s.id, conn.Phases{Acquired: time.Since(e.Start)}
+	e.Peer, e.ID, e.Phases = s.addr, s.id, conn.Phases{Acquired: max(time.Since(e.Start), 1)}
 	begun := s.begun
 	if begun.Before(e.Start) {
 		begun = e.Start
@@ -72,15 +72,16 @@ func (e *CallEvent) accepted(s *sharedConn) {
 }
 
 // timed notes the times of c, which is out of the queue, or whose connection is
-// locked.
+// locked. They are never zero, which says that the call did not get that far: a clock
+// may stand still for longer than a call takes.
 func (e *CallEvent) timed(s *sharedConn, c *call) {
 	since := s.begun.Sub(e.Start)
 	if c.wrote > 0 {
-		e.Written = since + c.wrote - 1
+		e.Written = max(since+c.wrote-1, 1)
 		e.Acquired = min(e.Acquired, e.Written) // it may have been written before accepted
 	}
 	if c.first > 0 {
-		e.FirstByte = since + c.first - 1
+		e.FirstByte = max(since+c.first-1, 1)
 	}
 }
 
@@ -196,7 +197,7 @@ func (p *Pipeline) observed(ctx context.Context, dst, request []byte) ([]byte, e
 	}
 	e := CallEvent{Addr: p.target.Address, Start: time.Now(), RequestBytes: len(request)}
 	reply, err := p.call(ctx, dst, request, &e)
-	e.Duration, e.Err, e.ReplyBytes = time.Since(e.Start), err, len(reply)-len(dst)
+	e.Duration, e.Err, e.ReplyBytes = max(time.Since(e.Start), e.FirstByte), err, len(reply)-len(dst)
 	for i, h := range p.hooks.calls {
 		if told[i] {
 			h.end.AfterCall(ctx, e)
