@@ -121,7 +121,7 @@ func (c *collector) events() {
 		}
 		c.slow.add(row{cells: []cell{
 			since(c.now, s.end), text(clean(s.source, maxName)), text(s.what), text(clean(s.addr, maxName)), took(s.took),
-			phases(s.phases[:]), few(s.attempts), size(s.out), size(s.in), text(clean(outcome, maxName)),
+			phases(s.phases[:], s.took), few(s.attempts), size(s.out), size(s.in), text(clean(outcome, maxName)),
 		}})
 	}
 }
@@ -133,13 +133,16 @@ func (c *collector) failureRow(f failure) row {
 	}}
 }
 
-// phases is a cell with the parts of a time.
-func phases(all []phase) cell {
+// phases is a cell with the parts of a time. Those of less than a hundredth are in
+// JSON only.
+func phases(all []phase, total time.Duration) cell {
 	var parts []string
 	values := map[string]float64{}
 	for _, p := range all {
 		if p.name != "" && p.took > 0 {
-			parts = append(parts, p.name+" "+duration(p.took))
+			if p.took >= total/100 {
+				parts = append(parts, p.name+" "+duration(p.took))
+			}
 			values[p.name] = p.took.Seconds()
 		}
 	}

@@ -43,13 +43,18 @@ type slowCall struct {
 }
 
 // events keeps what the hooks have seen: the failures, those that are alike as
-// one, and the last slow calls. Both are bounded.
+// one, and the last slow calls of each source. Both are bounded.
 type events struct {
 	mu       sync.Mutex // guards what follows; nothing of a user's runs under it
 	failures map[failureKey]*list.Element
-	order    list.List  // of *failure, the last seen first
-	slow     []slowCall // a ring
-	oldest   int        // the next to be overwritten, once the ring is full
+	order    list.List        // of *failure, the last seen first
+	slow     map[string]*ring // by source: a burst of one hides no other
+}
+
+// ring has the last slow calls of a source.
+type ring struct {
+	calls  []slowCall
+	oldest int // the next to be overwritten, once the ring is full
 }
 
 // fail notes a failure. The error is kept and its text is not made here: under a
@@ -83,12 +88,20 @@ func (e *events) fail(max int, f failure) {
 func (e *events) slower(max int, s slowCall) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(e.slow) < max {
-		e.slow = append(e.slow, s)
+	r := e.slow[s.source]
+	if r == nil {
+		r = &ring{}
+		if e.slow == nil {
+			e.slow = map[string]*ring{}
+		}
+		e.slow[s.source] = r
+	}
+	if len(r.calls) < max {
+		r.calls = append(r.calls, s)
 		return
 	}
-	e.slow[e.oldest] = s
-	e.oldest = (e.oldest + 1) % len(e.slow)
+	r.calls[r.oldest] = s
+	r.oldest = (r.oldest + 1) % len(r.calls)
 }
 
 // snapshot returns copies.
@@ -98,7 +111,10 @@ func (e *events) snapshot() (failures []failure, slow []slowCall) {
 	for at := e.order.Front(); at != nil; at = at.Next() {
 		failures = append(failures, *at.Value.(*failure))
 	}
-	return failures, append(slow, e.slow...)
+	for _, r := range e.slow {
+		slow = append(slow, r.calls...)
+	}
+	return failures, slow
 }
 
 // errorText is what the page says of an error. What handlers and servers of the

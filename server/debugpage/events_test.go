@@ -205,7 +205,7 @@ func TestPoolsErrors(t *testing.T) {
 		evicts.AfterEvict(pool.EvictEvent{Addr: r.String(), ID: 7, Reason: r, Age: time.Minute})
 	}
 	calls, ends := hook[pipeline.CallHook](t, p, "pipe"), hook[pipeline.EndHook](t, p, "pipe")
-	calls.AfterCall(ctx, pipeline.CallEvent{Addr: "name", Peer: "peer", Phases: conn.Phases{Acquired: time.Second}, Duration: 3 * time.Second, Err: pipeline.ErrStalled})
+	calls.AfterCall(ctx, pipeline.CallEvent{Addr: "name", Peer: "peer", Phases: conn.Phases{Acquired: time.Second, Written: time.Second}, Duration: 3 * time.Second, Err: pipeline.ErrStalled})
 	calls.AfterCall(ctx, pipeline.CallEvent{Addr: "name", Err: pipeline.ErrOverloaded})
 	for r := range pipeline.Evicted + 1 {
 		ends.AfterEnd(pipeline.EndEvent{Addr: r.String(), Reason: r})
@@ -280,6 +280,24 @@ func TestSlowCalls(t *testing.T) {
 	hook[pipeline.CallHook](t, none, "x").AfterCall(t.Context(), pipeline.CallEvent{Duration: time.Hour})
 	require.Zero(t, tables(t, none, "")["slow"].Total)
 	has(t, page(t, none, ""), "no call is listed")
+}
+
+// A burst of slow calls hides no other, and small phases are not shown.
+func TestSlowCallsOfEachName(t *testing.T) {
+	p := &debugpage.Page{MaxEvents: 3}
+	call := func(name string, took time.Duration) {
+		hook[pipeline.CallHook](t, p, name).AfterCall(t.Context(), pipeline.CallEvent{
+			Phases: conn.Phases{Acquired: time.Millisecond, Written: 2 * time.Millisecond, FirstByte: took}, Duration: took,
+		})
+	}
+	call("rare", time.Second)
+	for i := range 10 {
+		call("busy", time.Second+time.Duration(i))
+	}
+	got := tables(t, p, "?slow.sort=name")["slow"]
+	require.Equal(t, []any{"busy", "busy", "busy", "rare"}, column(got, "name"))
+	require.Equal(t, map[string]any{"wait": 0.001, "send": 0.001, "reply": 0.998}, got.Rows[3]["phases"])
+	has(t, page(t, p, ""), `class="prose">reply 998 ms<`)
 }
 
 // The phases of a call add up to its time, however far it got.

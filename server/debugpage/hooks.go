@@ -220,7 +220,7 @@ func (r *recorder) AfterCall(ctx context.Context, e pipeline.CallEvent) {
 	if e.Duration >= r.page.slowCall() {
 		r.slower(slowCall{
 			what: whatCall, addr: addr, took: e.Duration, attempts: 1, out: e.RequestBytes, in: e.ReplyBytes,
-			phases: [maxPhases]phase{{"wait", e.Acquired}, {"reply", e.Duration - e.Acquired}},
+			phases: phasesOf(e.Phases, e.Duration),
 		}, e.Err)
 	}
 }

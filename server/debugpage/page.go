@@ -42,8 +42,8 @@ type Page struct {
 	// MaxRows is how many rows of a table are shown at a time. Further ones
 	// are on the next pages of the table. Zero and negative mean 100.
 	MaxRows int
-	// MaxEvents is how many kinds of errors, and how many slow calls, are
-	// remembered. Zero and negative mean 100.
+	// MaxEvents is how many kinds of errors, and how many slow calls of each
+	// name, are remembered. Zero and negative mean 100.
 	MaxEvents int
 	// ErrorText returns the text that the page shows for an error. Use it to
 	// remove what operators must not see. Nil means the error's own text,
