@@ -30,6 +30,7 @@ type core struct {
 	read    atomic.Uint64 // bytes, over the connection's life
 	written atomic.Uint64
 	torn    atomic.Uint32 // writes that failed and may have sent more than written says
+	avail   atomic.Int32  // bytes buffered as of the last unlock of rmu, for Buffered
 
 	rmu        sync.Mutex // one reader at a time; guards the fields below
 	buf        *buffer    // nil while no bytes are in it
@@ -47,8 +48,7 @@ type core struct {
 	limits  *limits               // deadlines; made by the first
 	onClose func()
 
-	avail atomic.Int32 // bytes buffered as of the last unlock of rmu, for Buffered
-	rbusy atomic.Bool  // a reader is at the transport; written with rmu held
+	rbusy atomic.Bool // a reader is at the transport; written with rmu held
 
 	opaque bool // never changes: nc transforms bytes (TLS), so counts and readiness below it are not those above
 	big    bool // rmu: the next buffer is a large one

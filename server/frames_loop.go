@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"net"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 )
@@ -60,7 +61,8 @@ const busyFrom = 16
 func (f *frameConn) seesEnd() bool {
 	if f.rounds < busyFrom {
 		if f.rounds++; f.rounds == busyFrom {
-			f.endWatched = f.sess.watchEnd()
+			_, tcp := f.conn.NetConn().(*net.TCPConn) // a unix socket may stop before other kinds of data
+			f.endWatched = tcp && f.sess.watchEnd()
 		}
 	}
 	return f.endWatched

@@ -41,6 +41,7 @@ func (f *frameConn) close() {
 	} else if f.now == aside {
 		return
 	}
+	f.setStep(nil) // a panic may have left it
 	if f.many != nil {
 		f.many.close(f)
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
 	"time"
 )
@@ -30,23 +31,33 @@ const (
 func (h *FrameHandler) parkAfter() time.Duration { return orDefault(h.ParkAfter, defaultParkAfter) }
 
 // askToPark asks a session that has been idle for long enough to park. The watch
-// calls it.
-func (s *session) askToPark(now int64) {
+// calls it. It returns whether to look again soon.
+//
+// By default a connection that has had at most one request parks when two looks of
+// the watch have found it idle, after about 0.1 s. After a restart thousands of
+// clients connect within a second, and the memory of a goroutine's record is never
+// given back.
+func (s *session) askToPark(now int64) (soon bool) {
 	h := s.frames.Load()
 	if h == nil || s.parking.Load() != unparked || State(s.state.Load()) != StateIdle || s.readDue.Load() == notDue {
-		return
+		return false
 	}
 	after := int64(h.parkAfter())
-	if after == 0 || now-s.idleSince.Load() < after {
-		return
-	}
-	if !s.canPark() {
+	requests := s.requests.Load()
+	switch young := h.ParkAfter == 0 && requests <= 1; {
+	case after == 0:
+		return false
+	case young && s.seenIdle != 1+uint8(requests):
+		s.seenIdle = 1 + uint8(requests)
+		return s.canPark()
+	case !young && now-s.idleSince.Load() < after:
+		return false
+	case !s.canPark():
 		s.parking.Store(neverParks)
-		return
-	}
-	if s.parking.CompareAndSwap(unparked, askedToPark) {
+	case s.parking.CompareAndSwap(unparked, askedToPark):
 		s.wakeReader()
 	}
+	return false
 }
 
 // wakeReader has the reader of the connection look around.
@@ -73,7 +84,7 @@ func (f *frameConn) park() bool {
 		return false
 	}
 	if f.ctx != s {
-		s.ctx = f.ctx
+		s.makeExtra().parked = f.ctx
 	}
 	s.parking.Store(parked)
 	watched := p.watchAll(s)
@@ -93,7 +104,7 @@ func (s *session) canPark() bool {
 	if tc, ok := nc.(*tls.Conn); ok {
 		nc = tc.NetConn()
 	}
-	return nc != nil && s.own && isSocket(nc)
+	return canPoll && nc != nil && s.own && isSocket(nc)
 }
 
 // putAside gives up what a connection with Concurrency keeps between two requests;
@@ -141,9 +152,9 @@ func (s *session) polled() {
 func (s *session) resume() {
 	gone := false
 	defer s.handlerDone(&gone)
-	ctx := s.ctx
-	if ctx == nil {
-		ctx = s
+	var ctx context.Context = s
+	if e := s.extra.Load(); e != nil && e.parked != nil {
+		ctx = e.parked
 	}
 	gone = s.frames.Load().serveSession(ctx, s, true)
 }

@@ -347,3 +347,17 @@ func TestParkingAtRandom(t *testing.T) {
 		})
 	}
 }
+
+// With the defaults, connections park that have had no request, one, or more.
+func TestConnectionsParkByDefault(t *testing.T) {
+	s := &server.Server{Handler: echo()}
+	addr := start(t, s)
+	for i := range 3 {
+		c := dial(t, addr)
+		for range i {
+			c.send("x")
+			c.expect("x")
+		}
+	}
+	waitParked(t, s, 3)
+}

@@ -6,6 +6,8 @@ import (
 	"syscall"
 )
 
+const canPoll = true // there is a poller
+
 // poller watches sockets for which no goroutine waits. It has one epoll descriptor,
 // which the runtime's own poller watches, so that no thread waits for it.
 type poller struct {
@@ -119,7 +121,7 @@ func (p *poller) control(op, fd int, event *syscall.EpollEvent) (err error) {
 func (p *poller) remember(s *session, fd int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.fd = fd
+	s.fd = int32(fd)
 	if fd >= len(p.byFD) {
 		p.byFD = append(p.byFD, make([]*session, fd+1-len(p.byFD))...)
 	}
@@ -130,7 +132,7 @@ func (p *poller) remember(s *session, fd int) {
 func (p *poller) forget(s *session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s.fd < len(p.byFD) && p.byFD[s.fd] == s {
+	if int(s.fd) < len(p.byFD) && p.byFD[s.fd] == s {
 		p.byFD[s.fd] = nil
 	}
 }

@@ -53,6 +53,8 @@ type extra struct {
 	over bool          // the last frame has been written; guarded by the token
 	due  atomic.Int64  // until when a Send must have ended; see watch
 
+	parked context.Context // of the handlers, where it is not the session; set before it is parked
+
 	many atomic.Pointer[concurrent] // with Concurrency, once there was a request
 }
 

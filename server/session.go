@@ -35,8 +35,8 @@ type session struct {
 	extra        atomic.Pointer[extra]        // made when first needed
 
 	parking   atomic.Uint32 // see park.go
+	fd        int32         // of its socket, if the poller knows it; guarded by poller.mu
 	idleSince atomic.Int64  // on the watch's clock
-	fd        int           // of its socket, if the poller knows it; guarded by poller.mu
 
 	// Until when a read or a write must have moved on; see watch.
 	readDue, writeDue atomic.Int64
@@ -45,9 +45,9 @@ type session struct {
 	point   int64      // where in the peer's stream a drain ends, plus 1; 0 if not noted
 	phase   phase
 
-	kept bool            // the handler has returned and KeepOpen is set; its goroutine's
-	ctx  context.Context // of the handlers while parked, nil if the session itself
-	own  bool            // a goroutine of the server's serves frames; set before they are
+	kept     bool  // the handler has returned and KeepOpen is set; its goroutine's
+	own      bool  // a goroutine of the server's serves frames; set before they are
+	seenIdle uint8 // the watch's: see askToPark
 
 	// Guarded by srv.mu.
 	parts      int8 // what is left of it: the connection and the goroutine
