@@ -42,7 +42,7 @@ type Client struct {
 	latency   latencies
 	one       endpoint                     // without ClientConfig.Resolver
 	set       *balance.Balancer[*endpoint] // with it, else nil
-	totals    serverTotals                 // with it
+	totals    totals                       // with it
 }
 
 // CallOptions are the settings of one call. The zero value changes nothing.

@@ -74,7 +74,10 @@ func (c *Client) balanced() (*balance.Balancer[*endpoint], error) {
 			c.totals.add(opened)
 			return opened, nil
 		},
-		Close: c.totals.shutdown,
+		Close: func(ctx context.Context, e *endpoint) error {
+			defer c.totals.remove(e)
+			return e.shutdown(ctx)
+		},
 	})
 }
 

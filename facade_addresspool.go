@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/pool"
+	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 )
 
 // addressPool is the pool of one address.
@@ -47,6 +48,9 @@ func newAddressPool(network, addr string, o PoolOptions) (*addressPool, error) {
 	p.pool, err = pool.New(target, o.config())
 	return p, err
 }
+
+// stat implements connections.
+func (p *addressPool) stat(ofPool *pool.Stat, _ *pipeline.Stat) { *ofPool = p.pool.Stat() }
 
 // get takes a connection within the caller's dial timeout.
 func (p *addressPool) get(timeout []time.Duration) (*pool.Conn, terms, error) {

@@ -94,6 +94,14 @@ func PoolStat(addr string) pool.Stat {
 	return pool.Stat{}
 }
 
+// PoolsStat returns the sum of the figures of all pools behind NewPoolConn. The
+// counts of a pool that is not listed any more stay in the sum, so they never
+// fall. Of times that are no sums it has the largest.
+func PoolsStat() pool.Stat {
+	s, _ := pools.totals.stat()
+	return s
+}
+
 // PoolInfo describes one of the pools behind NewPoolConn.
 type PoolInfo struct {
 	// Addr is the address that the pool connects to.

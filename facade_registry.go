@@ -23,6 +23,8 @@ type registry struct {
 	options  map[string]PoolOptions // of addresses that have their own
 	retired  []*addressPool         // replaced, and waiting for their connections to come back
 	timer    *time.Timer            // nil: not running
+
+	totals totals // of all pools that there have been
 }
 
 var pools registry
@@ -74,6 +76,7 @@ func (r *registry) open(addr string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.totals.add(p)
 	r.byAddr.Store(addr, p)
 	r.watchLocked()
 	return p, nil
@@ -181,6 +184,7 @@ func (r *registry) look() {
 	r.mu.Unlock()
 	for _, p := range done {
 		_ = p.pool.Shutdown(context.Background())
+		r.totals.remove(p)
 	}
 }
 

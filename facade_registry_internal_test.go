@@ -25,6 +25,10 @@ func TestDefect21FailedAddressIsForgotten(t *testing.T) {
 		require.Nil(t, r.timer, "no timer runs for nothing")
 		_, err := p.pool.Get(t.Context())
 		require.ErrorIs(t, err, net.ErrClosed, "its pool is closed")
+		require.Empty(t, r.totals.open)
+		sum, _ := r.totals.stat()
+		require.EqualValues(t, 3, sum.DialErrors, "its counts stay")
+		require.Zero(t, sum.MaxConns, "and what describes the present does not")
 	})
 }
 
@@ -68,7 +72,12 @@ func TestDefect21AddressInUseIsKept(t *testing.T) {
 	require.Equal(t, io.EOF, err)
 	require.Len(t, r.retired, 1)
 	old := r.retired[0]
+	sum, _ := r.totals.stat()
 	look()
+	after, _ := r.totals.stat()
+	require.EqualValues(t, 1, after.Gets)
+	require.Equal(t, sum.Evictions.Total(), after.Evictions.Total())
+	require.Zero(t, after.Open)
 	require.Empty(t, r.retired)
 	_, err = old.pool.Get(t.Context())
 	require.ErrorIs(t, err, net.ErrClosed)

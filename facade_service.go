@@ -84,7 +84,11 @@ func (r *registry) newServiceLocked(addr string, resolver resolve.Resolver, poli
 		Policy:       policy,
 		DrainTimeout: -1, // a pool that is retired waits for its connections itself
 		Open: func(e resolve.Endpoint) (*addressPool, error) {
-			return newAddressPool(e.Network, e.Addr, options)
+			p, err := newAddressPool(e.Network, e.Addr, options)
+			if err == nil {
+				r.totals.add(p)
+			}
+			return p, err
 		},
 		Close: func(_ context.Context, p *addressPool) error {
 			r.retire(p)

@@ -77,10 +77,12 @@ func infos(name string) map[string]gtcp.PoolInfo {
 func TestServiceSpreadsOverItsServers(t *testing.T) {
 	servers := []string{rawServer(t, echo), rawServer(t, echo), rawServer(t, echo)}
 	name := resolves(t, resolve.Addrs(servers...), balance.RoundRobin)
-	calls := map[string]int{}
+	calls, before := map[string]int{}, gtcp.PoolsStat()
 	for range 30 {
 		calls[ask(t, name)]++
 	}
+	require.GreaterOrEqual(t, gtcp.PoolsStat().Gets-before.Gets, uint64(30))
+	require.GreaterOrEqual(t, gtcp.PoolsStat().Dials-before.Dials, uint64(3))
 	for _, addr := range servers {
 		require.Equal(t, 10, calls[addr])
 		info := infos(name)[addr]

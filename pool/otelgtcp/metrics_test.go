@@ -180,6 +180,18 @@ func TestStatMetrics(t *testing.T) {
 	}
 }
 
+// The pools of a GoFrame program are one, whatever their number.
+func TestNewPoolConnMetrics(t *testing.T) {
+	r := record(t, trace.NeverSample(), otelgtcp.Config{})
+	r.AddNewPoolConn("facade")
+	for range 3 {
+		p, err := gtcp.NewPoolConn(serve(t, &server.Server{Handler: echo()}))
+		require.NoError(t, err)
+		require.NoError(t, p.Close())
+	}
+	require.Contains(t, points(r.metrics(t)["gtcp.client.connections"]), point{"gtcp.name=facade,gtcp.state=idle", 3})
+}
+
 func TestAddAndRemove(t *testing.T) {
 	r := record(t, trace.NeverSample(), otelgtcp.Config{})
 	require.Empty(t, r.metrics(t))

@@ -66,6 +66,12 @@ func (t *Telemetry) AddPool(name string, p interface{ Stat() pool.Stat }) (remov
 	return t.stats.add("pool", name, func(o *observer) { o.pool(p.Stat()) })
 }
 
+// AddNewPoolConn observes the pools behind gtcp.NewPoolConn, as one: an address is
+// no attribute.
+func (t *Telemetry) AddNewPoolConn(name string) (remove func()) {
+	return t.stats.add("pool", name, func(o *observer) { o.pool(gtcp.PoolsStat()) })
+}
+
 // AddPipeline observes the Stat of a pipeline that is not a client's, as
 // AddClient does.
 func (t *Telemetry) AddPipeline(name string, p interface{ Stat() pipeline.Stat }) (remove func()) {

@@ -43,6 +43,12 @@ func (c *Collector) AddPool(name string, p interface{ Stat() pool.Stat }) (remov
 	return c.add("pool", name, func(e emit) { e.pool(p.Stat()) })
 }
 
+// AddNewPoolConn observes the pools behind gtcp.NewPoolConn, as one: an address is
+// no label.
+func (c *Collector) AddNewPoolConn(name string) (remove func()) {
+	return c.add("pool", name, func(e emit) { e.pool(gtcp.PoolsStat()) })
+}
+
 // AddPipeline observes a pipeline that is not a client's.
 func (c *Collector) AddPipeline(name string, p interface{ Stat() pipeline.Stat }) (remove func()) {
 	return c.add("pipeline", name, func(e emit) { e.pipeline(p.Stat()) })

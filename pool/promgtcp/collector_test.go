@@ -141,6 +141,21 @@ func TestCollectorOfManyServers(t *testing.T) {
 	require.Less(t, strings.Count(scrape(t, r), "\n"), 200)
 }
 
+// The pools of a GoFrame program are one, whatever their number.
+func TestCollectorOfNewPoolConn(t *testing.T) {
+	c, r := registered(t)
+	c.AddNewPoolConn("facade")
+	for range 3 {
+		addr, _ := serve(t)
+		p, err := gtcp.NewPoolConn(addr)
+		require.NoError(t, err)
+		require.NoError(t, p.Close())
+	}
+	text := scrape(t, r)
+	require.Contains(t, text, `gtcp_connections_dials_total{name="facade"} 3`+"\n")
+	require.NotContains(t, text, "127.0.0.1")
+}
+
 // The dashboard asks for metrics that exist.
 func TestDashboard(t *testing.T) {
 	text, err := os.ReadFile("dashboard.json")

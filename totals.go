@@ -1,7 +1,6 @@
 package gtcp
 
 import (
-	"context"
 	"reflect"
 	"sync"
 	"time"
@@ -10,49 +9,53 @@ import (
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 )
 
-// serverTotals adds up the connections of a client's servers. The counts of a
-// server that has left stay in the sum, for a metric made from it must not fall.
-type serverTotals struct {
+// connections is a pool, or a pipeline.
+type connections interface {
+	stat(ofPool *pool.Stat, ofPipeline *pipeline.Stat)
+}
+
+// totals adds up connections. The counts of a pool that is gone stay in the sum,
+// because a metric made from it must not fall.
+type totals struct {
 	mu       sync.Mutex // guards the fields below
-	open     map[*endpoint]struct{}
-	pool     pool.Stat     // the counts of those that have been closed
+	open     map[connections]struct{}
+	pool     pool.Stat     // the counts of those that are gone
 	pipeline pipeline.Stat // the same
 }
 
-func (t *serverTotals) add(e *endpoint) {
+func (t *totals) add(c connections) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.open == nil {
-		t.open = make(map[*endpoint]struct{})
+		t.open = make(map[connections]struct{})
 	}
-	t.open[e] = struct{}{}
+	t.open[c] = struct{}{}
 }
 
-// shutdown closes the connections of a server, and keeps its counts.
-func (t *serverTotals) shutdown(ctx context.Context, e *endpoint) error {
-	err := e.shutdown(ctx)
+// remove keeps the counts of c, which has been closed.
+func (t *totals) remove(c connections) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, ok := t.open[e]; ok {
-		delete(t.open, e)
-		var ofPool pool.Stat
-		var ofPipeline pipeline.Stat
-		e.stat(&ofPool, &ofPipeline)
-		addStat(&t.pool, counts(ofPool))
-		addStat(&t.pipeline, counts(ofPipeline))
+	if _, ok := t.open[c]; !ok {
+		return
 	}
-	return err
+	delete(t.open, c)
+	var ofPool pool.Stat
+	var ofPipeline pipeline.Stat
+	c.stat(&ofPool, &ofPipeline)
+	addStat(&t.pool, counts(ofPool))
+	addStat(&t.pipeline, counts(ofPipeline))
 }
 
 // stat returns the sums.
-func (t *serverTotals) stat() (pool.Stat, pipeline.Stat) {
+func (t *totals) stat() (pool.Stat, pipeline.Stat) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	ofPool, ofPipeline := t.pool, t.pipeline
-	for e := range t.open {
+	for c := range t.open {
 		var onePool pool.Stat
 		var onePipeline pipeline.Stat
-		e.stat(&onePool, &onePipeline)
+		c.stat(&onePool, &onePipeline)
 		addStat(&ofPool, onePool)
 		addStat(&ofPipeline, onePipeline)
 	}
