@@ -27,7 +27,7 @@ func main() {
 		if err != nil {
 			return err
 		}
-		for _, run := range []func(*compare.Program, string) error{crowd, lone, exclusive, sets, latency, rpcs} {
+		for _, run := range []func(*compare.Program, string) error{crowd, contexts, lone, exclusive, sets, latency, rpcs} {
 			if err := run(p, addr); err != nil {
 				return err
 			}
@@ -63,6 +63,37 @@ func crowd(p *compare.Program, addr string) error {
 			{Ref: "6.1", Says: "no allocations", Of: "pipeline, 1 connection", Allocs: true, Want: compare.AtMost(0)},
 		},
 	})
+}
+
+// contexts is what the limit of ClientConfig.CallTimeout costs, for contexts that
+// can end and have no deadline, as those of a server's handlers, and for others.
+func contexts(p *compare.Program, addr string) error {
+	canEnd, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	for _, of := range []struct {
+		mode    string
+		shared  bool
+		callers int
+	}{{"shared", true, 256}, {"shared", true, 16}, {"exclusive", false, 16}} {
+		c := compare.Comparison{
+			Title:  strconv.Itoa(of.callers) + " callers, Client, " + of.mode + ", with and without CallTimeout",
+			Allocs: true,
+			CPU:    true,
+		}
+		for name, ctx := range map[string]context.Context{"Background": context.Background(), "WithCancel": canEnd} {
+			without := name + ", no CallTimeout"
+			c.Candidates = append(c.Candidates,
+				by(of.callers, name, client(addr, of.shared, ctx)),
+				by(of.callers, without, clientOf(addr, ours.ClientConfig{Shared: of.shared, CallTimeout: -1}, ctx)))
+			c.Bases = append(c.Bases, without)
+			c.Goals = append(c.Goals, compare.Goal{Ref: "B.4", Says: "CallTimeout costs little", Of: name,
+				To: []string{without}, Want: compare.AtMost(1.05)})
+		}
+		if err := p.Compare(c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lone is its second.
