@@ -100,16 +100,10 @@ func (c *Client) firstOfSet(ctx context.Context, limit *sharedDeadline, dst, req
 		return dst, tried, attemptError(c.addr, false, err)
 	}
 	tried.Add(checkout.Node)
-	reply, err = attemptAt(ctx, limit, &checkout, dst, request)
-	return reply, tried, err
-}
-
-// attemptAt makes an attempt, and tells the balancer how it went.
-func attemptAt(ctx context.Context, limit *sharedDeadline, checkout *balance.Checkout[*endpoint], dst, request []byte) (reply []byte, err error) {
 	err = errPanicked
 	defer func() { checkout.Done(verdict(err)) }()
 	reply, err = checkout.Value.attempt(ctx, limit, dst, request)
-	return reply, err
+	return reply, tried, err
 }
 
 // elsewhere is the backoff of a client of many servers: the first retry goes to

@@ -106,6 +106,17 @@ type Checkout[T any] struct {
 // the first set of endpoints, until ctx ends. The error is an *[Error], also if the
 // resolver has reported only errors.
 func (b *Balancer[T]) Pick(ctx context.Context, r Request) (Checkout[T], error) {
+	if v := b.view.Load(); v != nil && v.only != nil {
+		if value := v.only.value.Load(); value != nil && v.only.begin() {
+			n := &v.only.Node
+			return Checkout[T]{Value: *value, Node: n, b: b, m: v.only, out: n.flags.Load()&flagOut != 0}, nil
+		}
+	}
+	return b.pick(ctx, r)
+}
+
+// pick is Pick where there is a choice, or something to be made.
+func (b *Balancer[T]) pick(ctx context.Context, r Request) (Checkout[T], error) {
 	for tries := 0; ; {
 		v := b.view.Load()
 		if v == nil {
@@ -135,10 +146,8 @@ func (b *Balancer[T]) Pick(ctx context.Context, r Request) (Checkout[T], error) 
 		}
 		l.Node = &l.m.Node
 		l.out = l.Node.flags.Load()&flagOut != 0
-		l.Node.inFlight.Add(1)
-		if l.Node.gone.Load() {
-			l.m.release() // the view is a new one by now
-			continue
+		if !l.m.begin() {
+			continue // the view is a new one by now
 		}
 		err := l.open()
 		if err == nil {
@@ -259,13 +268,16 @@ func (l *Checkout[T]) Done(o Outcome) {
 	} else {
 		l.unusual(n, o)
 	}
-	m.release()
+	m.ended()
 }
 
 // unusual takes an outcome that may change the node's state.
 func (l *Checkout[T]) unusual(n *Node, o Outcome) {
 	b := l.b
 	now := b.now()
+	if o.Result != Success {
+		defer n.other.Add(1)
+	}
 	switch o.Result {
 	case Success:
 		n.good.Add(1)

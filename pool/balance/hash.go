@@ -98,7 +98,7 @@ func (p *hashed) best(slot uint64, fit func(int) bool) int {
 
 // over reports whether one more call is too much for node i.
 func (p *hashed) over(i int) bool {
-	have := float64(p.nodes[i].inFlight.Load())
+	have := float64(p.nodes[i].inFlight())
 	w := 1.0
 	if p.weight != nil {
 		w = p.weight[i]
@@ -110,7 +110,7 @@ func (p *hashed) over(i int) bool {
 func (p *hashed) measure() {
 	calls, sum := 1.0, 0.0
 	for i, n := range p.nodes {
-		calls += float64(n.inFlight.Load())
+		calls += float64(n.inFlight())
 		if p.weight != nil {
 			sum += p.weight[i]
 		} else {

@@ -56,3 +56,55 @@ func TestPeakEWMACountsCallsInFlight(t *testing.T) {
 		require.Len(t, held, 4)
 	})
 }
+
+// Calls to endpoints that reply fast go to one of them for a while, if there are
+// many, so that a pipeline can send them together.
+func TestPeakEWMAGathersCallsToFastEndpoints(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		latency time.Duration
+		callers int
+		changes float64 // of the endpoint from one call to the next: less if below a half, else more
+	}{
+		{"fast, many calls", 100 * time.Microsecond, 256, 0.1},
+		{"fast, few calls", 100 * time.Microsecond, 4, 0.5},
+		{"slow", 2 * ms, 256, 0.5},
+	} {
+		bubble(t, c.name, func(t *testing.T) {
+			b := start(t, newFleet().config(resolve.Static(names(4))))
+			run(b, 8, ms, time.Second, 1)
+			for range 400 { // each endpoint has its latency by then
+				timed(t, b, c.latency, balance.Outcome{})
+			}
+			pass(5 * time.Second)
+			var inFlight []balance.Checkout[*server]
+			calls, changes, last := map[string]int{}, 0, ""
+			const total = 25_600
+			for range total / c.callers {
+				for range c.callers {
+					l, err := b.Pick(t.Context(), balance.Request{})
+					require.NoError(t, err)
+					inFlight = append(inFlight, l)
+					if calls[l.Value.addr]++; l.Value.addr != last {
+						changes++
+					}
+					last = l.Value.addr
+				}
+				pass(c.latency)
+				for i := range inFlight {
+					inFlight[i].Done(balance.Outcome{})
+				}
+				inFlight = inFlight[:0]
+			}
+			share := float64(changes) / float64(total)
+			if c.changes < 0.5 {
+				require.Less(t, share, c.changes)
+			} else {
+				require.Greater(t, share, c.changes)
+			}
+			for addr, n := range calls {
+				require.InEpsilon(t, total/4, n, 0.25, addr)
+			}
+		})
+	}
+}

@@ -69,9 +69,20 @@ func (m *member[T]) failure() error {
 	return m.failed
 }
 
-// release ends a call's hold, and wakes who waits for the last one.
-func (m *member[T]) release() {
-	if m.Node.release() {
+// begin counts a call that begins. It returns false if the member has been removed.
+func (m *member[T]) begin() bool {
+	m.begun.Add(1)
+	if !m.gone.Load() {
+		return true
+	}
+	m.other.Add(1)
+	m.ended()
+	return false
+}
+
+// ended wakes who waits for the end of the last call, if this was it.
+func (m *member[T]) ended() {
+	if m.Node.drained() {
 		m.once.Do(func() { close(m.drained) })
 	}
 }
@@ -95,7 +106,7 @@ func (b *Balancer[T]) remove(m *member[T]) {
 // retire drains a member in a goroutine of its own.
 func (b *Balancer[T]) retire(m *member[T]) {
 	m.gone.Store(true)
-	if m.inFlight.Load() == 0 {
+	if m.inFlight() == 0 {
 		m.once.Do(func() { close(m.drained) })
 	}
 	b.drains.add(func(ctx context.Context) error { return m.drain(ctx, b.config.DrainTimeout, b.config.Close) })

@@ -46,13 +46,14 @@ const (
 // goroutines.
 type Node struct {
 	// What every call reads and writes.
-	inFlight atomic.Int64
+	begun    atomic.Uint64 // calls; those not ended are in flight
 	flags    atomic.Uint32
 	gone     atomic.Bool   // removed; set after the pickers with the node are gone
 	latency  atomic.Uint64 // peak EWMA in nanoseconds, the bits of a float64; 0: none yet
 	measured atomic.Int64  // when latency was last updated
-	good     atomic.Uint64
-	streak   atomic.Int64 // failures since the last success
+	good     atomic.Uint64 // calls that ended well
+	other    atomic.Uint64 // calls that ended otherwise
+	streak   atomic.Int64  // failures since the last success
 
 	// What failures and changes write.
 	bad      atomic.Uint64
@@ -74,7 +75,14 @@ func (n *Node) Endpoint() resolve.Endpoint { return *n.endpoint.Load() }
 
 // InFlight returns how many calls have been given to the endpoint and are not
 // done.
-func (n *Node) InFlight() int { return int(n.inFlight.Load()) }
+func (n *Node) InFlight() int { return int(n.inFlight()) }
+
+// inFlight is InFlight. Of two counters the one that is read later is not too
+// low, so it is never negative.
+func (n *Node) inFlight() int64 {
+	ended := n.good.Load() + n.other.Load()
+	return int64(n.begun.Load() - ended)
+}
 
 // Latency returns the moving average of the time that calls took. A longer call
 // raises it at once, and it falls slowly. Zero means that no call was measured.
@@ -108,13 +116,10 @@ func (n *Node) observe(took, now, decay int64) {
 	n.measured.Store(now)
 }
 
-// release ends a call's hold on the node, and reports whether it was the last
-// one of a node that has been removed. The calls are counted again once the node is
-// known to be gone: between the first count and then, another call may have begun.
-// Of those that begin later, each sees that the node is gone and lets go of it.
-func (n *Node) release() (drained bool) {
-	return n.inFlight.Add(-1) == 0 && n.gone.Load() && n.inFlight.Load() == 0
-}
+// drained reports, for a call that has ended, whether it was the last one of a
+// node that has been removed. The calls are counted once the node is known to be
+// gone: of those that begin later, each sees that the node is gone and lets go of it.
+func (n *Node) drained() bool { return n.gone.Load() && n.inFlight() == 0 }
 
 // setFlag and clearFlag report whether they changed it.
 func (n *Node) setFlag(flag uint32) bool   { return n.flags.Or(flag)&flag == 0 }
