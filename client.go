@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/framing/envelope"
 	"github.com/seed-99d6a01a/gtcp/pool"
 	"github.com/seed-99d6a01a/gtcp/pool/balance"
 	"github.com/seed-99d6a01a/gtcp/retry"
@@ -62,6 +63,10 @@ type CallOptions struct {
 	// Key keeps calls together: with the policy [balance.Hash], calls with the
 	// same key go to the same server. Empty means no key.
 	Key string
+	// Method is sent in the envelope, with ClientConfig.Envelope: at most 255
+	// bytes. It is also in the context of hooks and interceptors; see
+	// [envelope.MethodFromContext].
+	Method string
 }
 
 // NewClient returns a client of the server at addr. If addr is empty,
@@ -76,6 +81,7 @@ func NewClient(addr string, config ClientConfig) *Client {
 	if config.Resolver == nil {
 		config.Target.Address = c.addr
 	}
+	config = config.withEnvelope()
 	c.config = config
 	if c.err = config.validate(); c.err != nil {
 		return c
@@ -135,6 +141,9 @@ func (c *Client) CallWith(ctx context.Context, dst, request []byte, options Call
 		return dst, c.err
 	}
 	c.count.calls.Add(1)
+	if options.Method != "" {
+		ctx = envelope.ContextWithMethod(ctx, options.Method)
+	}
 	if c.inContext || c.set != nil && !c.set.Known() {
 		return c.withContext(ctx, dst, request, options)
 	}

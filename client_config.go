@@ -44,6 +44,17 @@ type ClientConfig struct {
 	// The zero value is gtcp's package protocol.
 	Format framing.Format
 
+	// Envelope puts metadata before each request, and expects them before each
+	// reply: see package envelope and docs/wire.md. The server must do the same,
+	// as a server.FrameHandler with Envelope does. The request carries how long
+	// the caller waits, the trace of [envelope.ContextWithTrace] and
+	// CallOptions.Method. If the reply has a status other than 0, the call fails
+	// with an [*envelope.StatusError]. Interceptors see requests and replies
+	// without envelopes. Goodbye is then envelope.Goodbye() unless it is set.
+	// Replies come in the order of the requests, unless Match is
+	// envelope.Matcher{}. Frames for OnPush begin with their envelopes.
+	Envelope bool
+
 	// Match says where frames carry the number that pairs a reply with its
 	// request: a [pipeline.Number] for the usual protocols. The client then
 	// puts a number of its own into each request, and the caller's number back

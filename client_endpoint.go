@@ -42,10 +42,8 @@ func (e *endpoint) call(ctx context.Context, limit *sharedDeadline, dst, request
 	return e.attempt(ctx, limit, dst, request)
 }
 
-// attempt makes one attempt at a call. limit, if not nil, is that of a call whose
-// context has none. It is the first attempt then, and a pipeline has the same limit
-// of its own.
-func (e *endpoint) attempt(ctx context.Context, limit *sharedDeadline, dst, request []byte) ([]byte, error) {
+// bare is attempt with the frames as they are.
+func (e *endpoint) bare(ctx context.Context, limit *sharedDeadline, dst, request []byte) ([]byte, error) {
 	if e.pipeline == nil {
 		return e.exclusive(ctx, limit, dst, request)
 	}

@@ -40,6 +40,7 @@ type request struct {
 	err             error
 	o               *observed // nil if nobody observes it
 	arrived         time.Time // noted where there is a Deadline
+	opened                    // with Envelope; else the request as it is
 	done            bool      // handled; guarded by concurrent.mu
 }
 
@@ -90,7 +91,8 @@ func newConcurrent(f *frameConn) *concurrent {
 }
 
 // take hands in a request, waiting for room. It returns ErrNoReply, since somebody
-// else replies, or errGone if the connection is over.
+// else replies, or errGone if the connection is over. Any other error is that of an
+// envelope.
 func (c *concurrent) take(req []byte) error {
 	c.out.sess.requests.Add(1)
 	r, _ := c.out.h.requests.Get().(*request)
@@ -98,7 +100,14 @@ func (c *concurrent) take(req []byte) error {
 		r = new(request)
 	}
 	r.req = append(r.req[:0], req...)
-	r.o = c.out.sess.observe(c.ctx, len(req))
+	r.opened = opened{ctx: c.ctx, payload: r.req}
+	if c.out.h.Envelope {
+		var err error
+		if r.opened, err = openRequest(c.ctx, c.out.x.filled, r.req); err != nil {
+			return err
+		}
+	}
+	r.o = c.out.sess.observe(r.ctx, len(r.payload))
 	r.arrived = c.out.x.filled
 	if !c.enqueue(r) {
 		return errGone
@@ -219,7 +228,7 @@ func (c *concurrent) handle(r *request) {
 	if c.out.sess.dropRequests.Load() {
 		r.reply, r.err = nil, errGone
 	} else {
-		r.reply, r.err = c.out.h.respondInTime(c.ctx, r.o, r.arrived, &r.buf, r.req)
+		r.reply, r.err = c.out.h.handleTaken(r)
 	}
 	returned = true
 }
@@ -281,7 +290,7 @@ func (c *concurrent) settle(r *request) {
 	if r.o != nil {
 		c.out.x.observed = append(c.out.x.observed, r.o)
 	}
-	r.reply, r.err, r.done, r.o = nil, nil, false, nil
+	r.reply, r.err, r.done, r.o, r.opened = nil, nil, false, nil, opened{}
 	if cap(r.req) <= keepReply {
 		c.out.h.requests.Put(r)
 	}

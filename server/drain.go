@@ -139,10 +139,11 @@ func isSocket(nc net.Conn) bool {
 // goodbye sends the agreed last frame, if there is one: what has no reply by now has
 // not been handled.
 func (f *frameConn) goodbye() {
-	if f.h.Goodbye == nil {
+	payload := f.h.goodbyeFrame()
+	if payload == nil {
 		return
 	}
-	wire, err := f.h.Format.Append(nil, f.h.Goodbye)
+	wire, err := f.h.Format.Append(nil, payload)
 	if err != nil {
 		return // Validate says so
 	}

@@ -100,9 +100,28 @@ type FrameHandler struct {
 	// It may be shared with other FrameHandlers.
 	Limiter *Limiter
 
+	// Envelope says that requests and replies begin with an envelope: see package
+	// envelope and docs/wire.md. gtcp.ClientConfig has the same field. Handle,
+	// Append, Intercept and hooks then see requests and replies without
+	// envelopes. The context of a request ends when its caller no longer waits,
+	// and [envelope.FromContext] and [envelope.TraceFromContext] tell what else
+	// the envelope has. If the caller's time passes before the turn of the
+	// request, the request is not handled, and its reply has the status
+	// envelope.StatusTooLate. If the Limiter refuses the request, the status is
+	// envelope.StatusOverloaded. An error of the handler becomes a status too: an
+	// *envelope.StatusError its own, with the message, and the end of the caller's
+	// time envelope.StatusTimeout. Any other error is envelope.StatusFailed without
+	// a message; the server logs that error. The
+	// connection stays open. ErrorReply, if set, returns the payload of these
+	// replies. A request without a valid envelope, or over the size limit, ends
+	// its connection. Goodbye is envelope.Goodbye() unless it is set. Frames of
+	// Send must begin with an envelope with Push.
+	Envelope bool
+
 	// Deadline, if not nil, returns how long the caller of req waits for its
 	// reply, counted from the arrival of the request. Use it if requests carry
-	// such a time, as in package framing/envelope. Zero means no limit. Negative
+	// such a time in a form of your own; with Envelope, Deadline must be nil.
+	// Zero means no limit. Negative
 	// means that the time has passed. The context of the request ends after that
 	// time. If the time passes before the turn of the request, the request is not
 	// handled: its reply is what ErrorReply returns for context.DeadlineExceeded.
@@ -175,6 +194,8 @@ func (h *FrameHandler) Validate() error {
 		return errors.New("server: FrameHandler has both Handle and Append")
 	case h.Unordered && h.Concurrency <= 1:
 		return errors.New("server: FrameHandler.Unordered needs Concurrency above 1")
+	case h.Envelope && h.Deadline != nil:
+		return errors.New("server: FrameHandler has both Envelope and Deadline")
 	}
 	if h.Limiter != nil {
 		if err := h.Limiter.Validate(); err != nil {

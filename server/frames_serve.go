@@ -166,12 +166,19 @@ func (f *frameConn) handle(req []byte) ([]byte, error) {
 		return nil, errGone
 	}
 	if f.many != nil {
-		return nil, f.many.take(req)
+		err := f.many.take(req)
+		if err != ErrNoReply && err != errGone {
+			err = f.badEnvelope(err)
+		}
+		return nil, err
 	}
 	if l := f.h.Limiter; l != nil && f.x.w.Buffered() > 0 && l.isFull() && !f.flush() {
 		return nil, errGone // replies do not wait for another request's turn
 	}
 	f.x.n++
+	if f.h.Envelope {
+		return f.handleEnveloped(req)
+	}
 	if len(f.sess.srv.Hooks) > 0 {
 		return f.handleObserved(req)
 	}
@@ -183,7 +190,7 @@ func (f *frameConn) handle(req []byte) ([]byte, error) {
 
 // noteRead notes when bytes have been read, for Deadline.
 func (x *exchange) noteRead(h *FrameHandler) {
-	if h.Deadline != nil {
+	if h.Deadline != nil || h.Envelope {
 		x.filled = time.Now()
 	}
 }
@@ -367,7 +374,7 @@ func (f *frameConn) badRequest(err error) bool {
 	switch {
 	case errors.As(err, &size):
 		f.sess.srv.stats.oversize.Add(1)
-		if f.h.Format.SkipOversize && f.h.ErrorReply != nil {
+		if f.h.Format.SkipOversize && f.h.ErrorReply != nil && !f.h.Envelope {
 			f.x.skipping = f.x.r.Err() == nil
 			f.linger = !f.x.skipping // where its end lies cannot be said
 			return f.refuse(err) && f.x.skipping

@@ -231,11 +231,13 @@ func (g *gauge) next(bound, busy float64, took time.Duration) float64 {
 // limited runs handle within the bound, if there is one.
 func (h *FrameHandler) limited(ctx context.Context, dst, req []byte) (reply []byte, err error) {
 	l := h.Limiter
-	if err := l.acquire(ctx, h.ErrorReply != nil); err != nil {
+	if err := l.acquire(ctx, h.ErrorReply != nil || h.Envelope); err != nil {
 		if errors.Is(err, ErrOverloaded) {
 			if s := sessionOf(ctx); s != nil {
 				s.srv.stats.overloaded.Add(1)
 			}
+		} else if h.Envelope && errors.Is(err, context.DeadlineExceeded) {
+			err = errTooLate
 		}
 		return nil, err
 	}

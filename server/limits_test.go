@@ -113,6 +113,7 @@ func TestValidateNamesTheField(t *testing.T) {
 		"IPv6Prefix": {Handler: echo(), IPv6Prefix: 129},
 		"Handle":     {Handler: &server.FrameHandler{}},
 		"Append":     {Handler: &server.FrameHandler{Handle: handle, Append: appendTo}},
+		"Envelope":   {Handler: &server.FrameHandler{Handle: handle, Envelope: true, Deadline: func([]byte) time.Duration { return 0 }}},
 		"HeaderSize": {Handler: &server.FrameHandler{Handle: handle, Format: framing.Format{HeaderSize: 5}}},
 	} {
 		require.ErrorContains(t, s.Validate(), field)

@@ -27,8 +27,11 @@ func ContextWithTrace(ctx context.Context, t Trace) context.Context {
 
 // TraceFromContext returns the Trace that ctx carries, or the zero Trace.
 func TraceFromContext(ctx context.Context) Trace {
-	if c, ok := ctx.Value(traceKey{}).(*traced); ok {
+	switch c := ctx.Value(traceKey{}).(type) {
+	case *traced:
 		return c.trace
+	case *RequestContext:
+		return c.envelope.Trace
 	}
 	return Trace{}
 }

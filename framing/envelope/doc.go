@@ -4,7 +4,12 @@
 // envelope is optional. If one program uses it, the other one must use it
 // too. docs/wire.md specifies the bytes.
 //
-// A sender writes an Envelope and then the payload, as one frame:
+// Usually you need only set the field Envelope of gtcp.ClientConfig and of
+// server.FrameHandler. The deadline of a call then ends the context of its handler,
+// a trace of [ContextWithTrace] reaches it, and a handler returns a [*StatusError]
+// to choose the error of the call.
+//
+// In other programs, a sender writes an Envelope and then the payload, as one frame:
 //
 //	e := envelope.Envelope{Method: method}
 //	e.SetTimeout(ctx)

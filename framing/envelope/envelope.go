@@ -32,12 +32,13 @@ const (
 	mustKnow = 0x80
 )
 
-// Bounds of the fields in bytes.
+// Bounds in bytes.
 const (
-	MaxState   = 512  // of Envelope.State: what W3C asks all to carry
-	MaxMethod  = 255  // of Envelope.Method
-	MaxMessage = 1024 // of Envelope.Message
-	MaxSize    = fixedSize + math.MaxUint16
+	MaxState   = 512                        // of Envelope.State: what W3C asks all to carry
+	MaxMethod  = 255                        // of Envelope.Method
+	MaxMessage = 1024                       // of Envelope.Message
+	MaxSize    = fixedSize + math.MaxUint16 // of an envelope
+	MinSize    = fixedSize                  // likewise
 )
 
 // Envelope is the metadata of one frame. The zero value is the smallest

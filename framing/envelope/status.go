@@ -1,0 +1,82 @@
+package envelope
+
+import (
+	"context"
+	"strconv"
+)
+
+// The statuses that server.FrameHandler sends and gtcp.Client understands. A
+// program's own statuses are 16 and above; 5 to 15 are reserved.
+const (
+	// StatusOK is a success.
+	StatusOK uint32 = 0
+	// StatusFailed means that the handler failed.
+	StatusFailed uint32 = 1
+	// StatusOverloaded means that the server did not handle the request,
+	// because too many were in progress.
+	StatusOverloaded uint32 = 2
+	// StatusTooLate means that the server did not handle the request, because
+	// the caller's time had passed before its turn.
+	StatusTooLate uint32 = 3
+	// StatusTimeout means that the caller's time passed while the server
+	// handled the request.
+	StatusTimeout uint32 = 4
+)
+
+// StatusError is the error of a request whose reply has a Status other than
+// zero. A handler returns one to choose the status and the message; a caller
+// gets it as the cause of its error.
+type StatusError struct {
+	// Status is Envelope.Status: 16 and above for a program's own.
+	Status uint32
+	// Message is Envelope.Message, cut to 1024 bytes.
+	Message string
+}
+
+// Error returns a line with the status and the message.
+func (e *StatusError) Error() string {
+	s := "envelope: status " + strconv.FormatUint(uint64(e.Status), 10)
+	switch {
+	case e.Message != "":
+		s += ": " + e.Message
+	case e.Status == StatusFailed:
+		s += ": the handler failed"
+	case e.Status == StatusOverloaded:
+		s += ": too many requests in progress"
+	case e.Status == StatusTooLate:
+		s += ": the time had passed before the request's turn"
+	case e.Status == StatusTimeout:
+		s += ": the time passed while the request was handled"
+	}
+	return s
+}
+
+// Kind is "overloaded", "timeout" or, for all others, "application", as in
+// package conn.
+func (e *StatusError) Kind() string {
+	switch e.Status {
+	case StatusOverloaded:
+		return "overloaded"
+	case StatusTooLate, StatusTimeout:
+		return "timeout"
+	}
+	return "application"
+}
+
+// SafeToRetry reports whether the server has not handled the request.
+func (e *StatusError) SafeToRetry() bool {
+	return e.Status == StatusOverloaded || e.Status == StatusTooLate
+}
+
+// Timeout reports whether the caller's time had passed.
+func (e *StatusError) Timeout() bool {
+	return e.Status == StatusTooLate || e.Status == StatusTimeout
+}
+
+// Is makes an error whose Timeout is true a context.DeadlineExceeded.
+func (e *StatusError) Is(target error) bool {
+	return target == context.DeadlineExceeded && e.Timeout()
+}
+
+// Temporary is Timeout; it makes StatusError a net.Error.
+func (e *StatusError) Temporary() bool { return e.Timeout() }
