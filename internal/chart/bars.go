@@ -136,7 +136,7 @@ func rangeEnd(s scale, v, middle float64, beyond bool, inwards float64) string {
 
 func (b Bars) description() string {
 	var d strings.Builder
-	d.WriteString(b.Caption)
+	d.WriteString(sentence(b.Caption))
 	for _, r := range b.Rows {
 		switch {
 		case r.None:

@@ -128,6 +128,14 @@ func escape(s string) string {
 	return b.String()
 }
 
+// sentence ends a caption, where more text follows.
+func sentence(caption string) string {
+	if caption == "" || strings.HasSuffix(caption, ".") {
+		return caption
+	}
+	return caption + "."
+}
+
 // clip shortens a name that would leave its column.
 func clip(s string, column float64) string {
 	letters := []rune(s)

@@ -173,7 +173,7 @@ func TestDescriptions(t *testing.T) {
 	}{
 		{ratios(), []string{"more is better", "server.Frames: 1.", "gtcp: 0.98, from 0.71 to 1.64.", "silenceper: stands still."}},
 		{recoveries(), []string{"partition of 30 s (goal 0.5): exclusive 0.04, shared 0, go-redis 0.17", "gRPC never"}},
-		{percentiles(), []string{"from the due time: 0.2 at 50, 120 at 90, 450 at 99, 500 at 99.9."}},
+		{percentiles(), []string{"1,000 calls a second. from the due time: 0.2 ms at 50 %, 120 ms at 90 %, 450 ms at 99 %, 500 ms at 99.9 %."}},
 	} {
 		svg := string(c.d.SVG())
 		_, desc, ok := strings.Cut(svg, `<desc id="d">`)

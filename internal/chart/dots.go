@@ -177,7 +177,7 @@ func (c *canvas) keys(all []key) {
 
 func (d Dots) description() string {
 	var b strings.Builder
-	b.WriteString(d.Caption)
+	b.WriteString(sentence(d.Caption))
 	for _, r := range d.Rows {
 		var values []string
 		for i, v := range r.Values {

@@ -149,7 +149,7 @@ func (l Lines) horizontal(from, to float64) axis {
 
 func (l Lines) description() string {
 	var d strings.Builder
-	d.WriteString(l.Caption)
+	d.WriteString(sentence(l.Caption))
 	for _, curve := range l.Curves {
 		fmt.Fprintf(&d, " %s:", curve.Name)
 		for i, p := range curve.Points {
@@ -159,7 +159,10 @@ func (l Lines) description() string {
 			if i > 0 && !strings.HasSuffix(d.String(), ":") {
 				d.WriteString(",")
 			}
-			fmt.Fprintf(&d, " %s at %s", number(p.Y), strconv.FormatFloat(p.X, 'f', -1, 64))
+			fmt.Fprintf(&d, " %s %s at %s", number(p.Y), l.YName, strconv.FormatFloat(p.X, 'f', -1, 64))
+			if l.Percentiles {
+				d.WriteString(" %")
+			}
 		}
 		d.WriteString(".")
 	}
