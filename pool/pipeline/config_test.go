@@ -115,7 +115,7 @@ func TestHook(t *testing.T) {
 		p.raw([]byte{0})
 		synctest.Wait()
 		require.Equal(b, []pipeline.CallEvent{
-			{Addr: "name", Peer: "peer", ID: 1, Start: start, Phases: conn.Phases{FirstByte: time.Second / 2},
+			{Addr: "name", Peer: "peer", ID: 1, Start: start, Phases: conn.Phases{Acquired: 1, Written: 1, FirstByte: time.Second / 2},
 				Duration: time.Second / 2, RequestBytes: 7, ReplyBytes: 5},
 			{Addr: "name", Peer: "peer", ID: 1, Start: start,
 				Phases:   conn.Phases{Acquired: time.Second / 2, Written: time.Second / 2, FirstByte: time.Second},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"runtime"
 	"testing"
 	"testing/synctest"
 
@@ -135,6 +136,9 @@ func TestCloseThatIsNoGoodbye(t *testing.T) {
 
 // The goodbye counts even if a write has failed before it was read.
 func TestGoodbyeBehindAFailedWrite(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there a reset destroys what has arrived, the goodbye too")
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
