@@ -82,6 +82,26 @@ func TestEvictConnAfterClose(t *testing.T) {
 	})
 }
 
+// A connection that is evicted when it is found healthy, and is not idle yet, is in
+// no list: nobody but its release can close it.
+func TestEvictConnInRelease(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
+		m := &meddler{}
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{MaxLifetime: -1, Backend: m.meddle(open)})
+		c := get(t, p)
+		id := c.ID()
+		m.beforeReturn = func() {
+			m.beforeReturn = nil
+			require.True(t, p.EvictConn(id))
+			synctest.Wait() // its sweep finds nothing
+		}
+		require.NoError(t, c.Close())
+		synctest.Wait()
+		require.Empty(t, numbers(p))
+	})
+}
+
 // Whatever a connection does at that moment, it ends: every connection that was
 // evicted is gone once it is released.
 func TestEvictConnRaces(t *testing.T) {

@@ -169,6 +169,23 @@ func TestClientsErrors(t *testing.T) {
 	}
 }
 
+// The pools behind NewPoolConn tell too.
+func TestNewPoolConnsErrors(t *testing.T) {
+	dead, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := dead.Addr().String()
+	require.NoError(t, dead.Close())
+	p := &debugpage.Page{}
+	defer p.AddNewPoolConn()()
+	require.NoError(t, gtcp.ConfigurePools(gtcp.PoolOptions{Hooks: p.Hooks("old code")}, addr))
+	_, err = gtcp.NewPoolConn(addr)
+	require.Error(t, err)
+	all := tables(t, p, "?errors.sort=what&pools.filter="+addr)
+	require.Equal(t, []any{"checkout", "dial"}, column(all["errors"], "what"))
+	require.Equal(t, []any{"refused", "refused"}, column(all["errors"], "kind"))
+	require.Equal(t, []any{1.0}, column(all["pools"], "dialErrors"))
+}
+
 // A retry that works is not an error of the call, but of the server.
 func TestRetriesAreShown(t *testing.T) {
 	p := &debugpage.Page{}
