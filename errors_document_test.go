@@ -17,6 +17,7 @@ import (
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
 	"github.com/seed-99d6a01a/gtcp/pool/balance"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
+	"github.com/seed-99d6a01a/gtcp/pool/resolve"
 	"github.com/seed-99d6a01a/gtcp/retry"
 	"github.com/seed-99d6a01a/gtcp/server"
 )
@@ -77,5 +78,21 @@ func TestSessionPoolDocumentHasEachReason(t *testing.T) {
 		if reason > 0 {
 			require.Contains(t, string(page), "`, `"+pool.Reason(reason).String()+"` |")
 		}
+	}
+}
+
+// TestClientDocumentServers reads the servers of docs/client.md, and holds its table of
+// states.
+func TestClientDocumentServers(t *testing.T) {
+	page, err := os.ReadFile("docs/client.md")
+	require.NoError(t, err)
+	_, text, ok := strings.Cut(string(page), "```json\n")
+	require.True(t, ok)
+	text, _, _ = strings.Cut(text, "```")
+	set, err := resolve.ParseJSON([]byte(text))
+	require.NoError(t, err)
+	require.Equal(t, []resolve.Endpoint{{Addr: "10.0.0.1:80"}, {Addr: "10.0.0.2:80", Weight: 3, Zone: "eu-1", Priority: 1}}, set)
+	for state := balance.State(0); state.String() != "unknown"; state++ {
+		require.Contains(t, string(page), "\n| "+state.String()+" | ")
 	}
 }

@@ -46,3 +46,25 @@ func Example() {
 	// 10.0.0.2:80 10.0.0.2:80 is down
 	// 10.0.0.1:80 <nil>
 }
+
+// A change of a server's state as a line of a log.
+func ExampleChange() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	b, err := balance.New(balance.Config[string]{
+		Resolver: resolve.Addrs("10.0.0.1:80"),
+		Open:     func(e resolve.Endpoint) (string, error) { return e.Addr, nil },
+		OnChange: func(c balance.Change) {
+			fmt.Println(c)
+			cancel()
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer b.Close()
+	<-ctx.Done()
+	// Output:
+	// 10.0.0.1:80: ready, added
+}

@@ -1,6 +1,7 @@
 package balance
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/internal/contain"
@@ -63,6 +64,22 @@ type Change struct {
 	// row", "failure rate", "goodbye", "retry after", "trial failed", "trial
 	// succeeded", "slow start over".
 	Reason string
+}
+
+// String is for a log: "10.0.0.7:80: ready to ejected, failures in a row". An
+// endpoint that is new has no state before: "10.0.0.7:80: ready, added".
+func (c Change) String() string {
+	s := c.Reason
+	switch {
+	case c.From == Removed:
+		s = fmt.Sprintf("%v, %s", c.To, c.Reason)
+	case c.Reason != c.To.String():
+		s = fmt.Sprintf("%v to %v, %s", c.From, c.To, c.Reason)
+	}
+	if c.Node == nil {
+		return s
+	}
+	return c.Node.Endpoint().Addr + ": " + s
 }
 
 // earlyTrial is how many calls there are for one that tries a node before its
