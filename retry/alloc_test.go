@@ -20,7 +20,7 @@ func TestHappyPathAllocatesNothing(t *testing.T) {
 	for name, p := range map[string]retry.Policy{
 		"zero": {},
 		"full": {MaxAttempts: 5, Backoff: retry.Exponential{}, MaxElapsed: time.Hour, Budget: new(retry.Budget),
-			Retryable: retry.SafeToRetry, OnRetry: func(retry.Attempt) {}},
+			Retryable: retry.SafeToRetry, OnRetry: func(context.Context, retry.Attempt) {}},
 		"spent budget": {Budget: spent},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -143,7 +143,8 @@ func TestOnRetry(t *testing.T) {
 		if p.Backoff == nil {
 			p.Backoff = retry.Constant(time.Second)
 		}
-		p.OnRetry = func(a retry.Attempt) {
+		p.OnRetry = func(of context.Context, a retry.Attempt) {
+			require.Equal(t, ctx, of)
 			fired = append(fired, a)
 			at = append(at, time.Since(start))
 		}

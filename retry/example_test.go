@@ -72,7 +72,7 @@ func ExamplePolicy() {
 		Retryable: func(err error) bool {
 			return retry.SafeToRetry(err) || errors.Is(err, io.EOF)
 		},
-		OnRetry: func(a retry.Attempt) { fmt.Printf("attempt %d failed: %v\n", a.Number, a.Err) },
+		OnRetry: func(_ context.Context, a retry.Attempt) { fmt.Printf("attempt %d failed: %v\n", a.Number, a.Err) },
 	}
 	if err := policy.Validate(); err != nil {
 		panic(err)
@@ -132,7 +132,7 @@ func ExampleBackoff() {
 	policy := retry.Policy{
 		Idempotent: true,
 		Backoff:    linear(time.Millisecond),
-		OnRetry:    func(a retry.Attempt) { fmt.Println("waited", a.Delay) },
+		OnRetry:    func(_ context.Context, a retry.Attempt) { fmt.Println("waited", a.Delay) },
 	}
 	err := retry.Do(context.Background(), policy, func(ctx context.Context) error { return io.ErrUnexpectedEOF })
 	fmt.Println(err)

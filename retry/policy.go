@@ -53,8 +53,8 @@ type Policy struct {
 
 	// OnRetry, if not nil, is called before each attempt except the first,
 	// after the wait. The attempt always follows. It runs on the caller's
-	// goroutine.
-	OnRetry func(Attempt)
+	// goroutine, with the context of the call.
+	OnRetry func(ctx context.Context, a Attempt)
 }
 
 // Attempt tells OnRetry about the attempt that failed.

@@ -58,7 +58,7 @@ func (tr *trial) run(parent context.Context) {
 	}
 	defer cancel()
 	begin := time.Now()
-	tr.policy.OnRetry = func(a retry.Attempt) { tr.hooks = append(tr.hooks, a) }
+	tr.policy.OnRetry = func(_ context.Context, a retry.Attempt) { tr.hooks = append(tr.hooks, a) }
 	tr.err = retry.Do(ctx, tr.policy, func(ctx context.Context) error {
 		tr.starts = append(tr.starts, time.Since(begin))
 		select {

@@ -118,7 +118,7 @@ func (c *call) next(ctx context.Context, p *Policy, err error) error {
 		return c.stopped(ctx, nil)
 	}
 	if p.OnRetry != nil {
-		p.OnRetry(Attempt{Number: c.attempts, Err: err, Delay: c.delay})
+		p.OnRetry(ctx, Attempt{Number: c.attempts, Err: err, Delay: c.delay})
 	}
 	return nil
 }
