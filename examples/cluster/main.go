@@ -8,8 +8,8 @@
 //
 //	cd examples/cluster && go run .
 //
-// It needs the program etcd in PATH: the distribution's package etcd-server, for
-// example.
+// It uses the program etcd in PATH: the distribution's package etcd-server, for
+// example. If there is none, it builds one, which takes a minute or so.
 package main
 
 import (
@@ -52,6 +52,7 @@ func main() {
 	flag.IntVar(&o.callers, "callers", 32, "goroutines that call")
 	flag.DurationVar(&o.step, "step", 5*time.Second, "time between two events")
 	flag.BoolVar(&o.live, "live", true, "redraw the table in place")
+	flag.BoolVar(&o.build, "build", false, "build etcd, also if there is one in PATH")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -65,6 +66,7 @@ type options struct {
 	callers int
 	step    time.Duration // between two events
 	live    bool          // redraw the table in place
+	build   bool          // build etcd, also if there is one in PATH
 }
 
 // result is what came of the calls.
@@ -78,6 +80,7 @@ type result struct {
 type cluster struct {
 	options
 	etcd    *process
+	program string // etcd
 	addr    string // of etcd
 	dir     string
 	servers []*process

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -48,11 +47,13 @@ func (p *process) terminate() error {
 
 // start starts etcd and three servers.
 func (c *cluster) start(ctx context.Context) (err error) {
-	if _, err := exec.LookPath("etcd"); err != nil {
-		return errors.New("no etcd in PATH: install the distribution's package etcd-server")
-	}
 	if c.dir, err = os.MkdirTemp("", "cluster"); err != nil {
 		return err
+	}
+	if c.program, err = exec.LookPath("etcd"); err != nil || c.build {
+		if c.program, err = buildEtcd(ctx, c.dir); err != nil {
+			return err
+		}
 	}
 	if c.addr, err = freeAddr(); err != nil {
 		return err
@@ -81,13 +82,25 @@ func (c *cluster) stop() {
 	}
 }
 
+// buildEtcd builds the etcd server that the module in the folder etcd names. It is a
+// program of its own, so that it can be killed as one.
+func buildEtcd(ctx context.Context, dir string) (program string, err error) {
+	program = filepath.Join(dir, "etcd-server")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", program, "go.etcd.io/etcd/server/v3")
+	cmd.Dir = "etcd"
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("no etcd in PATH, and it cannot be built here (run this in examples/cluster, or install etcd-server): %w\n%s", err, out)
+	}
+	return program, nil
+}
+
 // startEtcd starts etcd, with the data it had before, and waits until it replies.
 func (c *cluster) startEtcd(ctx context.Context) error {
 	peer, err := freeAddr()
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command("etcd", "--data-dir", filepath.Join(c.dir, "etcd"), "--log-level", "error",
+	cmd := exec.Command(c.program, "--data-dir", filepath.Join(c.dir, "etcd"), "--log-level", "error",
 		"--listen-client-urls", "http://"+c.addr, "--advertise-client-urls", "http://"+c.addr,
 		"--listen-peer-urls", "http://"+peer, "--initial-advertise-peer-urls", "http://"+peer, "--initial-cluster", "default=http://"+peer)
 	if err := cmd.Start(); err != nil {
