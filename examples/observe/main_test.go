@@ -75,7 +75,8 @@ func TestPages(t *testing.T) {
 	require.Contains(t, get(t, url+"/debug/gtcp/"), "catalog")
 	traces := get(t, url+"/traces")
 	require.Contains(t, traces, "gtcp.call")
-	require.Contains(t, traces, "  gtcp.attempt")
+	require.Regexp(t, `(?m)^  gtcp\.attempt .*\n    gtcp\.request `, traces, "one tree, the server's side included")
+	require.Regexp(t, `(?m)^session .*\n  gtcp\.request `, traces)
 
 	for name, r := range map[string]*prometheus.Registry{"promgtcp": p.prometheus, "otelgtcp": p.otel} {
 		problems, err := testutil.GatherAndLint(r) // what promtool check metrics does

@@ -16,10 +16,12 @@ import (
 	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/trace"
+	api "go.opentelemetry.io/otel/trace"
 
 	"github.com/seed-99d6a01a/gtcp"
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/framing/envelope"
 	"github.com/seed-99d6a01a/gtcp/pool"
 	"github.com/seed-99d6a01a/gtcp/pool/otelgtcp"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
@@ -79,10 +81,11 @@ func newProgram() (*program, error) {
 		case n%50 == 0:
 			time.Sleep(40 * time.Millisecond) // a slow one, to be found on the pages
 		case n%75 == 0:
-			return nil, errors.New("out of stock") // ends the connection
+			return nil, &envelope.StatusError{Status: 16, Message: "out of stock"}
 		}
 		return req, nil
 	})
+	handler.Envelope = true // the trace of a request goes on at the server
 	p.server = &server.Server{
 		Handler: handler, Logger: quiet,
 		Hooks: append(p.page.Hooks("api"), p.telemetry.ServerHook("api")),
@@ -90,7 +93,7 @@ func newProgram() (*program, error) {
 	config := func(name string, shared bool) gtcp.ClientConfig {
 		hooks := p.page.Hooks(name)
 		return p.telemetry.ClientConfig(name, gtcp.ClientConfig{
-			Shared: shared, Hooks: hooks, Pool: pool.Config{Hooks: hooks}, Pipeline: pipeline.Config{Hooks: hooks},
+			Shared: shared, Envelope: true, Hooks: hooks, Pool: pool.Config{Hooks: hooks}, Pipeline: pipeline.Config{Hooks: hooks},
 		})
 	}
 	p.orders = gtcp.NewClient(addr, config("orders", false))
@@ -172,13 +175,21 @@ func (p *program) call(ctx context.Context, pause time.Duration) {
 		_, _ = p.orders.Call(ctx, []byte("two apples"))
 		_, _ = p.prices.Call(ctx, []byte("apples"))
 		_, _ = p.catalog.Call(ctx, []byte("fruit"))
-		_, _ = p.bare.Call(ctx, []byte("pears"))
+		_, _ = p.bare.Call(ctx, request(ctx, "pears"))
 		p.session(ctx)
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
 		}
 	}
+}
+
+// request is a text behind the envelope that a Client would send.
+func request(ctx context.Context, text string) []byte {
+	span := api.SpanContextFromContext(ctx)
+	e := envelope.Envelope{Trace: envelope.Trace{ID: span.TraceID(), Parent: span.SpanID(), Flags: byte(span.TraceFlags())}}
+	b, _ := e.Append(nil) // nothing in it is too long
+	return append(b, text...)
 }
 
 // session is one request on a connection of one's own.
@@ -190,7 +201,7 @@ func (p *program) session(ctx context.Context) {
 		return
 	}
 	defer c.Close()
-	frame, err := framing.Format{}.Append(nil, []byte("hello"))
+	frame, err := framing.Format{}.Append(nil, request(ctx, "hello"))
 	if err == nil {
 		err = c.Do(ctx, func() error {
 			if _, err := c.Write(frame); err != nil {

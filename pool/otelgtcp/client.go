@@ -2,7 +2,9 @@ package otelgtcp
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -19,7 +21,7 @@ import (
 // others, as the attribute gtcp.name. See AddClient for the figures that need
 // no hooks.
 func (t *Telemetry) ClientConfig(name string, config gtcp.ClientConfig) gtcp.ClientConfig {
-	config.Hooks = with(config.Hooks, &callHooks{t: t, name: name, addrs: make(map[string]*target)})
+	config.Hooks = with(config.Hooks, &callHooks{t: t, name: name, sends: config.Envelope, addrs: make(map[string]*target)})
 	if t.tracer != nil {
 		config.Hooks = with(config.Hooks, &attemptHooks{t})
 	}
@@ -40,6 +42,7 @@ const maxAddrs = 100
 type callHooks struct {
 	t     *Telemetry
 	name  string
+	sends bool // envelopes, which carry the trace
 	last  atomic.Pointer[target]
 	mu    sync.Mutex // guards addrs
 	addrs map[string]*target
@@ -88,26 +91,31 @@ func (h *callHooks) StartCall(ctx context.Context, e gtcp.CallStart) context.Con
 	if h.t.tracer == nil {
 		return ctx
 	}
-	method, name := h.t.method(ctx)
-	ctx, span := h.t.tracer.Start(ctx, h.t.spanName(method, "gtcp.call"))
-	if span.IsRecording() {
+	name := h.t.callMethod(ctx)
+	place := h.t.methods.placeOf(name)
+	ctx, span := h.t.tracer.Start(ctx, h.t.spanName(place, "gtcp.call"))
+	switch {
+	case span.IsRecording():
 		span.SetAttributes(h.target(e.Addr).attributes...)
 		span.SetAttributes(keyRequestSize.Int(e.RequestSize))
-		h.t.setMethod(span, method, name)
+		h.t.setMethod(span, place, name)
+	case h.sends: // the server must know that this trace is not recorded
+		ctx = envelope.ContextWithTrace(ctx, outgoing(span.SpanContext()))
 	}
 	return ctx
 }
 
 // EndCall records the duration and ends the span.
 func (h *callHooks) EndCall(ctx context.Context, e gtcp.CallEnd) {
-	method, _ := h.t.method(ctx)
-	failure := errorType(e.Err)
-	h.target(e.Addr).calls.record(ctx, e.Duration, method, failure)
+	place, failure := 0, errorType(e.Err)
+	if len(h.t.config.Methods) > 0 {
+		place = h.t.methods.placeOf(h.t.callMethod(ctx))
+	}
+	h.target(e.Addr).calls.record(ctx, e.Duration, place, failure)
 	if h.t.tracer == nil {
 		return
 	}
-	span := trace.SpanFromContext(ctx)
-	if span.IsRecording() {
+	if span := trace.SpanFromContext(ctx); span.IsRecording() {
 		span.SetAttributes(keyAttempts.Int(e.Attempts), keyReplySize.Int(e.ReplySize))
 		setError(span, failure, e.Err)
 		span.End()
@@ -122,15 +130,17 @@ func (t *Telemetry) spanName(method int, other string) string {
 	return other
 }
 
-func (t *Telemetry) setMethod(span trace.Span, method int, name string) {
-	if method > 0 {
-		span.SetAttributes(keyMethod.String(t.methods.names[method]))
-	}
-	if method == 1 {
-		span.SetAttributes(keyOriginal.String(name))
+func (t *Telemetry) setMethod(span trace.Span, place int, name string) {
+	switch {
+	case name == "":
+	case place == 1:
+		span.SetAttributes(keyMethod.String(otherError), keyOriginal.String(name))
+	default:
+		span.SetAttributes(keyMethod.String(name))
 	}
 }
 
+// setError says in a span what went wrong, if anything did.
 func setError(span trace.Span, failure int, err error) {
 	if failure == 0 {
 		return
@@ -140,6 +150,9 @@ func setError(span trace.Span, failure int, err error) {
 		text = err.Error()
 	}
 	span.SetAttributes(keyError.String(errorTypes[failure]))
+	if status := (*envelope.StatusError)(nil); errors.As(err, &status) {
+		span.SetAttributes(keyStatus.String(strconv.FormatUint(uint64(status.Status), 10)))
+	}
 	span.SetStatus(codes.Error, text)
 }
 

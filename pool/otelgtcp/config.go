@@ -33,13 +33,14 @@ type Config struct {
 
 	// Method, if not nil, returns the name of the method that a call is for,
 	// from the context of the call or, on a server, of the request. Nil means
-	// that calls have no attribute rpc.method.
+	// that of the envelope: gtcp.CallOptions.Method, and on a server what the
+	// client sent. See package framing/envelope.
 	Method func(ctx context.Context) string
 
-	// Methods are the names that may become the attribute rpc.method, at most
-	// 200. Any other name becomes "_OTHER", because names come from the peer
-	// and each one makes new time series. The spans of such a call have the
-	// real name as rpc.method_original.
+	// Methods are the names that become the attribute rpc.method of metrics
+	// and the names of spans, at most 200. Any other name is "_OTHER" there,
+	// because names come from the peer and each one makes new time series. Spans
+	// have the real name as an attribute. Nil means that metrics have no methods.
 	Methods []string
 }
 
@@ -54,9 +55,6 @@ func (c Config) Validate() error {
 			return fmt.Errorf("otelgtcp: Config.Methods has %q twice, or it is reserved", m)
 		}
 		seen[m] = true
-	}
-	if len(c.Methods) > 0 && c.Method == nil {
-		return errors.New("otelgtcp: Config.Methods needs Config.Method")
 	}
 	return nil
 }
@@ -144,6 +142,7 @@ const (
 	keyDirection   = attribute.Key("network.io.direction")
 	keySystem      = attribute.Key("rpc.system.name")
 	keyMethod      = attribute.Key("rpc.method")
+	keyStatus      = attribute.Key("rpc.response.status_code")
 	keyOriginal    = attribute.Key("rpc.method_original")
 	keyError       = attribute.Key("error.type")
 	keyServer      = attribute.Key("server.address")

@@ -32,7 +32,7 @@
 //   - server.address is the address that a client was made for, of at most 100
 //     clients of one configuration. A service of many servers has none.
 //   - error.type is one of 13 kinds of errors.
-//   - rpc.method is one of Config.Methods.
+//   - rpc.method is one of Config.Methods, or _OTHER.
 //
 // # Traces
 //
@@ -44,14 +44,16 @@
 //	    gtcp.dial           the dial, if one was needed
 //	    gtcp.request        the request at the server (kind server)
 //
-// With Config.Methods the first and the last have the name of the method. Only
-// calls and requests ask the sampler. If a call is not recorded, its attempts,
-// waits and dials make no spans. A pool or a pipeline that is used without a
-// Client adds to the span in the context of its caller, and begins no trace. The
-// spans have the address of the server as an attribute, and the metrics do not.
+// If the method is one of Config.Methods, the first and the last have its name.
+// Only calls and requests ask the sampler. If a call is not recorded, its attempts,
+// waits and dials make no spans. A pool or a pipeline that is used without a Client
+// adds to the span in the context of its caller, and begins no trace. The spans have
+// the address of the server as an attribute, and the metrics do not.
 //
-// The server's span has the client's span as its parent if the context of the
-// request carries an envelope.Trace: see package framing/envelope.
+// To continue a trace at the server, set Envelope in ClientConfig and in
+// server.FrameHandler. Each request then carries the trace context of W3C: the
+// trace, the span of the attempt, and whether it is recorded. tracestate and baggage
+// are not sent.
 //
 // # Cost
 //

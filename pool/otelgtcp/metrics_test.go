@@ -248,18 +248,17 @@ func TestSeriesOfManyClients(t *testing.T) {
 	require.Len(t, points(r.metrics(t)["rpc.client.call.duration"]), 101, "100 addresses, and all others as one without")
 }
 
-// What a peer calls a method becomes no series, unless it is a known one.
+// What a caller or a peer calls a method becomes no series, unless it is a known
+// one; the spans have it.
 func TestMethods(t *testing.T) {
-	type key struct{}
-	r := record(t, trace.AlwaysSample(), otelgtcp.Config{
-		Method:  func(ctx context.Context) string { name, _ := ctx.Value(key{}).(string); return name },
-		Methods: []string{"get", "put"},
-	})
-	addr := serve(t, &server.Server{Handler: echo()})
-	client := gtcp.NewClient(addr, r.ClientConfig("orders", gtcp.ClientConfig{}))
+	r := record(t, trace.AlwaysSample(), otelgtcp.Config{Methods: []string{"get", "put"}})
+	handler := echo()
+	handler.Envelope = true
+	srv := &server.Server{Handler: handler, Hooks: []any{r.ServerHook("api")}}
+	client := gtcp.NewClient(serve(t, srv), r.ClientConfig("orders", gtcp.ClientConfig{Envelope: true}))
 	defer client.Close()
 	call := func(method string) {
-		_, err := client.Call(context.WithValue(t.Context(), key{}, method), []byte("x"))
+		_, err := client.CallWith(t.Context(), nil, []byte("x"), gtcp.CallOptions{Method: method})
 		require.NoError(t, err)
 	}
 	for i := range 1000 {
@@ -267,26 +266,42 @@ func TestMethods(t *testing.T) {
 	}
 	call("get")
 	call("")
-	got := points(r.metrics(t)["rpc.client.call.duration"])
-	require.Len(t, got, 3)
-	for _, p := range got {
-		switch {
-		case strings.Contains(p.attributes, "rpc.method=get"), !strings.Contains(p.attributes, "rpc.method"):
-			require.EqualValues(t, 1, p.value)
-		default:
-			require.Contains(t, p.attributes, "rpc.method=_OTHER")
-			require.EqualValues(t, 1000, p.value)
+	require.NoError(t, srv.Shutdown(t.Context()))
+	for _, metric := range []string{"rpc.client.call.duration", "rpc.server.call.duration"} {
+		got := points(r.metrics(t)[metric])
+		require.Len(t, got, 3)
+		for _, p := range got {
+			switch {
+			case strings.Contains(p.attributes, "rpc.method=get"), !strings.Contains(p.attributes, "rpc.method"):
+				require.EqualValues(t, 1, p.value)
+			default:
+				require.Contains(t, p.attributes, "rpc.method=_OTHER")
+				require.EqualValues(t, 1000, p.value)
+			}
 		}
 	}
-	named := map[string]int{}
+	named, original := map[string]int{}, map[string]bool{}
 	for _, span := range r.spans.GetSpans() {
 		named[span.Name]++
-		if span.Name == "gtcp.call" {
-			continue
-		}
+		original[attributes(span)["rpc.method_original"].AsString()] = true
 	}
-	require.Equal(t, 1, named["get"])
+	require.Equal(t, 2, named["get"], "of the call and of the request")
 	require.Equal(t, 1001, named["gtcp.call"])
+	require.Equal(t, 1001, named["gtcp.request"])
+	require.True(t, original["method-999"])
+}
+
+// Without known methods there is no such attribute.
+func TestNoMethods(t *testing.T) {
+	r := record(t, trace.AlwaysSample(), otelgtcp.Config{})
+	client := gtcp.NewClient("127.0.0.1:1", r.ClientConfig("orders", gtcp.ClientConfig{Envelope: true, Retry: retry.Policy{MaxAttempts: 1}}))
+	defer client.Close()
+	for i := range 10 {
+		_, err := client.CallWith(t.Context(), nil, nil, gtcp.CallOptions{Method: fmt.Sprint(i)})
+		require.Error(t, err)
+	}
+	require.Len(t, points(r.metrics(t)["rpc.client.call.duration"]), 1)
+	require.Equal(t, "0", attributes(find(t, r.spans.GetSpans(), "gtcp.call"))["rpc.method"].AsString())
 }
 
 func (r recorded) series(t *testing.T) (n int) {
@@ -303,7 +318,6 @@ func TestConfig(t *testing.T) {
 		"reserved": {Method: method, Methods: []string{"_OTHER"}},
 		"empty":    {Method: method, Methods: []string{""}},
 		"many":     {Method: method, Methods: strings.Split(strings.Repeat("x,", 201), ",")},
-		"needs":    {Methods: []string{"a"}},
 	} {
 		require.ErrorContains(t, c.Validate(), "Config.Methods", name)
 		_, err := otelgtcp.New(c)

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/framing/envelope"
 )
 
 // otherError is the error.type of an error whose kind is not in errorTypes, and
@@ -64,17 +65,36 @@ func newMethods(known []string) methods {
 	return m
 }
 
-// method returns the place of the call's method in t.methods.names, and its
-// real name.
-func (t *Telemetry) method(ctx context.Context) (int, string) {
-	if t.config.Method == nil {
-		return 0, ""
+// placeOf returns the place of a method in methods.names: 0 if there is none, or
+// if no methods are known.
+func (m *methods) placeOf(name string) int {
+	if name == "" || len(m.names) == 2 {
+		return 0
 	}
-	name := t.config.Method(ctx)
-	if i, ok := t.methods.place[name]; ok {
-		return i, name
+	if i, ok := m.place[name]; ok {
+		return i
 	}
-	return 1, name
+	return 1
+}
+
+// callMethod is the method of a client's call.
+func (t *Telemetry) callMethod(ctx context.Context) string {
+	if t.config.Method != nil {
+		return t.config.Method(ctx)
+	}
+	return envelope.MethodFromContext(ctx)
+}
+
+// requestMethod is the method of a request at a server. It must be asked for
+// before the handler returns, for the envelope lies in a buffer.
+func (t *Telemetry) requestMethod(ctx context.Context) string {
+	if t.config.Method != nil {
+		return t.config.Method(ctx)
+	}
+	if e := envelope.FromContext(ctx); e != nil {
+		return string(e.Method)
+	}
+	return ""
 }
 
 // durations is a histogram whose attributes are made once for each method and

@@ -30,32 +30,57 @@ type serverHooks struct {
 // kindServer is made once.
 var kindServer = trace.WithSpanKind(trace.SpanKindServer)
 
-// requestSpan is the key of the spans of requests.
-type requestSpan struct{}
+// observedRequest is the context of a request, with what the end of it needs.
+type observedRequest struct {
+	context.Context            // of the request
+	span            trace.Span // nil if it is not recorded
+	method          int        // the place of its method
+}
+
+// requestKey finds the observedRequest of a request. Each hook has its own.
+type requestKey struct{ of *serverHooks }
 
 // BeforeRequest begins the span of a request, as a child of the caller's if the
 // request brought one.
 func (h *serverHooks) BeforeRequest(ctx context.Context, e server.RequestStart) context.Context {
-	if h.t.tracer == nil {
+	if h.t.tracer == nil && len(h.t.config.Methods) == 0 {
 		return ctx
 	}
-	if caller := envelope.TraceFromContext(ctx); !caller.IsZero() {
-		ctx = trace.ContextWithRemoteSpanContext(ctx, incoming(caller))
+	name := h.t.requestMethod(ctx)
+	r := observedRequest{Context: ctx, method: h.t.methods.placeOf(name)}
+	if h.t.tracer != nil {
+		h.begin(&r, name, e)
 	}
-	method, name := h.t.method(ctx)
-	ctx, span := h.t.tracer.Start(ctx, h.t.spanName(method, "gtcp.request"), kindServer)
+	if r.span == nil && r.method == 0 {
+		return r.Context
+	}
+	return context.WithValue(r.Context, requestKey{h}, &r)
+}
+
+// begin begins the span.
+func (h *serverHooks) begin(r *observedRequest, method string, e server.RequestStart) {
+	if caller := envelope.TraceFromContext(r.Context); !caller.IsZero() {
+		r.Context = trace.ContextWithRemoteSpanContext(r.Context, incoming(caller))
+	}
+	ctx, span := h.t.tracer.Start(r.Context, h.t.spanName(r.method, "gtcp.request"), kindServer)
+	r.Context = ctx
 	if span.IsRecording() {
+		r.span = span
 		span.SetAttributes(h.common...)
 		span.SetAttributes(append(peerOf(e.ConnID, e.Peer), keyRequestSize.Int(e.Bytes))...)
-		h.t.setMethod(span, method, name)
-		ctx = context.WithValue(ctx, spanKey{requestSpan{}}, span)
+		h.t.setMethod(span, r.method, method)
 	}
-	return ctx
 }
 
 // AfterRequest records the duration and ends the span.
 func (h *serverHooks) AfterRequest(ctx context.Context, e server.RequestEvent) {
-	method, _ := h.t.method(ctx)
+	var r *observedRequest
+	if h.t.tracer != nil || len(h.t.config.Methods) > 0 {
+		r, _ = ctx.Value(requestKey{h}).(*observedRequest)
+	}
+	if r == nil {
+		r = &observedRequest{}
+	}
 	err, failure := e.Err, 0
 	switch {
 	case e.Panicked:
@@ -65,15 +90,14 @@ func (h *serverHooks) AfterRequest(ctx context.Context, e server.RequestEvent) {
 	default:
 		failure = errorType(err)
 	}
-	h.requests.record(ctx, e.QueueTime+e.HandleTime+e.WriteTime, method, failure)
-	span := h.t.child(ctx, requestSpan{})
-	if span == nil {
+	h.requests.record(ctx, e.QueueTime+e.HandleTime+e.WriteTime, r.method, failure)
+	if r.span == nil {
 		return
 	}
-	span.SetAttributes(seconds(keyQueueTime, e.QueueTime), seconds(keyHandleTime, e.HandleTime),
+	r.span.SetAttributes(seconds(keyQueueTime, e.QueueTime), seconds(keyHandleTime, e.HandleTime),
 		seconds(keyWriteTime, e.WriteTime), keyReplySize.Int(e.ReplyBytes))
-	setError(span, failure, err)
-	span.End()
+	setError(r.span, failure, err)
+	r.span.End()
 }
 
 func seconds(key attribute.Key, d time.Duration) attribute.KeyValue { return key.Float64(d.Seconds()) }

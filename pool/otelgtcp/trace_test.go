@@ -1,6 +1,7 @@
 package otelgtcp_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/seed-99d6a01a/gtcp"
 	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/framing/envelope"
 	"github.com/seed-99d6a01a/gtcp/pool"
 	"github.com/seed-99d6a01a/gtcp/pool/otelgtcp"
 	"github.com/seed-99d6a01a/gtcp/retry"
@@ -164,4 +167,87 @@ func TestPoolSpans(t *testing.T) {
 	span.End()
 	require.Equal(t, []string{"job internal"}, tree(r.spans.GetSpans()), "it found an idle connection")
 	require.True(t, attributes(r.spans.GetSpans()[0])["gtcp.connection.reused"].AsBool())
+}
+
+// One call is one tree, over a real socket: call, attempt, dial, wait, and the
+// request at the server, which has a provider of its own, as in another process.
+func TestOneTree(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		t.Run(fmt.Sprintf("shared=%v", shared), func(t *testing.T) {
+			near, far := record(t, trace.AlwaysSample(), otelgtcp.Config{}), record(t, trace.ParentBased(trace.NeverSample()), otelgtcp.Config{})
+			handler := server.Frames(framing.Format{}, func(ctx context.Context, req []byte) ([]byte, error) {
+				_, span := api.SpanFromContext(ctx).TracerProvider().Tracer("user").Start(ctx, "query")
+				span.End()
+				if string(req) == "bad" {
+					return nil, &envelope.StatusError{Status: 404, Message: "no such order"}
+				}
+				return req, nil
+			})
+			handler.Envelope = true
+			srv := &server.Server{Handler: handler, Hooks: []any{far.ServerHook("api")}}
+			client := gtcp.NewClient(serve(t, srv), near.ClientConfig("orders", gtcp.ClientConfig{Shared: shared, Envelope: true}))
+			defer client.Close()
+			_, err := client.Call(t.Context(), []byte("good"))
+			require.NoError(t, err)
+			_, err = client.Call(t.Context(), []byte("bad"))
+			require.Error(t, err)
+			require.NoError(t, srv.Shutdown(t.Context()))
+
+			first, second := split(append(near.spans.GetSpans(), far.spans.GetSpans()...))
+			require.ElementsMatch(t, []string{
+				"gtcp.call internal", "  gtcp.attempt client", "    gtcp.acquire internal", "    gtcp.dial internal",
+				"    gtcp.request server", "      query internal",
+			}, tree(first))
+			require.Equal(t, "gtcp.call internal", tree(first)[0])
+			require.Contains(t, tree(second), "    gtcp.request server")
+
+			request := find(t, first, "gtcp.request")
+			require.True(t, request.Parent.IsRemote())
+			of := attributes(request)
+			require.EqualValues(t, 4, of["gtcp.reply.size"].AsInt64())
+			require.Greater(t, of["gtcp.server.handle_time"].AsFloat64(), 0.)
+			for _, name := range []string{"gtcp.call", "gtcp.attempt", "gtcp.request"} {
+				failed := find(t, second, name)
+				require.Equal(t, codes.Error, failed.Status.Code, name)
+				require.Equal(t, "404", attributes(failed)["rpc.response.status_code"].AsString(), name)
+				require.Equal(t, "application", attributes(failed)["error.type"].AsString(), name)
+			}
+		})
+	}
+}
+
+// split returns the spans of the first and of the second trace.
+func split(spans tracetest.SpanStubs) (first, second tracetest.SpanStubs) {
+	sorted := byStart(spans)
+	for _, s := range sorted {
+		if s.SpanContext.TraceID() == sorted[0].SpanContext.TraceID() {
+			first = append(first, s)
+		} else {
+			second = append(second, s)
+		}
+	}
+	return first, second
+}
+
+// A server does not record what its caller does not, though its own sampler takes
+// everything that has no caller.
+func TestTheCallersDecisionCounts(t *testing.T) {
+	near := record(t, trace.NeverSample(), otelgtcp.Config{})
+	far := record(t, trace.ParentBased(trace.AlwaysSample()), otelgtcp.Config{})
+	handler := echo()
+	handler.Envelope = true
+	srv := &server.Server{Handler: handler, Hooks: []any{far.ServerHook("api")}}
+	addr := serve(t, srv)
+	client := gtcp.NewClient(addr, near.ClientConfig("orders", gtcp.ClientConfig{Envelope: true}))
+	defer client.Close()
+	_, err := client.Call(t.Context(), []byte("x"))
+	require.NoError(t, err)
+	plain := gtcp.NewClient(addr, gtcp.ClientConfig{Envelope: true})
+	defer plain.Close()
+	_, err = plain.Call(t.Context(), []byte("x"))
+	require.NoError(t, err)
+	require.NoError(t, srv.Shutdown(t.Context()))
+	require.Empty(t, near.spans.GetSpans())
+	require.Equal(t, []string{"gtcp.request server"}, tree(far.spans.GetSpans()), "of the client without telemetry")
+	require.Equal(t, []point{{"gtcp.name=api,rpc.system.name=gtcp", 2}}, points(far.metrics(t)["rpc.server.call.duration"]))
 }
