@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -245,4 +246,37 @@ func (p *program) terminate() string {
 	last := p.line()
 	require.NoError(p.t, p.cmd.Wait())
 	return last
+}
+
+// TestThePageShowsEachChange holds that a reader who follows the page has the
+// programs of each step: each line that a step adds is in its section, and each
+// package that it imports is named there.
+func TestThePageShowsEachChange(t *testing.T) {
+	page, err := os.ReadFile("../../docs/tutorial.md")
+	require.NoError(t, err)
+	sections := strings.Split(string(page), "\n## ")
+	before := map[string]string{}
+	added := 0
+	for step := 1; step <= 7; step++ {
+		for _, name := range []string{"server", "client"} {
+			source, err := os.ReadFile(fmt.Sprintf("step%d/%s/main.go", step, name))
+			if errors.Is(err, os.ErrNotExist) {
+				continue
+			}
+			require.NoError(t, err)
+			for line := range strings.Lines(string(source)) {
+				line = strings.TrimSpace(line)
+				if strings.Contains(before[name], line) || strings.HasPrefix(line, "// Command ") {
+					continue
+				}
+				added++
+				if path, ok := strings.CutPrefix(line, `"`); ok {
+					line = strings.TrimSuffix(path, `"`) // an import
+				}
+				require.True(t, strings.Contains(sections[step], line), "step %d, %s: the page does not show %s", step, name, line)
+			}
+			before[name] = string(source)
+		}
+	}
+	require.Greater(t, added, 150)
 }
