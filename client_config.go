@@ -144,6 +144,11 @@ func (c ClientConfig) validate() error {
 	if err := c.pipelineConfig().Validate(); err != nil {
 		return inField("Pipeline", err)
 	}
+	if hb := c.Pipeline.Heartbeat; hb.Interval > 0 {
+		if _, err := c.Format.Append(nil, hb.Request); err != nil {
+			return fmt.Errorf("gtcp: ClientConfig.Pipeline.Heartbeat: Request does not fit Format: %w", err)
+		}
+	}
 	return nil
 }
 

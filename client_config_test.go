@@ -29,6 +29,8 @@ func TestClientConfigNamesTheField(t *testing.T) {
 		"Hooks[1]":      {Hooks: []any{callCounter{}, "neither"}},
 		"Pool":          {Pool: pool.Config{DialTimeout: -1}},
 		"Pipeline":      {Pipeline: pipeline.Config{MaxConns: -1}},
+		"Pipeline.Heartbeat": {Format: framing.Format{MaxSize: 3},
+			Pipeline: pipeline.Config{Heartbeat: pipeline.Heartbeat{Interval: time.Second, Request: []byte("ping")}}},
 	} {
 		err := cfg.Validate()
 		require.ErrorContains(t, err, "ClientConfig."+field)

@@ -125,8 +125,11 @@ func TestClientIdleConnectionClosed(t *testing.T) {
 
 func TestClientContext(t *testing.T) {
 	eachMode(t, func(t *testing.T, shared bool) {
-		stuck := make(chan struct{})
+		stuck, entered := make(chan struct{}), make(chan struct{}, 1)
 		addr := frameServer(t, func(ctx context.Context, req []byte) ([]byte, error) {
+			if string(req) == "heard" {
+				entered <- struct{}{}
+			}
 			select {
 			case <-stuck:
 			case <-ctx.Done():
@@ -134,13 +137,24 @@ func TestClientContext(t *testing.T) {
 			return req, nil
 		})
 		c := client(t, addr, gtcp.ClientConfig{Shared: shared})
+		written, giveUp := context.WithCancel(t.Context())
+		go func() {
+			<-entered
+			giveUp()
+		}()
+		_, err := c.Call(written, []byte("heard"))
+		require.ErrorIs(t, err, context.Canceled)
+		var e *gtcp.CallError
+		require.ErrorAs(t, err, &e)
+		require.True(t, e.Written)
+		require.False(t, retry.SafeToRetry(err))
+
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
 		dst := []byte("as it was")
 		reply, err := c.AppendCall(ctx, dst, []byte("x"))
 		require.Equal(t, dst, reply)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		var e *gtcp.CallError
 		require.ErrorAs(t, err, &e)
 		require.True(t, e.Timeout())
 		require.Equal(t, conn.KindTimeout, e.Kind())

@@ -2,6 +2,7 @@ package pool_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"slices"
@@ -44,6 +45,9 @@ func TestBackoffSteps(t *testing.T) {
 			require.True(t, stat.Suspended)
 			require.True(t, start.Add(time.Second).Equal(stat.SuspendedUntil))
 			require.ErrorContains(t, stat.LastDialError, "refused")
+			text, err := json.Marshal(stat.LastDialError)
+			require.NoError(t, err)
+			require.Contains(t, string(text), "refused")
 
 			time.Sleep(berr.Wait)
 			_, err = p.Get(t.Context()) // the probe

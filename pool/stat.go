@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/internal/dialgate"
 )
 
 // Reason says why a connection ended.
@@ -157,7 +159,7 @@ func (p *Pool) Stat() Stat {
 		Waits: b.Waits, WaitTime: b.WaitTime, Refused: b.Refused,
 		Timeouts: p.timeouts.Load(), Canceled: p.cancelled.Load(), Overloaded: p.overloaded.Load(), Failed: p.failed.Load(),
 		Dials: p.dials.Load(), DialErrors: p.dialErrors.Load(), DialTime: time.Duration(p.dialTime.Load()),
-		LastDialError: p.gate.LastError(), HoldTime: p.admission.holdTime(),
+		LastDialError: dialgate.Readable(p.gate.LastError()), HoldTime: p.admission.holdTime(),
 	}
 	s.Gets, s.BytesRead, s.BytesWritten = p.roster.totals()
 	s.Gets += uint64(b.Used)

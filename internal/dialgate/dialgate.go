@@ -189,6 +189,20 @@ func (g *Gate) suspendedLocked(now time.Time) error {
 	return &conn.BackoffError{Err: g.last, Wait: wait}
 }
 
+// Readable is err as a snapshot shows it: encoding/json writes its text, where it
+// would write {} for most errors. Nil stays nil.
+func Readable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return readable{err}
+}
+
+type readable struct{ error }
+
+func (r readable) Unwrap() error                { return r.error }
+func (r readable) MarshalText() ([]byte, error) { return []byte(r.Error()), nil }
+
 // LastError returns the last failure so far, or nil.
 func (g *Gate) LastError() error {
 	g.mu.Lock()

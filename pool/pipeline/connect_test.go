@@ -2,8 +2,10 @@ package pipeline_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -28,6 +30,9 @@ func TestDialBackoff(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		require.ErrorIs(b, b.Stat().LastDialError, errDown)
+		text, err := json.Marshal(b.Stat().LastDialError)
+		require.NoError(b, err)
+		require.JSONEq(b, strconv.Quote(b.Stat().LastDialError.Error()), string(text))
 		for i := range dials[3:] {
 			outage, gap := dials[i+2].Sub(start), dials[i+3].Sub(dials[i+2])
 			require.LessOrEqual(b, gap, max(outage/20, 10*time.Millisecond)+10*time.Millisecond)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/internal/dialgate"
 )
 
 // Stat is a snapshot of a pipeline. Counts are since the pipeline was made.
@@ -142,7 +143,7 @@ func (p *Pipeline) Stat() Stat {
 	s := Stat{Dials: p.dials, DialErrors: p.dialErrors, DialTime: p.dialTime, Ends: p.ends}
 	sum := p.total
 	s.Dialing = p.dialing != nil
-	s.LastDialError = p.lastErr
+	s.LastDialError = dialgate.Readable(p.lastErr)
 	for c := range p.conns {
 		c.mu.Lock()
 		sum.add(c.count)
