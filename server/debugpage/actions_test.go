@@ -19,7 +19,9 @@ import (
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/pool"
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
+	"github.com/seed-99d6a01a/gtcp/pool/balance"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
+	"github.com/seed-99d6a01a/gtcp/pool/resolve"
 	"github.com/seed-99d6a01a/gtcp/server"
 	"github.com/seed-99d6a01a/gtcp/server/debugpage"
 )
@@ -125,6 +127,29 @@ func TestChangesOfNewPoolConn(t *testing.T) {
 	require.Eventually(t, func() bool { return tables(t, p, "?conns.filter="+addr)["conns"].Matched == 0 }, 10*time.Second, time.Millisecond)
 }
 
+// A server of a service has the name of the service beside its address.
+func TestChangesOfAService(t *testing.T) {
+	name, a, b := "things of "+t.Name(), serve(t, &server.Server{}), serve(t, &server.Server{})
+	require.NoError(t, gtcp.ConfigureResolver(name, resolve.Addrs(a, b), balance.RoundRobin))
+	defer func() { require.NoError(t, gtcp.ConfigureResolver(name, nil, nil)) }()
+	for range 2 {
+		c, err := gtcp.NewPoolConn(name)
+		require.NoError(t, err)
+		_, err = c.SendRecvPkg([]byte("x"))
+		require.NoError(t, err)
+		require.NoError(t, c.Close())
+	}
+	p := &debugpage.Page{AllowChanges: everybody}
+	p.AddNewPoolConn()
+	open := func(addr string) int {
+		return tables(t, p, "?conns.filter="+url.QueryEscape(name+" "+addr))["conns"].Matched
+	}
+	require.Equal(t, []int{1, 1}, []int{open(a), open(b)})
+	require.Equal(t, 303, post(p, form(t, page(t, p, "?conns.filter="+b), "do", "evict", "name", name, "addr", b)).Code)
+	require.Eventually(t, func() bool { return open(b) == 0 }, 10*time.Second, time.Millisecond)
+	require.Equal(t, 1, open(a))
+}
+
 // Nobody changes anything who may not, and nothing but what the page shows.
 func TestRefusedChanges(t *testing.T) {
 	w := newWorld(t)
@@ -178,6 +203,7 @@ func TestRefusedChanges(t *testing.T) {
 			require.Equal(t, c.code, r.Code)
 			require.Contains(t, r.Body.String(), c.why)
 			require.Equal(t, "nosniff", r.Header().Get("X-Content-Type-Options"))
+			require.Empty(t, r.Header().Get("Location"))
 			require.Equal(t, 1, w.pool.Stat().Open)
 			require.Equal(t, 64, w.pool.Stat().MaxConns)
 		})

@@ -1,11 +1,13 @@
 package debugpage_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -82,6 +84,7 @@ func TestErrorTexts(t *testing.T) {
 		"of an application": {kindly{conn.KindApplication, "card 4111"}, nil, "debugpage_test.kindly"},
 		"wrapped":           {fmt.Errorf("call: %w", kindly{conn.KindApplication, "card 4111"}), nil, "*fmt.wrapError"},
 		"many lines":        {errors.New("a\nb\tc\x00"), nil, "a b c·"},
+		"as long as it may": {errors.New(strings.Repeat("é", 400)), nil, strings.Repeat("é", 400)},
 		"long":              {errors.New(strings.Repeat("é", 1000)), nil, strings.Repeat("é", 400) + "…"},
 		"that panics":       {panics{}, nil, "debugpage_test.panics, whose text cannot be had"},
 		"nil pointer":       {(*pool.Error)(nil), nil, "*pool.Error, whose text cannot be had"},
@@ -312,7 +315,10 @@ func TestSlowCallsOfEachName(t *testing.T) {
 		call("busy", time.Second+time.Duration(i))
 	}
 	got := tables(t, p, "?slow.sort=name")["slow"]
+	slices.SortFunc(got.Rows, func(a, b map[string]any) int { return cmp.Compare(b["took"].(float64), a["took"].(float64)) })
+	slices.Reverse(got.Rows[:3])
 	require.Equal(t, []any{"busy", "busy", "busy", "rare"}, column(got, "name"))
+	require.Equal(t, []any{1.000000007, 1.000000008, 1.000000009}, []any{got.Rows[0]["took"], got.Rows[1]["took"], got.Rows[2]["took"]}, "the last ones")
 	require.Equal(t, map[string]any{"wait": 0.001, "send": 0.001, "reply": 0.998}, got.Rows[3]["phases"])
 	has(t, page(t, p, ""), `class="prose">reply 998 ms<`)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"expvar"
 	"net"
 	"net/http"
@@ -122,6 +123,88 @@ func TestBalancer(t *testing.T) {
 	require.Equal(t, []any{"ready", "ejected"}, column(all["endpoints"], "state"))
 	require.Equal(t, []any{"balancer"}, column(all["clients"], "mode"))
 	require.Equal(t, []any{2.0, 1.0}, []any{all["clients"].Rows[0]["calls"], all["clients"].Rows[0]["failed"]})
+}
+
+// A row that needs a look is marked, and says why.
+func TestMarks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		soon := time.Now().Add(1500 * time.Millisecond)
+		refused := kindly{conn.KindRefused, "refused"}
+		for name, c := range map[string]struct {
+			pool pool.Stat
+			want []string
+		}{
+			"well":      {pool.Stat{Open: 1}, []string{`<tr role="row"><td`, ">as needed<"}},
+			"recovered": {pool.Stat{LastDialError: refused}, []string{`<tr role="row"><td`, ">as needed; last error: refused<"}},
+			"dialing":   {pool.Stat{Dialing: 2}, []string{`<tr role="row"><td`, ">2 in progress<"}},
+			"waiting":   {pool.Stat{Waiting: 3, OldestWait: time.Second}, []string{`<tr role="row" class="warn"><td`, `<div class="warn"><dt>Callers waiting</dt><dd>3</dd>`}},
+			"suspended": {pool.Stat{Waiting: 1, Suspended: true, SuspendedUntil: soon, LastDialError: refused}, []string{
+				`<tr role="row" class="bad"><td`, ">suspended, next in 1.5 s; last error: refused<", `<div class="bad"><dt>Dials suspended</dt><dd>1</dd>`,
+			}},
+			"trying": {pool.Stat{Suspended: true, SuspendedUntil: time.Now()}, []string{`<tr role="row" class="bad"><td`, ">suspended, next now<"}},
+		} {
+			p := &debugpage.Page{}
+			p.AddPool(name, &fakePool{stat: func() pool.Stat { return c.pool }})
+			has(t, page(t, p, ""), c.want...)
+			p = &debugpage.Page{}
+			p.AddPipeline(name, &fakePipeline{stat: func() pipeline.Stat {
+				return pipeline.Stat{Dialing: c.pool.Dialing > 0, Waiting: c.pool.Waiting, Suspended: c.pool.Suspended, SuspendedUntil: c.pool.SuspendedUntil, LastDialError: c.pool.LastDialError}
+			}})
+			has(t, strings.Replace(page(t, p, ""), "1 in progress", "2 in progress", 1), c.want...)
+		}
+		p := &debugpage.Page{}
+		p.AddServer("stopped", &fakeServer{})
+		has(t, page(t, p, ""), `<tr role="row" class="warn"><th scope="row" role="rowheader" data-title="Name">stopped`)
+		p = &debugpage.Page{}
+		p.AddServer("runs", &fakeServer{stat: func() server.Stat { return server.Stat{Listeners: 1} }})
+		has(t, page(t, p, ""), `<tr role="row"><th scope="row" role="rowheader" data-title="Name">runs`)
+		p = &debugpage.Page{}
+		p.AddPipeline("x", &fakePipeline{conns: []pipeline.ConnStat{{ID: 1}, {ID: 2, InFlight: 1}, {ID: 3, InFlight: 1, Silent: true}, {ID: 4, Silent: true, Leaving: true}}})
+		require.Equal(t, []any{"ready", "in use", "silent", "leaving"}, column(tables(t, p, "?conns.sort=id")["conns"], "state"))
+		has(t, page(t, p, ""), `<dt>In use</dt><dd>3</dd>`, `<tr role="row" class="warn"><td`)
+	})
+}
+
+// sets is a resolver that a test tells what to report.
+type sets chan func(update func([]resolve.Endpoint, error))
+
+func (s sets) Watch(ctx context.Context, update func([]resolve.Endpoint, error)) error {
+	for {
+		select {
+		case f := <-s:
+			f(update)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func TestSetOfServers(t *testing.T) {
+	p, r := &debugpage.Page{}, make(sets)
+	c := gtcp.NewClient("things", gtcp.ClientConfig{Resolver: r, Balance: gtcp.BalanceConfig{AllowEmpty: true}})
+	defer c.Close()
+	p.AddClient("x", c)
+	shows := func(texts ...string) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			html := page(t, p, "")
+			for _, text := range texts {
+				if !strings.Contains(html, text) {
+					return false
+				}
+			}
+			return true
+		}, 10*time.Second, time.Millisecond, texts)
+	}
+	const warned = `<tr role="row" class="warn"><th scope="row" role="rowheader" data-title="Name">x`
+	r <- func(update func([]resolve.Endpoint, error)) { update(nil, errors.New("no leader")) }
+	shows("0 of 0", "no leader", warned)
+	r <- func(update func([]resolve.Endpoint, error)) { update(resolve.Addrs("10.0.0.1:1", "10.0.0.2:1"), nil) }
+	shows("2 of 2", `<tr role="row"><th scope="row" role="rowheader" data-title="Name">x`)
+	r <- func(update func([]resolve.Endpoint, error)) { update(nil, errors.New("no leader")) }
+	shows("2 of 2", "no leader", warned)
+	r <- func(update func([]resolve.Endpoint, error)) { update(nil, nil) }
+	shows("0 of 0", warned)
 }
 
 func TestLimiter(t *testing.T) {

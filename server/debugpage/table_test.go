@@ -103,6 +103,7 @@ func TestLinks(t *testing.T) {
 		has(t, html, link)
 	}
 	has(t, html, `aria-sort="descending"><a id="conns-by-id"`)
+	has(t, page(t, p, "?conns.sort=id"), `aria-sort="ascending"><a id="conns-by-id"`)
 	has(t, html, "Page 3 of 10")
 	has(t, html, "1 of 1 match the filter.")
 }
@@ -121,7 +122,7 @@ func TestManyConnections(t *testing.T) {
 	got := tables(t, p, "")["conns"]
 	require.Equal(t, 100_007, got.Total)
 	require.Equal(t, 100_000, got.Matched)
-	has(t, page(t, p, ""), "Only the first 100,000 were read.")
+	has(t, page(t, p, ""), "Only the first 100,000 were read.", `Connections <span class="number">100,007</span>`)
 }
 
 // unquoted finds a handler of events in a tag, outside of quotes.
