@@ -1,6 +1,8 @@
 // Command idle measures what an idle connection costs a server: it starts each
 // server in a process of its own, opens connections to it, has one 64-byte
-// frame echoed on each, and reads the server's resident set size (Linux only).
+// frame echoed on each, and reads the server's resident set size (Linux only), at
+// once and after 3 seconds and a collection. Then it measures how long the first
+// request after such a pause takes.
 //
 //	go run ./idle -n 10000 -rounds 3
 package main
@@ -26,19 +28,24 @@ func main() {
 			*n = min(*n, 500)
 		}
 		const limit = 4 << 10
-		return p.Compare(compare.Comparison{
+		return errors.Join(p.Compare(compare.Comparison{
 			Title:      "Idle connections",
-			Columns:    []string{"bytes of RSS a connection", "after a collection", "of which stacks"},
+			Columns:    []string{"bytes of RSS a connection", "after 3 s and a collection", "of which stacks"},
+			Compared:   2,
 			Bases:      []string{echo.Server},
-			Candidates: candidates(*n, echo.Server, echo.Loop, echo.LoopOwn, echo.StdBare, echo.Std, echo.Gtcp, echo.Netpoll, echo.Gnet),
+			Candidates: candidates(*n, echo.Server, echo.ServerAwake, echo.Loop, echo.LoopOwn, echo.StdBare, echo.Std, echo.Gtcp, echo.Netpoll, echo.Gnet),
 			Goals: []compare.Goal{
 				{Ref: "2.5", Says: "a frame loop over conn and framing: at most 4 KiB", Of: echo.Loop, Want: compare.AtMost(limit)},
 				{Ref: "5.3", Says: "server.Frames: at most 4 KiB", Of: echo.Server, Want: compare.AtMost(limit)},
+				{Ref: "D.2", Says: "server.Frames, parked: at most 1.6 kB", Of: echo.Server, Column: 1, Want: compare.AtMost(1600)},
 				{Ref: "5.3", Says: "server.Frames: at most half of gtcp's", Of: echo.Server, To: []string{echo.Gtcp}, Want: compare.AtMost(0.5)},
 			},
-		})
+		}), waking(p))
 	})
 }
+
+// pause is longer than it takes the server to park a connection.
+const pause = 3 * time.Second
 
 func candidates(n int, servers ...string) (all []compare.Candidate) {
 	for _, name := range servers {
@@ -79,6 +86,7 @@ func cost(server string, n int) (_ []float64, err error) {
 	if err != nil {
 		return nil, err
 	}
+	time.Sleep(pause)
 	stacks, err := p.Collect()
 	if err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ import (
 // frames of one read with one write; Netpoll and gtcp's do so only where said.
 const (
 	Server       = "server.Frames"
+	ServerAwake  = "server.Frames, never parked"
 	Loop         = "conn, framing"
 	LoopOwn      = "conn, framing, a Writer each"
 	Gtcp         = "gtcp"
@@ -31,7 +32,8 @@ const (
 )
 
 var servers = map[string]func(net.Listener) error{
-	Server:       serveFrames,
+	Server:       serveFrames(0),
+	ServerAwake:  serveFrames(-1),
 	Loop:         each(loopSharedWriter),
 	LoopOwn:      each(loopOwnWriter),
 	Gtcp:         serveGtcp,
@@ -59,11 +61,14 @@ func handle(req []byte) []byte {
 	return req
 }
 
-func serveFrames(l net.Listener) error {
-	s := &server.Server{Handler: server.Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) {
-		return handle(req), nil
-	})}
-	return s.Serve(l)
+func serveFrames(parkAfter time.Duration) func(net.Listener) error {
+	return func(l net.Listener) error {
+		h := server.Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) {
+			return handle(req), nil
+		})
+		h.ParkAfter = parkAfter
+		return (&server.Server{Handler: h}).Serve(l)
+	}
 }
 
 // each serves with a goroutine to a connection.
