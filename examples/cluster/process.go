@@ -82,12 +82,12 @@ func (c *cluster) stop() {
 	}
 }
 
-// buildEtcd builds the etcd server that the module in the folder etcd names. It is a
+// buildEtcd builds the etcd server that the module internal/etcdserver names. It is a
 // program of its own, so that it can be killed as one.
 func buildEtcd(ctx context.Context, dir string) (program string, err error) {
 	program = filepath.Join(dir, "etcd-server")
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", program, "go.etcd.io/etcd/server/v3")
-	cmd.Dir = "etcd"
+	cmd.Dir = filepath.Join("..", "..", "internal", "etcdserver")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("no etcd in PATH, and it cannot be built here (run this in examples/cluster, or install etcd-server): %w\n%s", err, out)
 	}

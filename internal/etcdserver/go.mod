@@ -1,4 +1,4 @@
-module github.com/seed-99d6a01a/gtcp/examples/cluster/etcd
+module github.com/seed-99d6a01a/gtcp/internal/etcdserver
 
 go 1.26.0
 
