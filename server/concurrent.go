@@ -107,7 +107,7 @@ func (c *concurrent) take(req []byte) error {
 			return err
 		}
 	}
-	r.o = c.out.sess.observe(r.ctx, len(r.payload))
+	r.o = c.out.x.observe(r.ctx, len(r.payload))
 	r.arrived = c.out.x.filled
 	if !c.enqueue(r) {
 		return errGone

@@ -81,7 +81,7 @@ func (f *frameConn) handleEnveloped(req []byte) ([]byte, error) {
 	}
 	var o *observed
 	if len(f.sess.srv.Hooks) > 0 {
-		if o = f.sess.observe(r.ctx, len(r.payload)); o != nil {
+		if o = f.x.observe(r.ctx, len(r.payload)); o != nil {
 			f.x.observed = append(f.x.observed, o)
 		}
 	}

@@ -25,6 +25,7 @@ type exchange struct {
 	n     uint64          // requests not yet in the session's figure
 
 	filled   time.Time   // when bytes were last read, kept where there is a Deadline
+	begun    time.Time   // when the rest of a request began to be waited for, kept where there are hooks
 	observed []*observed // requests whose replies are not written, where hooks are told
 
 	readTimeout, writeTimeout time.Duration // 0 none
@@ -54,7 +55,7 @@ func (f *frameConn) begin() *exchange {
 		x.r.Exclusive = true
 		x.w = framing.NewWriter(output{x}, f.h.Format)
 	}
-	x.sess = f.sess
+	x.sess, x.begun = f.sess, time.Time{}
 	f.x = x
 	if f.h.Concurrency > 1 {
 		f.many = newConcurrent(f)
@@ -151,6 +152,7 @@ func (f *frameConn) serve() standing {
 		}
 		if !x.partial {
 			x.partial = true
+			x.noteBegun()
 			f.sess.readDue.Store(f.sess.srv.clock.after(x.readTimeout))
 		}
 		if x.looping {
@@ -199,7 +201,7 @@ func (x *exchange) noteRead(h *FrameHandler) {
 //
 //go:noinline
 func (f *frameConn) handleObserved(req []byte) ([]byte, error) {
-	o := f.sess.observe(f.ctx, len(req))
+	o := f.x.observe(f.ctx, len(req))
 	if o != nil {
 		f.x.observed = append(f.x.observed, o)
 	}
@@ -354,7 +356,7 @@ func (f *frameConn) replyFailed(err error) bool {
 // refuse replies to an oversize request that is skipped, in its turn.
 func (f *frameConn) refuse(err error) bool {
 	reply, replyErr := f.h.errorReply(f.ctx, err)
-	o := f.sess.observe(f.ctx, 0)
+	o := f.x.observe(f.ctx, 0)
 	if o != nil {
 		o.end(reply, err, replyErr != nil)
 	}

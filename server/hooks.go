@@ -56,6 +56,9 @@ type RequestEvent struct {
 	ReplyBytes int
 	// Start is when the server had read the whole request.
 	Start time.Time
+	// ReadTime is how long the rest of the request took to arrive, after the
+	// server had read its beginning. It is 0 if the request came whole.
+	ReadTime time.Duration
 	// QueueTime is how long it waited to be handled: for a worker, with
 	// Concurrency, and for the Limiter.
 	QueueTime time.Duration
@@ -143,6 +146,23 @@ func (s *session) observe(ctx context.Context, bytes int) *observed {
 		})
 	}
 	return o
+}
+
+// observe is that of the session, for a request that the exchange has read.
+func (x *exchange) observe(ctx context.Context, bytes int) *observed {
+	o := x.sess.observe(ctx, bytes)
+	if o != nil && !x.begun.IsZero() {
+		o.event.ReadTime = o.event.Start.Sub(x.begun)
+	}
+	x.begun = time.Time{}
+	return o
+}
+
+// noteBegun notes that the exchange waits for the rest of a request, for hooks.
+func (x *exchange) noteBegun() {
+	if len(x.sess.srv.Hooks) > 0 {
+		x.begun = time.Now()
+	}
 }
 
 // begin notes that the handler begins: behind the Limiter, if there is one.

@@ -126,6 +126,34 @@ func TestRequestHooks(t *testing.T) {
 	})
 }
 
+// The time that a request took to arrive is its own, and not that of the next one.
+func TestRequestHooksTellTheReadTime(t *testing.T) {
+	eachMode(t, func(t *testing.T, n int) {
+		synctest.Test(t, func(t *testing.T) {
+			h := echo()
+			h.Concurrency = n
+			r := &recorder{}
+			l := newMemServer(t, &server.Server{Handler: h, Hooks: []any{r}})
+			nc, err := l.Dial(t.Context())
+			require.NoError(t, err)
+			c := newClient(t, nc)
+			for _, part := range []string{"\x00\x05ab", "cd", "e\x00\x01x\x00\x03", "yyy"} {
+				_, err := c.Write([]byte(part))
+				require.NoError(t, err)
+				time.Sleep(time.Second)
+			}
+			c.expect("abcde", "x", "yyy")
+			require.NoError(t, c.Close())
+			synctest.Wait()
+			var took []time.Duration
+			for _, e := range r.byRequest() {
+				took = append(took, e.ReadTime)
+			}
+			require.Equal(t, []time.Duration{2 * time.Second, 0, time.Second}, took)
+		})
+	})
+}
+
 // The time in the queue of a Limiter, and its refusals, are in the events.
 func TestRequestHooksAndLimiter(t *testing.T) {
 	eachMode(t, func(t *testing.T, n int) {
