@@ -57,11 +57,13 @@ func clients(p *compare.Program, shared bool) error {
 	registry.MustRegister(collector)
 	collector.AddClient("orders", scraped)
 
-	metrics, sampled := newTelemetry(-1), newTelemetry(.01)
+	metrics, sampled, here := newTelemetry(-1, nil), newTelemetry(.01, trace.WithBatcher), newTelemetry(.01, syncer)
 	measured := gtcp.NewClient(addr, metrics.ClientConfig("orders", config))
 	metrics.AddClient("orders", measured)
 	traced := gtcp.NewClient(addr, sampled.ClientConfig("orders", config))
 	sampled.AddClient("orders", traced)
+	kept := gtcp.NewClient(addr, here.ClientConfig("orders", config))
+	here.AddClient("orders", kept)
 
 	title, ref := "1 caller, exclusive Client, request and reply of 64 bytes", "G.3"
 	if shared {
@@ -74,9 +76,10 @@ func clients(p *compare.Program, shared bool) error {
 			calls("promgtcp", scraped, func() error { _, err := registry.Gather(); return err }),
 			calls("otelgtcp, metrics", measured, metrics.collect),
 			calls("otelgtcp, metrics and 1 % of traces", traced, sampled.collect),
+			calls("the same, spans exported by the caller", kept, here.collect),
 		},
 	}
-	for i, most := range []float64{1.02, 1.05, 1.08} {
+	for i, most := range []float64{1.02, 1.05, 1.08, 1.08} {
 		c.Goals = append(c.Goals, compare.Goal{Ref: ref, Says: "costs little", Of: c.Candidates[1+i].Name,
 			To: []string{"no hooks"}, Want: compare.AtMost(most)})
 	}
@@ -85,7 +88,7 @@ func clients(p *compare.Program, shared bool) error {
 
 // servers compares what observes a server.
 func servers(p *compare.Program) error {
-	metrics, sampled := newTelemetry(-1), newTelemetry(.01)
+	metrics, sampled := newTelemetry(-1, nil), newTelemetry(.01, trace.WithBatcher)
 	var candidates []compare.Candidate
 	for _, c := range []struct {
 		name    string
@@ -113,15 +116,23 @@ type telemetry struct {
 	reader *metric.ManualReader
 }
 
+// batcher is a way to export spans.
+type batcher func(trace.SpanExporter, ...trace.BatchSpanProcessorOption) trace.TracerProviderOption
+
+// syncer exports them on the goroutine that ends them.
+func syncer(e trace.SpanExporter, _ ...trace.BatchSpanProcessorOption) trace.TracerProviderOption {
+	return trace.WithSyncer(e)
+}
+
 // newTelemetry samples that part of the traces; negative makes none.
-func newTelemetry(part float64) telemetry {
+func newTelemetry(part float64, export batcher) telemetry {
 	reader := metric.NewManualReader()
 	config := otelgtcp.Config{
 		MeterProvider:  metric.NewMeterProvider(metric.WithReader(reader)),
 		TracerProvider: noop.NewTracerProvider(),
 	}
 	if part >= 0 {
-		config.TracerProvider = trace.NewTracerProvider(trace.WithBatcher(tracetest.NewNoopExporter()),
+		config.TracerProvider = trace.NewTracerProvider(export(tracetest.NewNoopExporter()),
 			trace.WithSampler(trace.ParentBased(trace.TraceIDRatioBased(part))))
 	}
 	t, err := otelgtcp.New(config)
