@@ -134,6 +134,8 @@ func TestHandlersErrorsAreNotShown(t *testing.T) {
 	require.Equal(t, []any{"", "panic of type string; connection 2", "the handler panicked"}, column(all["errors"], "note"))
 	require.Equal(t, "*errors.errorString", all["errors"].Rows[0]["text"])
 	require.Equal(t, []any{"127.0.0.1", "", "127.0.0.1"}, column(all["errors"], "addr"))
+	require.Equal(t, []any{"other", "panic", "panic"}, column(all["errors"], "kind"))
+	require.ElementsMatch(t, []any{"other", "panic", "success"}, column(all["slow"], "kind"))
 	for _, text := range []string{page(t, p, ""), p.String()} {
 		hasNot(t, text, "secret")
 		hasNot(t, text, "4711-works")

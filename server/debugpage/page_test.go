@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -94,7 +96,7 @@ func TestPage(t *testing.T) {
 }
 
 func TestTitle(t *testing.T) {
-	has(t, page(t, &debugpage.Page{}, ""), `<title>debugpage.test`)
+	has(t, page(t, &debugpage.Page{}, ""), `<title>`+filepath.Base(os.Args[0])+` – gtcp`)
 	has(t, page(t, &debugpage.Page{Title: "<shop>"}, ""), `<title>&lt;shop&gt; – gtcp</title>`, `<span class="program">&lt;shop&gt;</span>`)
 }
 
@@ -321,6 +323,15 @@ func TestHeaders(t *testing.T) {
 		require.NotContains(t, policy, "unsafe")
 		if w.Code == 405 {
 			require.Equal(t, "GET, HEAD, POST", h.Get("Allow"))
+		}
+	}
+
+	// Each cell is below the heading of its column.
+	p.AddPipeline("x", &fakePipeline{})
+	for _, of := range regexp.MustCompile(`(?s)<thead.*?</table>`).FindAllString(page(t, p, ""), -1) {
+		rows := strings.Split(of, "<tr role")
+		for _, r := range rows[2:] {
+			require.Equal(t, strings.Count(rows[1], `<th scope="col"`), strings.Count(r, "data-title="))
 		}
 	}
 

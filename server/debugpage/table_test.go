@@ -81,7 +81,7 @@ func TestFigures(t *testing.T) {
 		for i, want := range []string{"0 B", "900 B", "41.5 kB", "1.5 MB", "999 MB", "59.9 GB", "61 GB", "10.8 TB", "270 TB"} {
 			has(t, rows[i], `data-title="Received" class="num">`+want+`<`)
 		}
-		has(t, html, ">1,234,567<", ">none<")
+		has(t, html, ">1,234,567<", ">none<", `data-title="Idle" class="num empty">–<`, `data-title="Uses" class="num">0<`)
 	})
 }
 
@@ -104,6 +104,10 @@ func TestLinks(t *testing.T) {
 	}
 	has(t, html, `aria-sort="descending"><a id="conns-by-id"`)
 	has(t, page(t, p, "?conns.sort=id"), `aria-sort="ascending"><a id="conns-by-id"`)
+	for query, links := range map[string][2]bool{"": {false, true}, "?conns.page=2": {true, true}, "?conns.page=10": {true, false}} {
+		of := page(t, p, query)
+		require.Equal(t, links, [2]bool{strings.Contains(of, `id="conns-prev"`), strings.Contains(of, `id="conns-next"`)})
+	}
 	has(t, html, "Page 3 of 10")
 	has(t, html, "1 of 1 match the filter.")
 }
