@@ -115,6 +115,11 @@ func (w *tender) sleep() time.Duration {
 	s := w.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.queue.len() == 0 && s.suspect.Load() {
+		// The last reply has come since inspect looked. Asleep, it would be
+		// avoided until a call came to it, and none does.
+		return 0
+	}
 	if s.asleep = s.queue.len() == 0 && s.count.calls == w.calls && s.leaving == nil; s.asleep {
 		return farAway
 	}
