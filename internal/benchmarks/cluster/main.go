@@ -70,7 +70,7 @@ func main() {
 
 // paced is a candidate whose callers call, pause, and call again.
 func paced(name string, open func() (client, error)) compare.Candidate {
-	return compare.Candidate{Name: name, Measure: func(length time.Duration) ([]float64, error) {
+	return compare.Candidate{Name: name, Fresh: true, Measure: func(length time.Duration) ([]float64, error) {
 		c, err := open()
 		if err != nil {
 			return nil, err

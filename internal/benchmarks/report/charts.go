@@ -97,7 +97,7 @@ func barsOf(title string, cells [][]string) (chart.Bars, error) {
 	}
 	b.Caption = fmt.Sprintf("%s, times that of %s: median and range of the rounds. %s", all[0].unit, all[0].base, better)
 	for _, row := range cells[1:] {
-		if all[0].size != "" && row[0] == all[0].base {
+		if all[0].size != "" && strings.Trim(row[0], "*") == all[0].base {
 			continue // it would be a bar of 1 for each size
 		}
 		for _, c := range all {

@@ -45,7 +45,7 @@ func TestBarsOf(t *testing.T) {
 	}, b.Rows)
 
 	b, err = barsOf("title", pictures.Cells("|  | 1 B, GB/s | 2 B, GB/s | 1 B, GB/s: times a (range) | 2 B, GB/s: times a (range) |\n|---|\n"+
-		"| a | 5 | 6 | 1 | 1 |\n| **b** | 7 | 8 | 1.40 (1 to 2) | 1.33 (1 to 3) |\n"))
+		"| **a** | 5 | 6 | 1 | 1 |\n| **b** | 7 | 8 | 1.40 (1 to 2) | 1.33 (1 to 3) |\n"))
 	require.NoError(t, err)
 	require.Equal(t, "GB/s, times that of a: median and range of the rounds. More is better.", b.Caption)
 	require.Equal(t, []chart.Bar{

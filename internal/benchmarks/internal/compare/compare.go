@@ -30,6 +30,9 @@ type Candidate struct {
 	// Measure takes a turn of about the given length and returns a figure for
 	// each of the comparison's Columns.
 	Measure func(length time.Duration) ([]float64, error)
+	// Fresh says that each turn of Measure begins anew, with a server or clients of
+	// its own: a turn to warm up would be of no use.
+	Fresh bool
 }
 
 // Withdrawn is the error of a candidate that cannot go on, in a way that is its
@@ -68,7 +71,8 @@ type Settings struct {
 	Length time.Duration // about how long a turn takes; positive
 }
 
-// Run gives each candidate a turn to warm up, then Settings.Rounds turns.
+// Run gives each candidate a turn to warm up, unless it is Fresh, then
+// Settings.Rounds turns.
 func (c Comparison) Run(s Settings) (Table, error) {
 	if err := c.complete(s); err != nil {
 		return Table{}, fmt.Errorf("%s: %w", c.Title, err)
@@ -121,6 +125,9 @@ func (c *Comparison) complete(s Settings) error {
 		if (candidate.Do == nil) == (candidate.Measure == nil) {
 			return fmt.Errorf("%s: want one of Do and Measure", candidate.Name)
 		}
+		if candidate.Fresh && candidate.Measure == nil {
+			return fmt.Errorf("%s: Fresh without Measure", candidate.Name)
+		}
 		if candidate.Prepare != nil && candidate.Do == nil {
 			return fmt.Errorf("%s: Prepare without Do", candidate.Name)
 		}
@@ -161,6 +168,9 @@ func (c Candidate) warm(length time.Duration) (func() (turn, error), error) {
 		measure := func() (turn, error) {
 			figures, err := c.Measure(length)
 			return turn{figures: figures, allocs: -1}, err
+		}
+		if c.Fresh {
+			return measure, nil
 		}
 		_, err := measure()
 		return measure, err

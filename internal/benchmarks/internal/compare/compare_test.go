@@ -50,6 +50,17 @@ func TestRoundsInterleave(t *testing.T) {
 	}
 }
 
+func TestAFreshCandidateHasNoTurnToWarmUp(t *testing.T) {
+	for fresh, want := range map[bool]int{false: 4, true: 3} {
+		turns := 0
+		measure := func(time.Duration) ([]float64, error) { turns++; return []float64{1}, nil }
+		table, err := compare.Comparison{Candidates: []compare.Candidate{{Name: "a", Fresh: fresh, Measure: measure}}}.Run(compare.Settings{Rounds: 3, Length: 1})
+		require.NoError(t, err)
+		require.Equal(t, want, turns)
+		require.Len(t, table.Rows[0].Figures[0], 3)
+	}
+}
+
 func TestDoIsTimedPerOperation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var turns []int
@@ -209,6 +220,7 @@ func TestWhatCannotBeMeantIsRefused(t *testing.T) {
 		"base":     {compare.Comparison{Bases: []string{"b"}, Candidates: []compare.Candidate{fixed("a", 1)}}, `no candidate is named "b"`},
 		"goal":     {compare.Comparison{Goals: []compare.Goal{{Of: "a", To: []string{"c"}}}, Candidates: []compare.Candidate{fixed("a", 1)}}, `no candidate is named "c"`},
 		"uncount":  {compare.Comparison{Goals: []compare.Goal{{Of: "a", Allocs: true}}, Candidates: []compare.Candidate{fixed("a", 1)}}, "not counted"},
+		"fresh":    {compare.Comparison{Candidates: []compare.Candidate{{Name: "a", Fresh: true, Do: func(int) error { return nil }}}}, "Fresh without Measure"},
 		"prepare":  {compare.Comparison{Candidates: []compare.Candidate{{Name: "a", Prepare: func() error { return nil }, Measure: fixed("", 1).Measure}}}, "Prepare without Do"},
 		"prepared": {compare.Comparison{Candidates: []compare.Candidate{{Name: "a", Prepare: func() error { return failed }, Do: do}}}, "a: failed"},
 		"failure":  {compare.Comparison{Candidates: []compare.Candidate{{Name: "a", Do: func(int) error { return failed }}}}, "a: failed"},
