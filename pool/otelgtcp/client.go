@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -80,7 +81,7 @@ func (h *callHooks) target(addr string) *target {
 }
 
 func (h *callHooks) newTarget(addr string) *target {
-	attributes := append([]attribute.KeyValue{keySystem.String("gtcp"), keyName.String(h.name)},
+	attributes := append([]attribute.KeyValue{keySystem.String("gtcp"), keyName.String(valid(h.name))},
 		hostPort(addr, keyServer, keyServerPort)...)
 	return &target{addr, newDurations(h.t.clientCall, h.t.methods.names, attributes...), attributes}
 }
@@ -134,9 +135,9 @@ func (t *Telemetry) setMethod(span trace.Span, place int, name string) {
 	switch {
 	case name == "":
 	case place == 1:
-		span.SetAttributes(keyMethod.String(otherError), keyOriginal.String(name))
+		span.SetAttributes(keyMethod.String(otherError), keyOriginal.String(valid(name)))
 	default:
-		span.SetAttributes(keyMethod.String(name))
+		span.SetAttributes(keyMethod.String(valid(name)))
 	}
 }
 
@@ -153,8 +154,12 @@ func setError(span trace.Span, failure int, err error) {
 	if status := (*envelope.StatusError)(nil); errors.As(err, &status) {
 		span.SetAttributes(keyStatus.String(strconv.FormatUint(uint64(status.Status), 10)))
 	}
-	span.SetStatus(codes.Error, text)
+	span.SetStatus(codes.Error, valid(text))
 }
+
+// valid is a text that may come from a peer, as UTF-8. An exporter refuses any
+// other, and all spans that it sends with it.
+func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
 // attemptHooks observe the attempts of the calls that are recorded.
 type attemptHooks struct{ t *Telemetry }

@@ -17,7 +17,7 @@ import (
 // dials of a pool that is not a client's.
 func (t *Telemetry) PoolConfig(name string, config pool.Config) pool.Config {
 	config.Hooks = with(with(config.Hooks, t.dialHooks(name)), t.getHook(name))
-	config.Hooks = with(config.Hooks, &releaseHook{newDurations(t.useTime, noMethods, keyName.String(name))})
+	config.Hooks = with(config.Hooks, &releaseHook{newDurations(t.useTime, noMethods, keyName.String(valid(name)))})
 	if t.tracer != nil {
 		config.Hooks = with(config.Hooks, &getSpans{t})
 	}
@@ -62,7 +62,7 @@ type dialHooks struct {
 }
 
 func (t *Telemetry) dialHooks(name string) *dialHooks {
-	return &dialHooks{t, newDurations(t.createTime, noMethods, keyName.String(name))}
+	return &dialHooks{t, newDurations(t.createTime, noMethods, keyName.String(valid(name)))}
 }
 
 // dialSpan is the key of the spans of dials.
@@ -102,7 +102,7 @@ func peerOf(id uint64, peer net.Addr) []attribute.KeyValue {
 type getHook struct{ waits *durations }
 
 func (t *Telemetry) getHook(name string) *getHook {
-	return &getHook{newDurations(t.waitTime, noMethods, keyName.String(name))}
+	return &getHook{newDurations(t.waitTime, noMethods, keyName.String(valid(name)))}
 }
 
 // AfterGet records how long the caller waited. A caller that found an idle

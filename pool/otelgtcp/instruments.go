@@ -16,7 +16,7 @@ type instruments struct {
 	handshakes, panics, acceptErrors                      metric.Int64ObservableCounter
 
 	endpoints, connections, maxConns, minIdle, dialing, pending metric.Int64ObservableUpDownCounter
-	inFlight, abandoned, serverConnections, active              metric.Int64ObservableUpDownCounter
+	inFlight, abandoned, serverConnections, parked, active      metric.Int64ObservableUpDownCounter
 
 	suspended, allUsed, unresolved metric.Int64ObservableGauge
 	oldestWait, holdTime           metric.Float64ObservableGauge
@@ -82,6 +82,7 @@ func (in *instruments) makeLevels(meter metric.Meter, keep func(metric.Observabl
 		{&in.inFlight, "gtcp.client.pipeline.in_flight", "{request}", "Requests without a reply."},
 		{&in.abandoned, "gtcp.client.pipeline.abandoned", "{request}", "Requests without a reply whose callers have given up."},
 		{&in.serverConnections, "gtcp.server.connections", "{connection}", "Open connections, by their state."},
+		{&in.parked, "gtcp.server.connection.parked", "{connection}", "Idle connections that have no goroutine."},
 		{&in.active, "gtcp.server.active_requests", "{request}", "Requests without a written reply."},
 	} {
 		var err error

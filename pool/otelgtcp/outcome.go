@@ -145,7 +145,7 @@ func hostPort(addr string, host, port attribute.Key) []attribute.KeyValue {
 	h, p, err := net.SplitHostPort(addr)
 	n, _ := strconv.Atoi(p)
 	if err != nil || n == 0 {
-		return []attribute.KeyValue{host.String(addr)}
+		return []attribute.KeyValue{host.String(valid(addr))}
 	}
-	return []attribute.KeyValue{host.String(h), port.Int(n)}
+	return []attribute.KeyValue{host.String(valid(h)), port.Int(n)}
 }

@@ -16,7 +16,7 @@ import (
 // requests. name tells this server from others, as the attribute gtcp.name. See
 // AddServer for the figures that need no hooks.
 func (t *Telemetry) ServerHook(name string) any {
-	common := []attribute.KeyValue{keySystem.String("gtcp"), keyName.String(name)}
+	common := []attribute.KeyValue{keySystem.String("gtcp"), keyName.String(valid(name))}
 	return &serverHooks{t, newDurations(t.serverCall, t.methods.names, common...), common}
 }
 

@@ -85,6 +85,7 @@ func (t *Telemetry) AddServer(name string, s interface{ Stat() server.Stat }) (r
 }
 
 func (s *stats) add(kind, name string, collect func(*observer)) (remove func()) {
+	name = valid(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, other := range s.sources {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
@@ -250,4 +251,34 @@ func TestTheCallersDecisionCounts(t *testing.T) {
 	require.Empty(t, near.spans.GetSpans())
 	require.Equal(t, []string{"gtcp.request server"}, tree(far.spans.GetSpans()), "of the client without telemetry")
 	require.Equal(t, []point{{"gtcp.name=api,rpc.system.name=gtcp", 2}}, points(far.metrics(t)["rpc.server.call.duration"]))
+}
+
+// Exporters refuse text that is not UTF-8, and all that is sent with it. Methods
+// and messages come from a peer.
+func TestTextOfPeersIsValid(t *testing.T) {
+	r := record(t, trace.AlwaysSample(), otelgtcp.Config{Methods: []string{"get"}})
+	handler := server.Frames(framing.Format{}, func(context.Context, []byte) ([]byte, error) {
+		return nil, &envelope.StatusError{Status: 16, Message: "no \xff order"}
+	})
+	handler.Envelope = true
+	srv := &server.Server{Handler: handler, Hooks: []any{r.ServerHook("\xfe")}}
+	client := gtcp.NewClient(serve(t, srv), r.ClientConfig("\xfe", gtcp.ClientConfig{Envelope: true}))
+	defer client.Close()
+	_, err := client.CallWith(t.Context(), nil, nil, gtcp.CallOptions{Method: "\xffmethod"})
+	require.Error(t, err)
+	require.NoError(t, srv.Shutdown(t.Context()))
+	for _, name := range []string{"gtcp.call", "gtcp.request"} {
+		require.Equal(t, "\uFFFDmethod", attributes(find(t, r.spans.GetSpans(), name))["rpc.method_original"].AsString())
+	}
+	for _, span := range r.spans.GetSpans() {
+		require.True(t, utf8.ValidString(span.Status.Description), "%q", span.Status.Description)
+		for key, value := range attributes(span) {
+			require.True(t, utf8.ValidString(value.String()), "%s %s=%q", span.Name, key, value.String())
+		}
+	}
+	for _, m := range r.metrics(t) {
+		for _, p := range points(m) {
+			require.True(t, utf8.ValidString(p.attributes), "%s %q", m.Name, p.attributes)
+		}
+	}
 }

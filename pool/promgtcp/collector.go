@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -63,6 +64,7 @@ func (c *Collector) AddServer(name string, s interface{ Stat() server.Stat }) (r
 // every scrape fail. Servers have metrics of their own, so a server may have the
 // name of a client.
 func (c *Collector) add(kind, name string, collect func(emit)) (remove func()) {
+	name = strings.ToValidUTF8(name, "\uFFFD") // any other would make every scrape fail
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range c.sources {

@@ -122,6 +122,9 @@ func TestCollectorRemoves(t *testing.T) {
 	remove()
 	require.NotContains(t, scrape(t, r), "gtcp_client_calls_total")
 	c.AddClient("a", client)
+	c.AddClient("\xff", client)
+	require.Panics(t, func() { c.AddClient("\xfe", client) }, "both are the same label")
+	require.Contains(t, scrape(t, r), "{name=\"\uFFFD\"}")
 
 	var twice prometheus.AlreadyRegisteredError
 	require.ErrorAs(t, r.Register(promgtcp.New()), &twice, "a second collector is refused")

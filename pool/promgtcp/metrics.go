@@ -75,6 +75,7 @@ var (
 	writes    = counter("pipeline_writes_total", "System calls that wrote requests.")
 
 	serverConns     = gauge("server_connections", "Open connections, by their state.", "state")
+	serverParked    = gauge("server_parked_connections", "Idle connections that have no goroutine.")
 	serverProgress  = gauge("server_in_progress_requests", "Requests without a written reply.")
 	serverAccepted  = counter("server_accepted_total", "Connections accepted.")
 	serverRefused   = counter("server_refused_total", "Connections and requests refused, by the reason.", "reason")
@@ -202,6 +203,7 @@ func (e emit) server(s server.Stat) {
 	e.send(serverConns, float64(s.Active), "active")
 	e.send(serverConns, float64(s.Idle), "idle")
 	e.send(serverConns, float64(max(s.Open-s.Active-s.Idle, 0)), "new")
+	e.send(serverParked, float64(s.Parked))
 	e.send(serverProgress, float64(s.InProgress))
 	e.send(serverAccepted, float64(s.Accepted))
 	e.send(serverRefused, float64(s.RefusedMaxConns), "max_conns")
