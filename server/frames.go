@@ -274,11 +274,13 @@ func (h *FrameHandler) serveSession(ctx context.Context, sess *session, resumed 
 //
 //go:noinline
 func (h *FrameHandler) open(ctx context.Context, sess *session, resumed bool) *frameConn {
+	h.composing.Do(h.compose)
 	f := &frameConn{h: h, conn: sess.conn, sess: sess, ctx: ctx}
+	f.plain = h.Handle != nil && h.invoke == nil && !h.Envelope && h.Deadline == nil &&
+		h.Concurrency <= 1 && len(sess.srv.Hooks) == 0
 	if resumed {
 		return f
 	}
-	h.composing.Do(h.compose)
 	sess.frames.Store(h)
 	sess.enter(inFrames)
 	sess.srv.watchFor(h.shortest())
@@ -364,6 +366,7 @@ type frameConn struct {
 	stuck  bool            // the peer does not read: close without a courtesy
 
 	now    standing
+	plain  bool       // nothing is to be done for a request but to call Handle
 	step   *conn.Step // within ReadLoop
 	noLoop bool       // the connection has no ReadLoop
 	rounds int        // how often the loop got bytes, up to busyFrom

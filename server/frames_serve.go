@@ -167,6 +167,14 @@ func (f *frameConn) handle(req []byte) ([]byte, error) {
 	if f.sess.dropRequests.Load() {
 		return nil, errGone
 	}
+	if f.plain { // the short way, for pipelined requests
+		f.x.n++
+		reply, err := f.h.Handle(f.ctx, req)
+		if err != nil {
+			return f.h.errorReply(f.ctx, err)
+		}
+		return reply, nil
+	}
 	if f.many != nil {
 		err := f.many.take(req)
 		if err != ErrNoReply && err != errGone {
