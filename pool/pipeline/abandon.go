@@ -45,6 +45,9 @@ func (s *sharedConn) abandon(c *call, event *CallEvent) (gone, written bool) {
 func (s *sharedConn) abandonLocked(c *call) {
 	c.abandoned, c.dst, c.leftAt = true, nil, time.Now()
 	s.left++
+	if s.queue.len() >= crowd {
+		s.pace.missed()
+	}
 	if s.left == 1 || s.leaving != nil {
 		wake(s.look) // tend waits for its reply
 	}

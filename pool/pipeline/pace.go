@@ -15,7 +15,9 @@ import (
 // of the good work it can do. So a call that would come too late is not sent.
 type pace struct {
 	each atomic.Int64  // nanoseconds from one reply to the next, lately
-	last time.Duration // when a reply last came with more awaited, else 0; of the holder of the read turn
+	late atomic.Int64  // how many calls that were sent have had no reply in time, lately: see margin
+	calm int           // replies since late was last lowered; of the holder of the read turn
+	last time.Duration // when a reply last came with more awaited, else 0; likewise
 }
 
 const (
@@ -27,13 +29,36 @@ const (
 	// paceLeast is the shortest wait that matters: up to it no call pays for a
 	// look at its deadline.
 	paceLeast = time.Millisecond
+
+	// mostLate is the most late calls that count, and calmAfter how many replies
+	// make one of them forgotten.
+	mostLate, calmAfter = 16, 64
 )
+
+// margin is how much longer than expected a reply may take to come in time, in
+// eighths: a quarter, and up to the double after calls have had no reply in time. A
+// server that stands still for a moment makes all calls late that have been sent, and
+// with a small margin it never catches up.
+func (p *pace) margin() time.Duration { return time.Duration(2 + p.late.Load()*14/mostLate) }
+
+// missed notes that a call that was sent has had no reply in time.
+func (p *pace) missed() {
+	if n := p.late.Load(); n < mostLate {
+		p.late.Store(n + 1) // one that is lost to a race does not matter
+	}
+}
 
 // replied notes that n replies have come together, and whether more are awaited.
 func (p *pace) replied(n int, now time.Duration, more bool) {
 	if p.last > 0 && n > 0 {
 		each, x := p.each.Load(), int64(now-p.last)/int64(n)
 		p.each.Store(each + (x-each)*int64(min(n, 4))/8)
+	}
+	if p.calm += n; p.calm >= calmAfter {
+		p.calm = 0
+		if late := p.late.Load(); late > 0 {
+			p.late.Store(late - 1)
+		}
 	}
 	p.last = 0
 	if more {
@@ -42,7 +67,7 @@ func (p *pace) replied(n int, now time.Duration, more bool) {
 }
 
 // tooLate reports whether the reply to one more call would come after ctx's
-// deadline, at the pace of the replies lately and a quarter more.
+// deadline, at the pace of the replies lately and with a margin.
 func (s *sharedConn) tooLate(ctx context.Context, due due) bool {
 	load := s.load.Load()
 	wait := time.Duration(s.pace.each.Load()) * time.Duration(load+1)
@@ -53,12 +78,13 @@ func (s *sharedConn) tooLate(ctx context.Context, due due) bool {
 	if deadline, set := deadlineOf(ctx); set {
 		left, ok = time.Until(deadline), true
 	}
-	if !ok || left >= wait+wait/4 {
+	margin := s.pace.margin()
+	if !ok || left >= wait+wait*margin/8 {
 		return false
 	}
 	load -= s.outOfTurn()
 	wait = time.Duration(s.pace.each.Load()) * time.Duration(load+1)
-	return load >= crowd && left < wait+wait/4
+	return load >= crowd && left < wait+wait*margin/8
 }
 
 // outOfTurn counts the calls without a reply although a later one has had its own.
