@@ -79,5 +79,8 @@ func drawCharts(page string) error {
 	if err != nil {
 		return err
 	}
-	return pictures.Write(page, prefix, all)
+	if err := pictures.Write(page, prefix, all); err != nil {
+		return err
+	}
+	return writeReadmes(page, string(text))
 }
