@@ -52,7 +52,9 @@ type ClientConfig struct {
 	// with an [*envelope.StatusError]. Interceptors see requests and replies
 	// without envelopes. Goodbye is then envelope.Goodbye() unless it is set.
 	// Replies come in the order of the requests, unless Match is
-	// envelope.Matcher{}. Frames for OnPush begin with their envelopes.
+	// envelope.Matcher{}. Frames for OnPush begin with their envelopes. The dst
+	// of AppendCall needs room for the envelope of the reply too, or AppendCall
+	// allocates: 8 bytes for a success.
 	Envelope bool
 
 	// Match says where frames carry the number that pairs a reply with its

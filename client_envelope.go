@@ -44,7 +44,7 @@ func (e *endpoint) wrapped(ctx context.Context, limit *sharedDeadline, dst, requ
 	defer enveloped.Put(buf)
 	method := envelope.MethodFromContext(ctx)
 	b := append((*buf)[:0], method...)
-	env := envelope.Envelope{Trace: envelope.TraceFromContext(ctx), Timeout: timeLeft(ctx, limit), Method: b}
+	env := envelope.Envelope{Trace: envelope.TraceFromContext(ctx), Timeout: e.client.limit.left(ctx, limit), Method: b}
 	b, err := env.Append(b)
 	if err != nil {
 		return dst, requestError(e.addr, err)
@@ -60,21 +60,21 @@ func (e *endpoint) wrapped(ctx context.Context, limit *sharedDeadline, dst, requ
 	return e.unwrap(dst, reply)
 }
 
-// timeLeft is how long a call still has: 0 if there is no limit, and negative if
-// none is left.
-func timeLeft(ctx context.Context, limit *sharedDeadline) time.Duration {
-	deadline, limited := ctx.Deadline()
-	if !limited && limit != nil {
-		deadline, limited = limit.Deadline()
+// left is how long a call still has: 0 if there is no limit, and negative if none
+// is left. A call with a limit of the client has just begun, so that costs no look at
+// the clock.
+func (t *callTimeout) left(ctx context.Context, limit *sharedDeadline) time.Duration {
+	if limit != nil {
+		return t.limit
 	}
-	switch left := time.Until(deadline); {
-	case !limited:
+	deadline, limited := ctx.Deadline()
+	if !limited {
 		return 0
-	case left == 0:
-		return -1
-	default:
+	}
+	if left := time.Until(deadline); left != 0 {
 		return left
 	}
+	return -1
 }
 
 // errNoReply is the error of a frame in the place of a reply that is none.

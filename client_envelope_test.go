@@ -101,7 +101,7 @@ func TestClientEnvelopeOfNothing(t *testing.T) {
 		require.NoError(t, err)
 		var s seen
 		require.NoError(t, json.Unmarshal(reply, &s))
-		require.InDelta(t, 16*time.Second, s.Left, float64(2*time.Second))
+		require.InDelta(t, 14*time.Second, s.Left, float64(time.Second))
 	})
 }
 

@@ -15,7 +15,14 @@ type opened struct {
 	ctx     context.Context          // of its handler
 	own     *envelope.RequestContext // ctx, where the envelope has something to carry
 	number  uint32
+	fresh   bool // it arrived just now
+	expired bool // its caller's time had passed when it was sent
 	payload []byte
+}
+
+// late reports whether its caller's time has passed.
+func (r *opened) late() bool {
+	return r.expired || r.own != nil && !r.fresh && r.own.Err() == context.DeadlineExceeded
 }
 
 // errTooLate is the error of a request that is not handled because its caller's
@@ -66,6 +73,7 @@ func openRequest(ctx context.Context, arrived time.Time, req []byte) (r opened, 
 	if e.Timeout != 0 || len(e.Method) > 0 || len(e.State) > 0 || !e.Trace.IsZero() {
 		r.own = newRequestContext()
 		r.own.Begin(ctx, &e, arrived)
+		r.expired = e.Timeout < 0
 		r.ctx = r.own
 	}
 	return r, nil
@@ -79,6 +87,7 @@ func (f *frameConn) handleEnveloped(req []byte) ([]byte, error) {
 	if err != nil {
 		return nil, f.badEnvelope(err)
 	}
+	r.fresh, f.x.fresh = f.x.fresh, false
 	var o *observed
 	if len(f.sess.srv.Hooks) > 0 {
 		if o = f.x.observe(r.ctx, len(r.payload)); o != nil {
@@ -128,7 +137,7 @@ func (h *FrameHandler) respondEnveloped(r *opened, o *observed, buf *[]byte) ([]
 
 // handleOpened calls the handler, unless it is too late.
 func (h *FrameHandler) handleOpened(r *opened, o *observed, buf *[]byte) ([]byte, error) {
-	if r.own != nil && r.own.Err() == context.DeadlineExceeded {
+	if r.late() {
 		return nil, errTooLate
 	}
 	if cap(*buf) < envelope.MinSize {

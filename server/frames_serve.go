@@ -30,6 +30,7 @@ type exchange struct {
 
 	readTimeout, writeTimeout time.Duration // 0 none
 
+	fresh    bool // filled is now: no request has been handled since
 	partial  bool // the time for the rest of a request runs: input may wait
 	empty    bool // input paused between two requests
 	skipping bool // an oversize request is being skipped
@@ -201,7 +202,7 @@ func (f *frameConn) handle(req []byte) ([]byte, error) {
 // noteRead notes when bytes have been read, for Deadline.
 func (x *exchange) noteRead(h *FrameHandler) {
 	if h.Deadline != nil || h.Envelope {
-		x.filled = time.Now()
+		x.filled, x.fresh = time.Now(), true
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	ours "github.com/seed-99d6a01a/gtcp"
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/framing/envelope"
 	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/compare"
 	"github.com/seed-99d6a01a/gtcp/pool"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
@@ -52,13 +53,17 @@ func newCalls(k int, make1 caller) chan func() error {
 }
 
 // serve starts the server that all call.
-func serve() (addr string, err error) {
+func serve() (addr string, err error) { return serveFrames(false) }
+
+// serveFrames starts a server, whose frames may have envelopes.
+func serveFrames(enveloped bool) (addr string, err error) {
 	l, err := net.Listen("tcp4", "0.0.0.0:0") // all of 127.0.0.0/8: see setOf
 	if err != nil {
 		return "", err
 	}
 	srv := &server.Server{Handler: &server.FrameHandler{
-		Append: func(_ context.Context, dst, req []byte) ([]byte, error) { return append(dst, req...), nil },
+		Envelope: enveloped,
+		Append:   func(_ context.Context, dst, req []byte) ([]byte, error) { return append(dst, req...), nil },
 	}}
 	go func() { panic(srv.Serve(l)) }()
 	return fmt.Sprintf("127.0.0.1:%d", l.Addr().(*net.TCPAddr).Port), nil
@@ -69,7 +74,7 @@ var errReply = errors.New("reply of a wrong size")
 // checked is a call by way of f, which appends the reply to its second
 // argument.
 func checked(f func(req, dst []byte) ([]byte, error)) func() error {
-	req, dst := make([]byte, payload), make([]byte, 0, payload)
+	req, dst := make([]byte, payload), make([]byte, 0, payload+envelope.MinSize)
 	return func() error {
 		reply, err := f(req, dst)
 		if err == nil && len(reply) != payload {
