@@ -110,6 +110,7 @@ var outages = map[string]func(w *world) (breaks func()){
 		c := w.client(addr, config)
 		return func() { w.load(c, 4, 300*time.Millisecond) }
 	},
+	"Each restart of a server loses calls": func(w *world) func() { return w.restarts(nil) },
 	"A handler panics": func(w *world) func() {
 		broken := make(chan struct{})
 		h := server.Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) {
@@ -140,6 +141,43 @@ var outages = map[string]func(w *world) (breaks func()){
 		w.works(c)
 		return func() { w.load(c, 4, 300*time.Millisecond) }
 	},
+}
+
+// restarts makes a shared client of a server, and returns what stops and starts the
+// server five times.
+func (w *world) restarts(goodbye []byte) func() {
+	start := func(addr string) (string, *server.Server, func()) {
+		h := echoAfter(time.Millisecond)
+		h.Goodbye = goodbye
+		srv := &server.Server{Handler: h}
+		at, stop := w.serve("api", addr, srv)
+		return at, srv, stop
+	}
+	addr, srv, stop := start("127.0.0.1:0")
+	config := small(8)
+	config.Shared, config.Goodbye = true, goodbye
+	c := w.client(addr, config)
+	w.works(c)
+	w.load(c, 32, 10*time.Second)
+	return func() {
+		for range 5 {
+			time.Sleep(100 * time.Millisecond)
+			_ = srv.Shutdown(w.Context())
+			stop()
+			_, srv, stop = start(addr)
+		}
+	}
+}
+
+// What docs/outage.md advises against lost calls helps.
+func TestRestartsWithGoodbye(t *testing.T) {
+	w := newWorld(t)
+	restart := w.restarts([]byte("server stops"))
+	before := w.look()
+	restart()
+	now := w.look()
+	require.Greater(t, now.metrics[`gtcp_connections_closed_total{reason="goodbye"}`], before.metrics[`gtcp_connections_closed_total{reason="goodbye"}`])
+	require.Zero(t, now.metrics[`gtcp_client_errors_total{kind="peer_closed"}`], now.page["errors"])
 }
 
 // failing is a resolver that reports a set, and later only errors.
