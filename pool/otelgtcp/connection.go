@@ -105,12 +105,17 @@ func (t *Telemetry) getHook(name string) *getHook {
 	return &getHook{newDurations(t.waitTime, noMethods, keyName.String(valid(name)))}
 }
 
-// AfterGet records how long the caller waited. A caller that found an idle
-// connection did not wait.
+// AfterGet records how long the caller waited, if it did.
 func (h *getHook) AfterGet(ctx context.Context, e pool.GetEvent) {
-	if failure := errorType(e.Err); failure > 0 || e.IdleFor == 0 {
-		h.waits.record(ctx, e.Duration, 0, failure)
+	if waited(e) {
+		h.waits.record(ctx, e.Duration, 0, errorType(e.Err))
 	}
+}
+
+// waited reports whether the caller waited. One that finds an idle connection
+// takes less than leastWait.
+func waited(e pool.GetEvent) bool {
+	return e.Err != nil || !e.Reused || e.Duration >= leastWait
 }
 
 // getSpans makes the spans of the waits in a pool that is not a client's.
@@ -126,12 +131,12 @@ func (h *getSpans) AfterGet(ctx context.Context, e pool.GetEvent) {
 	if e.Err == nil {
 		span.SetAttributes(append(peerOf(e.ID, e.Peer), keyReused.Bool(e.Reused), seconds(keyIdleFor, e.IdleFor))...)
 	}
-	if e.Err != nil || e.IdleFor == 0 {
+	if waited(e) {
 		h.t.acquired(ctx, e.Start, e.Duration, errorType(e.Err), e.Err)
 	}
 }
 
-// leastWait is the shortest wait in a call that has a span.
+// leastWait is the shortest wait that is recorded.
 const leastWait = 50 * time.Microsecond
 
 // acquired makes the span of a wait for a connection, which is over.

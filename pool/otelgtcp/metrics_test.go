@@ -54,8 +54,9 @@ func TestCallMetrics(t *testing.T) {
 			require.ElementsMatch(t, []point{{"gtcp.name=orders", 1}, {"error.type=refused,gtcp.name=lost", 1}},
 				points(got["gtcp.client.connection.create_time"]))
 			if !shared {
-				require.ElementsMatch(t, []point{{"gtcp.name=orders", 1}, {"error.type=refused,gtcp.name=lost", 1}},
-					points(got["gtcp.client.connection.wait_time"]), "only the first waited")
+				waits := points(got["gtcp.client.connection.wait_time"])
+				require.Contains(t, waits, point{"error.type=refused,gtcp.name=lost", 1})
+				require.Len(t, waits, 2, "the first call waited; on a busy machine, others may have")
 			}
 			require.Empty(t, r.spans.GetSpans(), "no call is sampled")
 		})
@@ -74,8 +75,30 @@ func TestPoolMetrics(t *testing.T) {
 	}
 	got := r.metrics(t)
 	require.Equal(t, []point{{"gtcp.name=sessions", 1}}, points(got["gtcp.client.connection.create_time"]))
-	require.Equal(t, []point{{"gtcp.name=sessions", 1}}, points(got["gtcp.client.connection.wait_time"]))
+	require.Len(t, points(got["gtcp.client.connection.wait_time"]), 1)
 	require.Equal(t, []point{{"gtcp.name=sessions", 3}}, points(got["gtcp.client.connection.use_time"]))
+}
+
+// A caller that waits for a connection to be released has waited too.
+func TestWaitForARelease(t *testing.T) {
+	r := record(t, trace.AlwaysSample(), otelgtcp.Config{})
+	p, err := pool.New(conn.Target{Address: serve(t, &server.Server{Handler: echo()})}, r.PoolConfig("sessions", pool.Config{MaxConns: 1}))
+	require.NoError(t, err)
+	defer p.Close()
+	held, err := p.Get(t.Context())
+	require.NoError(t, err)
+	got := make(chan error, 1)
+	go func() {
+		c, err := p.Get(context.Background())
+		if err == nil {
+			err = c.Close()
+		}
+		got <- err
+	}()
+	require.Eventually(t, func() bool { return p.Stat().OldestWait > time.Millisecond }, 10*time.Second, time.Millisecond)
+	require.NoError(t, held.Close())
+	require.NoError(t, <-got)
+	require.Equal(t, []point{{"gtcp.name=sessions", 2}}, points(r.metrics(t)["gtcp.client.connection.wait_time"]), "and so has one that dials")
 }
 
 // Each outcome of a request has its error.type.
@@ -189,7 +212,8 @@ func TestNewPoolConnMetrics(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, p.Close())
 	}
-	require.Contains(t, points(r.metrics(t)["gtcp.client.connections"]), point{"gtcp.name=facade,gtcp.state=idle", 3})
+	require.GreaterOrEqual(t, gtcp.PoolsStat().Idle, 3)
+	require.Contains(t, points(r.metrics(t)["gtcp.client.connections"]), point{"gtcp.name=facade,gtcp.state=idle", int64(gtcp.PoolsStat().Idle)})
 }
 
 func TestAddAndRemove(t *testing.T) {
