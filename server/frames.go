@@ -172,7 +172,7 @@ type FrameHandler struct {
 	// goroutine. Then the server waits for the next byte of all these connections
 	// with one goroutine, and a connection that gets one is served by a new goroutine.
 	// That more than halves the memory of an idle connection. Zero means 1 second,
-	// and about 0.1 s before the second request. Negative means never. It has an
+	// and at most 0.1 s before the second request. Negative means never. It has an
 	// effect on Linux, for TCP and unix sockets, with and without TLS, if the
 	// FrameHandler is the Handler of its Server.
 	ParkAfter time.Duration

@@ -31,33 +31,25 @@ const (
 func (h *FrameHandler) parkAfter() time.Duration { return orDefault(h.ParkAfter, defaultParkAfter) }
 
 // askToPark asks a session that has been idle for long enough to park. The watch
-// calls it. It returns whether to look again soon.
+// calls it.
 //
-// By default a connection that has had at most one request parks when two looks of
-// the watch have found it idle, after about 0.1 s. After a restart thousands of
-// clients connect within a second, and the memory of a goroutine's record is never
-// given back.
-func (s *session) askToPark(now int64) (soon bool) {
+// By default a connection that has had at most one request parks when the watch first
+// finds it idle, which is within about 0.1 s. After a restart thousands of clients
+// connect within a second, and the runtime keeps the record of each goroutine for ever.
+func (s *session) askToPark(now int64) {
 	h := s.frames.Load()
 	if h == nil || s.parking.Load() != unparked || State(s.state.Load()) != StateIdle || s.readDue.Load() == notDue {
-		return false
+		return
 	}
 	after := int64(h.parkAfter())
-	requests := s.requests.Load()
-	switch young := h.ParkAfter == 0 && requests <= 1; {
-	case after == 0:
-		return false
-	case young && s.seenIdle != 1+uint8(requests):
-		s.seenIdle = 1 + uint8(requests)
-		return s.canPark()
-	case !young && now-s.idleSince.Load() < after:
-		return false
+	young := h.ParkAfter == 0 && s.requests.Load() <= 1
+	switch {
+	case after == 0 || !young && now-s.idleSince.Load() < after:
 	case !s.canPark():
 		s.parking.Store(neverParks)
 	case s.parking.CompareAndSwap(unparked, askedToPark):
 		s.wakeReader()
 	}
-	return false
 }
 
 // wakeReader has the reader of the connection look around.

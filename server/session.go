@@ -45,9 +45,8 @@ type session struct {
 	point   int64      // where in the peer's stream a drain ends, plus 1; 0 if not noted
 	phase   phase
 
-	kept     bool  // the handler has returned and KeepOpen is set; its goroutine's
-	own      bool  // a goroutine of the server's serves frames; set before they are
-	seenIdle uint8 // the watch's: see askToPark
+	kept bool // the handler has returned and KeepOpen is set; its goroutine's
+	own  bool // a goroutine of the server's serves frames; set before they are
 
 	// Guarded by srv.mu.
 	parts      int8 // what is left of it: the connection and the goroutine

@@ -165,12 +165,12 @@ func (s *Server) isOver() bool {
 }
 
 // look acts on what is overdue and, if peers is set, on peers that have gone. It
-// reports whether to look again soon: requests are in progress, or connections are new.
+// reports whether requests are in progress.
 func (s *Server) look(all []*session, now, late int64, peers bool) (busy bool) {
 	s.clock.resting.Store(true) // before the states are read: one that changes later wakes
 	for i, sess := range all {
 		sess.expire(now, late)
-		busy = sess.askToPark(now) || busy
+		sess.askToPark(now)
 		if sess.inHandler() {
 			busy = true
 			if peers {
