@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
@@ -230,6 +231,48 @@ func TestAskAfterTheSocketsWriteEnd(t *testing.T) {
 	require.Error(t, c.Err())
 	_, err = c.Write([]byte("x"))
 	require.Error(t, err)
+}
+
+// An error says how many bytes of the operation were written, if any.
+func TestErrorTextCountsWrittenBytes(t *testing.T) {
+	for written, want := range map[string]string{
+		"":            "conn: write: broken pipe",
+		"a":           "conn: write: broken pipe (after 1 bytes written)",
+		"hello world": "conn: write: broken pipe (after 11 bytes written)",
+	} {
+		c := conn.New(&scripted{writes: []step{{written, errors.New("broken pipe")}}})
+		_, err := c.Write(make([]byte, 20))
+		require.EqualError(t, err, want)
+	}
+}
+
+// Do takes an error for the context's only if the context has ended; and an error
+// that calls itself unsafe is returned as it is.
+func TestDoReturnsWhatItsFunctionMeant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := memoryPair(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		err := c.Do(ctx, func() error { return os.ErrDeadlineExceeded })
+		require.Same(t, os.ErrDeadlineExceeded, err, "the context has no deadline")
+
+		limited, giveUp := context.WithTimeout(t.Context(), time.Second)
+		err = c.Do(limited, func() error {
+			giveUp()
+			_, err := c.Read(make([]byte, 1))
+			time.Sleep(2 * time.Second) // its deadline passes too
+			return err
+		})
+		require.ErrorIs(t, err, context.Canceled)
+	})
+	c, peer := memoryPair(t)
+	unsafe := errors.New("it was done")
+	require.Same(t, unsafe, c.Do(t.Context(), func() error {
+		send(t, c, "x")
+		return unsafe
+	}))
+	_, err := io.ReadFull(peer, make([]byte, 1))
+	require.NoError(t, err)
 }
 
 // cutWrite has deadlines, at which its reads end.
