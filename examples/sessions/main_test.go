@@ -23,7 +23,7 @@ session 1: red/apple = "2", error: <nil>
 session 1: red/pear = "", error: store: no such key
 session 2: green/apple = "1", error: <nil>
 session 3: green/apple = "1", error: <nil>
-3 dials, 2 connections closed before their time
+3 logins
 `, out.String())
 	page, err := os.ReadFile("../../docs/session-pool.md")
 	require.NoError(t, err)
