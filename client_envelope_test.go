@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/framing/envelope"
+	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 	"github.com/seed-99d6a01a/gtcp/retry"
 	"github.com/seed-99d6a01a/gtcp/server"
 )
@@ -254,6 +256,54 @@ func TestClientEnvelopeGoodbye(t *testing.T) {
 	require.Equal(t, envelope.Goodbye(), last)
 	require.NoError(t, nc.Close())
 	running.Wait()
+}
+
+// A push with an envelope is no reply, whatever its number.
+func TestClientEnvelopePush(t *testing.T) {
+	h := &server.FrameHandler{Envelope: true, Handle: func(ctx context.Context, req []byte) ([]byte, error) {
+		push, err := (&envelope.Envelope{Push: true, Number: 1, Method: []byte("news")}).Append(nil)
+		if err != nil {
+			return nil, err
+		}
+		return req, server.Send(ctx, append(push, "extra"...))
+	}}
+	pushes := make(chan string, 3)
+	c := client(t, serving(t, h), gtcp.ClientConfig{
+		Envelope: true, Shared: true, Match: envelope.Matcher{},
+		Pipeline: pipeline.Config{OnPush: func(_ context.Context, p *pipeline.Push) {
+			var e envelope.Envelope
+			payload, err := e.Parse(p.Frame)
+			pushes <- fmt.Sprintf("%s %s %v", e.Method, payload, err)
+		}},
+	})
+	for range 3 {
+		reply, err := c.Call(t.Context(), []byte("x"))
+		require.NoError(t, err)
+		require.Equal(t, "x", string(reply))
+		require.Equal(t, "news extra <nil>", <-pushes)
+	}
+}
+
+// The heartbeats of a shared client have envelopes too.
+func TestClientEnvelopeHeartbeat(t *testing.T) {
+	beats := make(chan string, 1)
+	h := &server.FrameHandler{Envelope: true, Handle: func(_ context.Context, req []byte) ([]byte, error) {
+		if string(req) == "beat" {
+			select {
+			case beats <- string(req):
+			default:
+			}
+		}
+		return req, nil
+	}}
+	c := client(t, serving(t, h), gtcp.ClientConfig{Envelope: true, Shared: true, Pipeline: pipeline.Config{
+		Heartbeat: pipeline.Heartbeat{Interval: 10 * time.Millisecond, Timeout: time.Minute, Request: []byte("beat")},
+	}})
+	_, err := c.Call(t.Context(), []byte("x"))
+	require.NoError(t, err)
+	require.Equal(t, "beat", <-beats)
+	_, err = c.Call(t.Context(), []byte("y"))
+	require.NoError(t, err)
 }
 
 // TestClientEnvelopeAllocations: an envelope costs no memory, but for the context

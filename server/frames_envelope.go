@@ -45,7 +45,7 @@ var errNoRequest = errors.New("server: a push or a goodbye in place of a request
 // keeps its context: none is used twice.
 type requestContexts struct{ left []envelope.RequestContext }
 
-const contextChunk = 16
+const contextChunk = 32
 
 var contexts = sync.Pool{New: func() any { return new(requestContexts) }}
 
