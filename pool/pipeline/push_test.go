@@ -145,7 +145,7 @@ func TestBlockedOnPush(t *testing.T) {
 			}
 			p.reply(numbered(n, "reply"))
 			o.replied(numbered(1, "reply"))
-			ctx, cancel := context.WithTimeout(bg, time.Second)
+			ctx, cancel := context.WithTimeout(bg, time.Second/2) // before the connection counts as silent
 			o = b.call(ctx, numbered(1, "another"))
 			n = p.askedNumbered("another")
 			p.reply(numbered(0, "too many"), numbered(n, "reply"))

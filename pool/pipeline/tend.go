@@ -3,9 +3,11 @@ package pipeline
 import "time"
 
 const (
-	// suspectShare of StallTimeout passes before a silent connection that owes
-	// replies takes no new calls; it is looked at twice in that time.
-	suspectShare = 10
+	// A connection that owes replies takes no new calls when it has been silent for
+	// suspectParts hundredths of StallTimeout, and it is looked at once in each: so
+	// within a tenth. With the default that is a second, and callers whose deadlines
+	// are a second lose one call each, not two.
+	suspectParts = 8
 
 	// tendEvery is how often a connection in use is looked at where no
 	// setting asks for more.
@@ -18,17 +20,18 @@ const (
 // tender is what tend knows of its connection.
 type tender struct {
 	s         *sharedConn
-	read      uint64 // bytes, when it last looked
-	changed   stamp  // when it first saw them
-	calls     uint64 // likewise
-	used      stamp  // when it last saw calls
-	oldest    *call  // in flight at the last look
-	start     uint64 // of oldest in the stream: calls are used again
-	silent    stamp  // since when it has found oldest and no new byte
-	waiting   stamp  // since when the oldest call is one that was given up
-	stuck     bool   // waiting is set
-	beatAt    stamp  // when the last heartbeat was sent
-	beating   bool   // and nothing has come since
+	read      uint64        // bytes, when it last looked
+	changed   stamp         // when it first saw them
+	calls     uint64        // likewise
+	used      stamp         // when it last saw calls
+	oldest    *call         // in flight at the last look
+	start     uint64        // of oldest in the stream: calls are used again
+	silent    stamp         // since when it has found oldest and no new byte
+	waiting   stamp         // since when the oldest call is one that was given up
+	stuck     bool          // waiting is set
+	expireAt  time.Duration // when to look for calls whose time is over
+	beatAt    stamp         // when the last heartbeat was sent
+	beating   bool          // and nothing has come since
 	expiring  bool
 	leaving   bool  // it has a successor, or needs none
 	successor *dial // of a connection to take this one's place
@@ -39,7 +42,7 @@ type tender struct {
 // whether its peer still replies.
 func (s *sharedConn) tend() {
 	now := s.p.clock()
-	w := &tender{s: s, changed: now, used: now, silent: now, retryAt: now}
+	w := &tender{s: s, changed: now, used: now, silent: now, retryAt: now, expireAt: now.mono}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -88,7 +91,7 @@ func (w *tender) inspect() time.Duration {
 		s.usedSeen.Store(now.wall.UnixNano())
 	}
 
-	next := s.expire(now)
+	next := w.expire(now, inFlight)
 	if c.StallTimeout > 0 {
 		if w.suspect(now, oldest, start, heard) && lonely && s.p.full() {
 			s.fail(ErrStalled)
@@ -109,6 +112,19 @@ func (w *tender) inspect() time.Duration {
 	return min(next, w.sleep())
 }
 
+// expire ends the calls whose time is over, when there may be some, and returns in how
+// long there may be others.
+func (w *tender) expire(now stamp, inFlight int) time.Duration {
+	limit := w.s.p.cfg.CallTimeout
+	if limit <= 0 || inFlight == 0 {
+		return farAway
+	}
+	if now.mono >= w.expireAt {
+		w.expireAt = now.mono + min(w.s.expire(now), limit/limitShare)
+	}
+	return w.expireAt - now.mono
+}
+
 // sleep returns how soon to look at a connection in use again. One that is not
 // in use wakes tend with its next call.
 func (w *tender) sleep() time.Duration {
@@ -125,7 +141,7 @@ func (w *tender) sleep() time.Duration {
 	}
 	often := tendEvery
 	if t := s.p.cfg.StallTimeout; t > 0 {
-		often = min(often, t/(2*suspectShare))
+		often = min(often, t/100)
 	}
 	if t := s.p.cfg.CallTimeout; t > 0 {
 		often = min(often, t/limitShare)
@@ -149,7 +165,7 @@ func (w *tender) suspect(now stamp, oldest *call, start uint64, heard bool) bool
 		}
 		return false
 	}
-	if now.mono-w.silent.mono >= s.p.cfg.StallTimeout/suspectShare {
+	if now.mono-w.silent.mono >= s.p.cfg.StallTimeout*suspectParts/100 {
 		s.suspect.Store(true)
 	}
 	return s.suspect.Load()

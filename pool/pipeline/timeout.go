@@ -70,9 +70,6 @@ func (d *due) timer(limit time.Duration) (c <-chan time.Time, stop func() bool) 
 // be more of them.
 func (s *sharedConn) expire(now stamp) time.Duration {
 	limit := s.p.cfg.CallTimeout
-	if limit <= 0 {
-		return farAway
-	}
 	var over []*call
 	next := farAway
 	s.mu.Lock()
@@ -86,6 +83,7 @@ func (s *sharedConn) expire(now stamp) time.Duration {
 			this.due = due(now.mono + limit)
 		case time.Duration(this.due) <= now.mono && this.lone:
 			s.cutLoneLocked()
+			next = 0 // until its caller has noticed
 			continue
 		case time.Duration(this.due) <= now.mono:
 			s.expireLocked(this)
