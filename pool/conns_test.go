@@ -247,3 +247,28 @@ func TestBeforeDialThatPanicsKeepsNoPlace(t *testing.T) {
 		})
 	}
 }
+
+// getLog is a hook of Gets only.
+type getLog struct{ idle []time.Duration }
+
+func (l *getLog) AfterGet(_ context.Context, e pool.GetEvent) { l.idle = append(l.idle, e.IdleFor) }
+
+// Where nothing else depends on when a connection was released, IdleFor still
+// does: it must not include the checkout before.
+func TestIdleForIsExact(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
+		log := &getLog{}
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, Hooks: []any{log},
+			MaxLifetime: -1, MaxIdleTime: -1, KeepAlive: -1, Probe: pool.Probe{Mode: pool.ProbeNever}})
+		for range 100 {
+			c := get(t, p)
+			time.Sleep(time.Minute)
+			require.NoError(t, c.Close())
+			time.Sleep(time.Second)
+		}
+		for _, idle := range log.idle[1:] {
+			require.Equal(t, time.Second, idle)
+		}
+	})
+}

@@ -64,7 +64,7 @@ func New(t conn.Target, c Config) (*Pool, error) {
 	for _, h := range c.Hooks {
 		p.hooks.add(h)
 	}
-	p.stamps = c.MaxIdleTime > 0 || c.KeepAlive > 0 || c.Probe.After > 0
+	p.stamps = c.MaxIdleTime > 0 || c.KeepAlive > 0 || c.Probe.After > 0 || p.hooks.gets != nil
 	p.clock.init()
 	p.gate = dialgate.New(c.MaxDialing, c.DialBackoff)
 	p.reaper.init(p)
