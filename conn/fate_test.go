@@ -275,6 +275,68 @@ func TestDoReturnsWhatItsFunctionMeant(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// ReadUntil finds a delimiter wherever it is in what has arrived, and no further than
+// its bound.
+func TestReadUntilBounds(t *testing.T) {
+	for name, test := range map[string]struct {
+		arrive  []string
+		delim   string
+		max     int
+		want    string
+		tooLong bool
+	}{
+		"delimiter first":                {[]string{"\nrest"}, "\n", 10, "\n", false},
+		"delimiter alone, bound of one":  {[]string{"\nrest"}, "\n", 1, "\n", false},
+		"bound of one":                   {[]string{"a\n"}, "\n", 1, "a", true},
+		"exactly the bound":              {[]string{"abc\nrest"}, "\n", 4, "abc\n", false},
+		"one more than the bound":        {[]string{"abcd\n"}, "\n", 4, "abcd", true},
+		"second half of a cut delimiter": {[]string{"abc-", "-rest"}, "--", 5, "abc--", false},
+		"delimiter first in the second":  {[]string{"abc", "\nrest"}, "\n", 10, "abc\n", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var reads []step
+			for _, piece := range test.arrive {
+				reads = append(reads, step{piece, nil})
+			}
+			got, err := conn.New(&scripted{reads: reads}).ReadUntil([]byte("kept:"), []byte(test.delim), test.max)
+			require.Equal(t, "kept:"+test.want, string(got))
+			if !test.tooLong {
+				require.NoError(t, err)
+				return
+			}
+			var e *conn.LineTooLongError
+			require.ErrorAs(t, err, &e)
+			require.Equal(t, test.max, e.Limit)
+		})
+	}
+}
+
+// A handle that has ended reads nothing and has nothing, whatever is buffered for
+// the next one.
+func TestEndedHandleReadsNothing(t *testing.T) {
+	c, peer := memoryPair(t)
+	var next conn.Conn
+	require.NoError(t, c.Handoff(&next))
+	send(t, peer, "xy")
+	_, err := next.Peek(2)
+	require.NoError(t, err)
+	require.Zero(t, c.Buffered())
+	require.Equal(t, 2, next.Buffered())
+	for name, read := range map[string]func() (int, error){
+		"Read":     func() (int, error) { return c.Read(make([]byte, 1)) },
+		"ReadFull": func() (int, error) { return c.ReadFull(make([]byte, 1)) },
+		"Discard":  func() (int, error) { return c.Discard(1) },
+	} {
+		n, err := read()
+		require.Zero(t, n, name)
+		require.ErrorIs(t, err, net.ErrClosed, name)
+	}
+	require.ErrorIs(t, c.Reusable(), net.ErrClosed)
+	n, err := next.Discard(-1)
+	require.Zero(t, n)
+	require.ErrorIs(t, err, conn.ErrNegativeCount)
+}
+
 // cutWrite has deadlines, at which its reads end.
 type cutWrite struct{ scripted }
 
