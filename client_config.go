@@ -67,7 +67,7 @@ type ClientConfig struct {
 
 	// CallTimeout limits the calls whose context has no deadline, all
 	// attempts together. Such a call ends after CallTimeout, or up to an
-	// eighth of it later. Zero means 15 s. Negative means no limit.
+	// eighth of it later. Zero means 13 s. Negative means no limit.
 	CallTimeout time.Duration
 
 	// Retry says when a call is repeated. The zero value makes up to three
