@@ -36,6 +36,7 @@ type Client struct {
 	invoke    Invoker // the call with ClientConfig.Intercept, nil without it
 	watched   bool    // there is an interceptor or a hook around the call
 	plain     bool    // the first attempt needs nothing but a connection
+	direct    bool    // and it is made by one pipeline
 	plainSet  bool    // the same of a client of many servers
 	limit     callTimeout
 	inContext bool // CallTimeout is in the context of each call
@@ -107,6 +108,7 @@ func NewClient(addr string, config ClientConfig) *Client {
 	}
 	plain := c.err == nil && c.isPlain()
 	c.plain, c.plainSet = plain && c.set == nil, plain && c.set != nil
+	c.direct = c.plain && config.Shared && !config.Envelope && (c.limit.limit == 0 || c.limit.limit >= leastShared)
 	c.inContext = config.Intercept != nil || config.InterceptAttempt != nil || c.limit.limit < leastShared && c.limit.limit > 0
 	return c
 }
@@ -122,7 +124,7 @@ func (c *Client) Addr() string { return c.addr }
 // error of ctx too. [retry.SafeToRetry] reports whether the call can be made
 // again safely and might then succeed.
 func (c *Client) Call(ctx context.Context, request []byte) ([]byte, error) {
-	return c.CallWith(ctx, nil, request, CallOptions{})
+	return c.AppendCall(ctx, nil, request)
 }
 
 // AppendCall is Call that appends the reply to dst and returns the result. With
@@ -132,7 +134,30 @@ func (c *Client) Call(ctx context.Context, request []byte) ([]byte, error) {
 // client allocates if ctx can end. A shared client allocates if ctx can end and
 // its connection is otherwise idle.
 func (c *Client) AppendCall(ctx context.Context, dst, request []byte) ([]byte, error) {
-	return c.CallWith(ctx, dst, request, CallOptions{})
+	if !c.direct { // or the configuration is invalid
+		return c.CallWith(ctx, dst, request, CallOptions{})
+	}
+	// Few frames on the stack: see CallOptions.plain.
+	c.count.calls.Add(1)
+	limit := c.limit.of(ctx)
+	reply, err := c.one.pipeline.AppendCall(ctx, dst, request)
+	if err == nil {
+		return reply, nil
+	}
+	return c.failedDirect(ctx, limit, dst, request, err)
+}
+
+// failedDirect goes on with a call of AppendCall whose first attempt has failed.
+func (c *Client) failedDirect(ctx context.Context, limit *sharedDeadline, dst, request []byte, err error) ([]byte, error) {
+	reply, _, err := c.resume(ctx, limit, dst, request, CallOptions{}, balance.Tried{}, c.one.failedShared(err))
+	if err != nil {
+		c.count.failed(err)
+		if limit != nil {
+			c.limit.explain(err, ctx, limit)
+		}
+		return dst, err
+	}
+	return reply, nil
 }
 
 // CallWith is AppendCall with options for this call.

@@ -51,10 +51,15 @@ func (e *endpoint) bare(ctx context.Context, limit *sharedDeadline, dst, request
 	if err == nil {
 		return reply, nil
 	}
+	return dst, e.failedShared(err)
+}
+
+// failedShared makes the error of an attempt from the pipeline's.
+func (e *endpoint) failedShared(err error) *CallError {
 	if layer := (*pipeline.Error)(nil); !errors.As(err, &layer) {
-		return dst, requestError(e.addr, err)
+		return requestError(e.addr, err)
 	}
-	return dst, e.failed(e.addr, false, err)
+	return e.failed(e.addr, false, err)
 }
 
 // shutdown waits for the calls in progress, then closes the connections.

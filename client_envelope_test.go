@@ -103,7 +103,7 @@ func TestClientEnvelopeOfNothing(t *testing.T) {
 		require.NoError(t, err)
 		var s seen
 		require.NoError(t, json.Unmarshal(reply, &s))
-		require.InDelta(t, 14*time.Second, s.Left, float64(time.Second))
+		require.InDelta(t, 13*time.Second+800*time.Millisecond, s.Left, float64(900*time.Millisecond))
 	})
 }
 

@@ -2,7 +2,6 @@ package balance
 
 import (
 	"math"
-	"sync/atomic"
 	"time"
 )
 
@@ -18,10 +17,6 @@ func LeastInFlight(nodes []*Node) Picker { return newTwo(nodes, 0) }
 // A difference of less than a quarter does not count, so that endpoints that are
 // about as fast as each other get about the same number of calls.
 //
-// While endpoints reply within a millisecond, and some calls are in flight, calls go
-// to one endpoint until it has 64 more in flight than another, and then to the next.
-// A pipeline sends such calls in one write.
-//
 // One call in 256 takes the other endpoint of the two. So every endpoint is
 // measured from time to time, also one that was slow before.
 func PeakEWMA(decay time.Duration) Policy {
@@ -34,37 +29,9 @@ func PeakEWMA(decay time.Duration) Policy {
 // two takes the better of two random nodes.
 type two struct {
 	nodes  []*Node
-	weight []float64     // relative to their mean; nil: all the same
-	table  alias         // by weight, if they differ
-	decay  int64         // of the latency; 0: only calls in flight count
-	last   atomic.Uint32 // the node picked last: see together
-}
-
-// A busy pipeline sends many calls in one write, and most of a shared call's cost is
-// that of its write. So calls that come together go to one node, the last one picked,
-// until it has burst more calls in flight than a random other one. It must have
-// crowded calls in flight, for with fewer there is nothing to gain; and both must reply
-// within quick, so that burst calls more make no difference that matters.
-const (
-	crowded = 4
-	burst   = 64
-	quick   = float64(time.Millisecond)
-)
-
-// together reports whether the next call goes to the last node again, rather than
-// to one of two of which b is one.
-func (p *two) together(r Request, last, b *Node) bool {
-	if p.decay == 0 || p.weight != nil || !r.Tried.Empty() || r.random&0xff == 0 {
-		return false
-	}
-	n, other := last.inFlight(), b.inFlight()
-	return max(n, other) >= crowded && n < other+burst && last.quick() && b.quick() && last.streak.Load() == 0
-}
-
-// quick reports whether the node replies so fast that calls may go to it in bursts.
-func (n *Node) quick() bool {
-	latency := math.Float64frombits(n.latency.Load())
-	return latency > 0 && latency < quick
+	weight []float64 // relative to their mean; nil: all the same
+	table  alias     // by weight, if they differ
+	decay  int64     // of the latency; 0: only calls in flight count
 }
 
 // unmeasured is the latency of a node in use that has not been measured yet:
@@ -100,13 +67,6 @@ func (p *two) measures() int64 { return p.decay }
 func (p *two) Pick(r Request) *Node {
 	i, j := p.pair(r.random)
 	a, b := p.nodes[i], p.nodes[j]
-	last, other := p.nodes[p.last.Load()], b
-	if last == b {
-		other = a
-	}
-	if p.together(r, last, other) {
-		return last
-	}
 	if !r.Tried.Empty() {
 		if n, done := p.avoid(r, a, b); done {
 			return n
@@ -116,13 +76,10 @@ func (p *two) Pick(r Request) *Node {
 		return a
 	}
 	explore := p.decay > 0 && r.random&0xff == 0
-	if p.less(a, b, i, j, r.now) == explore {
-		a, i = b, j
+	if p.less(a, b, i, j, r.now) != explore {
+		return a
 	}
-	if p.decay > 0 && !explore {
-		p.last.Store(uint32(i))
-	}
-	return a
+	return b
 }
 
 // pair returns two indexes, different if there are two nodes.
