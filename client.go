@@ -36,7 +36,7 @@ type Client struct {
 	invoke    Invoker // the call with ClientConfig.Intercept, nil without it
 	watched   bool    // there is an interceptor or a hook around the call
 	plain     bool    // the first attempt needs nothing but a connection
-	direct    bool    // and it is made by one pipeline
+	direct    bool    // and it is made by a pipeline
 	plainSet  bool    // the same of a client of many servers
 	limit     callTimeout
 	inContext bool // CallTimeout is in the context of each call
@@ -108,7 +108,7 @@ func NewClient(addr string, config ClientConfig) *Client {
 	}
 	plain := c.err == nil && c.isPlain()
 	c.plain, c.plainSet = plain && c.set == nil, plain && c.set != nil
-	c.direct = c.plain && config.Shared && !config.Envelope && (c.limit.limit == 0 || c.limit.limit >= leastShared)
+	c.direct = plain && config.Shared && !config.Envelope && (c.limit.limit == 0 || c.limit.limit >= leastShared)
 	c.inContext = config.Intercept != nil || config.InterceptAttempt != nil || c.limit.limit < leastShared && c.limit.limit > 0
 	return c
 }
@@ -137,6 +137,9 @@ func (c *Client) AppendCall(ctx context.Context, dst, request []byte) ([]byte, e
 	if !c.direct { // or the configuration is invalid
 		return c.CallWith(ctx, dst, request, CallOptions{})
 	}
+	if c.set != nil {
+		return c.appendOfSet(ctx, dst, request)
+	}
 	// Few frames on the stack: see CallOptions.plain.
 	c.count.calls.Add(1)
 	limit := c.limit.of(ctx)
@@ -144,12 +147,42 @@ func (c *Client) AppendCall(ctx context.Context, dst, request []byte) ([]byte, e
 	if err == nil {
 		return reply, nil
 	}
-	return c.failedDirect(ctx, limit, dst, request, err)
+	return c.failedDirect(ctx, limit, dst, request, balance.Tried{}, c.one.failedShared(err))
+}
+
+// appendOfSet is AppendCall of a shared client of many servers.
+func (c *Client) appendOfSet(ctx context.Context, dst, request []byte) (reply []byte, err error) {
+	if !c.set.Known() {
+		return c.CallWith(ctx, dst, request, CallOptions{})
+	}
+	c.count.calls.Add(1)
+	limit := c.limit.of(ctx)
+	checkout, err := c.set.Pick(ctx, balance.Request{Idempotent: c.config.Retry.Idempotent})
+	if err != nil {
+		return c.failedDirect(ctx, limit, dst, request, balance.Tried{}, attemptError(c.addr, false, err))
+	}
+	if reply, err = pipelined(ctx, &checkout, dst, request); err == nil {
+		return reply, nil
+	}
+	var tried balance.Tried
+	tried.Add(checkout.Node)
+	return c.failedDirect(ctx, limit, dst, request, tried, err)
+}
+
+// pipelined makes an attempt on the pipeline of a server, and tells the balancer how
+// it went.
+func pipelined(ctx context.Context, checkout *balance.Checkout[*endpoint], dst, request []byte) (reply []byte, err error) {
+	err = errPanicked
+	defer func() { checkout.Done(verdict(err)) }()
+	if reply, err = checkout.Value.pipeline.AppendCall(ctx, dst, request); err != nil {
+		err = checkout.Value.failedShared(err)
+	}
+	return reply, err
 }
 
 // failedDirect goes on with a call of AppendCall whose first attempt has failed.
-func (c *Client) failedDirect(ctx context.Context, limit *sharedDeadline, dst, request []byte, err error) ([]byte, error) {
-	reply, _, err := c.resume(ctx, limit, dst, request, CallOptions{}, balance.Tried{}, c.one.failedShared(err))
+func (c *Client) failedDirect(ctx context.Context, limit *sharedDeadline, dst, request []byte, tried balance.Tried, err error) ([]byte, error) {
+	reply, _, err := c.resume(ctx, limit, dst, request, CallOptions{}, tried, err)
 	if err != nil {
 		c.count.failed(err)
 		if limit != nil {
