@@ -172,7 +172,7 @@ const (
 	// beside it. A lost SYN is sent again after 1, 3, 7, 15 s: an attempt that
 	// began in an outage finds the network long after it is back, a new one at
 	// once.
-	hedgeAfter = 500 * time.Millisecond
+	hedgeAfter = 400 * time.Millisecond
 
 	// maxAttempts bounds the attempts in progress. The first may take its whole
 	// timeout, for a slow peer; the others are given up for newer ones.
