@@ -95,6 +95,7 @@ func NewClient(addr string, config ClientConfig) *Client {
 	c.states.asks = config.poolConfig().Probe.Mode == pool.ProbeByCaller
 	c.states.kept = config.Pool.LeakReport != nil || config.Pool.Probe.Func != nil || len(config.Pool.Hooks) > 0
 	c.states.match = config.Match
+	c.states.wrapped = config.Envelope
 	if len(config.Goodbye) > 0 {
 		c.states.goodbye = bytes.Clone(config.Goodbye)
 	}

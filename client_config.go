@@ -190,6 +190,7 @@ func (c ClientConfig) pipelineConfig() pipeline.Config {
 	if len(c.Goodbye) > 0 {
 		p.Goodbye = c.Goodbye
 	}
+	p.Envelope = p.Envelope || c.Envelope
 	var limit callTimeout
 	limit.init(c.CallTimeout)
 	p.CallTimeout = limit.limit

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/framing/envelope"
 	"github.com/seed-99d6a01a/gtcp/pool"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 	"github.com/seed-99d6a01a/gtcp/retry"
@@ -30,6 +31,7 @@ type callState struct {
 	number  uint64           // what it put into the request
 	old     uint64           // what the caller had there
 	goodbye []byte           // ClientConfig.Goodbye
+	wrapped bool             // ClientConfig.Envelope
 	left    bool             // it came in place of the reply
 	io      ioLimit          // the context of I/O of an attempt with a limit
 	get     *getLimit        // of its wait for a connection; not one that somebody may have kept
@@ -49,6 +51,7 @@ type callStates struct {
 	match   pipeline.Matcher
 	number  atomic.Uint64 // the last that was used
 	goodbye []byte
+	wrapped bool
 	asks    bool
 	kept    bool
 	pool    sync.Pool
@@ -58,7 +61,7 @@ func (s *callStates) get() *callState {
 	if x, ok := s.pool.Get().(*callState); ok {
 		return x
 	}
-	x := &callState{asks: s.asks, kept: s.kept, match: s.match, goodbye: s.goodbye}
+	x := &callState{asks: s.asks, kept: s.kept, match: s.match, goodbye: s.goodbye, wrapped: s.wrapped}
 	x.reader = framing.NewReader(noConn, s.format)
 	x.perform = x.do
 	return x
@@ -233,6 +236,9 @@ func (x *callState) check(frame []byte) error {
 	if x.goodbye != nil && bytes.Equal(frame, x.goodbye) {
 		x.left = true
 		return pipeline.ErrGoodbye
+	}
+	if x.wrapped && envelope.NoReply(frame) {
+		return errNoReply // the reply may follow: the connection is not used again
 	}
 	if x.match == nil {
 		return nil

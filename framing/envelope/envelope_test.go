@@ -326,3 +326,22 @@ func TestMatcher(t *testing.T) {
 		}
 	}
 }
+
+func TestNoReply(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		of   envelope.Envelope
+		want bool
+	}{
+		{"reply", envelope.Envelope{Number: 1, Status: 2}, false},
+		{"push", envelope.Envelope{Push: true, Method: []byte("m")}, true},
+		{"goodbye", envelope.Envelope{Goodbye: true}, true},
+		{"both", envelope.Envelope{Goodbye: true, Push: true}, true},
+	} {
+		frame, err := c.of.Append(nil)
+		require.NoError(t, err)
+		require.Equal(t, c.want, envelope.NoReply(frame), c.name)
+		require.False(t, envelope.NoReply(frame[:7]), c.name)
+		require.False(t, envelope.NoReply(append([]byte{0}, frame...)), c.name)
+	}
+}

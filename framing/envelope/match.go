@@ -37,4 +37,10 @@ func (m Matcher) Restore(reply []byte, old uint64) { m.Put(reply, old) }
 // Max returns the largest number.
 func (Matcher) Max() uint64 { return math.MaxUint32 }
 
+// NoReply reports whether a frame of a server has the push or the goodbye flag, so
+// that it is not the reply to a request. A frame without an envelope has none.
+func NoReply(frame []byte) bool {
+	return isOne(frame) && frame[1]&(flagGoodbye|flagPush) != 0
+}
+
 func isOne(frame []byte) bool { return len(frame) >= fixedSize && frame[0] == version }

@@ -52,7 +52,7 @@ var rules = []rule{
 		reason: "the public suite: the only production importer of testing, and testify does not reach its users"},
 	{pkg: "pool", may: []string{"conn", "internal/contain", "internal/dialgate", "internal/signal", "pool/backend", "pool/puddlepool"}, tests: []string{"pool/slotpool", "pool/pooltest", "framing", "examples/custompool"},
 		reason: "the frontend and its default backend"},
-	{pkg: "pool/pipeline", may: []string{"conn", "framing", "internal/contain", "internal/dialgate"}, tests: []string{"server"}, reason: "its own connections, no pool"},
+	{pkg: "pool/pipeline", may: []string{"conn", "framing", "framing/envelope", "internal/contain", "internal/dialgate"}, tests: []string{"server"}, reason: "its own connections, no pool"},
 	{pkg: "pool/resolve", may: []string{"internal/contain", "internal/signal"}, reason: "where the servers are: it dials nothing"},
 	{pkg: "pool/balance", may: []string{"internal/contain", "pool/resolve"}, reason: "which of them: it keeps any value for an endpoint"},
 	{pkg: "server", may: []string{"conn", "framing", "framing/envelope"}, reason: "the accepting side"},

@@ -60,6 +60,12 @@ type Config struct {
 	// the requests.
 	Match Matcher
 
+	// Envelope says that each frame of the peer begins with an envelope: see
+	// package envelope. A frame with its push or goodbye flag is then no reply.
+	// Without Match such a frame, unless it is Goodbye, ends the connection with
+	// [ErrUnsolicited]: no call may get the reply to another.
+	Envelope bool
+
 	// OnPush is called for each frame that is not a reply: Match.Get returns
 	// false for it, or no call has had its number. It is called by one
 	// goroutine for each connection, in the order of the frames. While it

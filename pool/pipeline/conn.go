@@ -116,7 +116,7 @@ func newSharedConn(p *Pipeline, nc *conn.Conn) *sharedConn {
 		opaque:      opaque(nc.NetConn()),
 		socket:      onSocket(nc.NetConn()),
 		lifetime:    c.lifetime(),
-		async:       c.Match != nil || len(c.Goodbye) > 0 || c.Heartbeat.Reply != nil,
+		async:       c.Match != nil || len(c.Goodbye) > 0 || c.Envelope || c.Heartbeat.Reply != nil,
 		quick:       (c.Match == nil || p.number != nil) && c.Heartbeat.Reply == nil,
 	}
 	if c.OnPush != nil {

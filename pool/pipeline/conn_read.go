@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/framing/envelope"
 )
 
 const (
@@ -163,13 +165,21 @@ func (s *sharedConn) sort(frame []byte) (m meaning, number uint64) {
 	case !s.quick:
 		return s.sortByCode(frame)
 	case c.Match == nil:
-		return isReply, 0
+		return s.sortInOrder(frame), 0
 	}
 	number, ok := s.p.number.Get(frame)
 	if !ok {
 		return isPush, 0
 	}
 	return isReply, number
+}
+
+// sortInOrder tells whether a frame can be a reply where these come in order.
+func (s *sharedConn) sortInOrder(frame []byte) meaning {
+	if s.p.cfg.Envelope && envelope.NoReply(frame) {
+		return isPush
+	}
+	return isReply
 }
 
 // sortByCode is sort with functions of the user's. One that panics ends the
@@ -186,7 +196,7 @@ func (s *sharedConn) sortByCode(frame []byte) (m meaning, number uint64) {
 		return isPong, 0
 	}
 	if c.Match == nil {
-		return isReply, 0
+		return s.sortInOrder(frame), 0
 	}
 	number, ok := c.Match.Get(frame)
 	if !ok {
