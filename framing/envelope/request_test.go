@@ -98,6 +98,7 @@ func TestRequestContextOfTwoLimits(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, soon, at)
 		time.Sleep(time.Second)
+		synctest.Wait() // for the timer of parent
 		require.ErrorIs(t, c.Err(), context.DeadlineExceeded)
 
 		passed := begin(context.Background(), envelope.Envelope{Timeout: -1})

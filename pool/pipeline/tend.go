@@ -24,9 +24,9 @@ type tender struct {
 	changed   stamp         // when it first saw them
 	calls     uint64        // likewise
 	used      stamp         // when it last saw calls
-	oldest    *call         // in flight at the last look
-	start     uint64        // of oldest in the stream: calls are used again
-	silent    stamp         // since when it has found oldest and no new byte
+	owing     bool          // a call that was handed over had no reply at the last look
+	start     uint64        // of the oldest in the stream, whoever holds its place
+	silent    stamp         // since when it has found that one and no new byte
 	waiting   stamp         // since when the oldest call is one that was given up
 	stuck     bool          // waiting is set
 	expireAt  time.Duration // when to look for calls whose time is over
@@ -69,9 +69,9 @@ func (w *tender) inspect() time.Duration {
 	inFlight, oldest, calls := s.queue.len(), s.queue.first, s.count.calls
 	waiting := oldest != nil && oldest.abandoned && !oldest.beat
 	stuck := w.stuckLocked()
-	var start uint64
+	owing, start := false, uint64(0) // of a call that was not handed over, the place may be another's later
 	if oldest != nil {
-		start = oldest.start
+		owing, start = oldest.start < s.handed, oldest.start
 	}
 	lonely := s.left > s.beats && s.left == inFlight // nobody waits for a reply any more
 	drained, leaving := s.leaving != nil && inFlight == s.left, s.leaving
@@ -93,7 +93,7 @@ func (w *tender) inspect() time.Duration {
 
 	next := w.expire(now, inFlight)
 	if c.StallTimeout > 0 {
-		if w.suspect(now, oldest, start, heard) && lonely && s.p.full() {
+		if w.suspect(now, owing, start, heard) && lonely && s.p.full() {
 			s.fail(ErrStalled)
 			return farAway
 		}
@@ -154,10 +154,10 @@ func (w *tender) sleep() time.Duration {
 // there can be one. When the peer is heard again, and another connection has
 // taken its place meanwhile, the connection retires. It returns true as long as
 // the peer is silent so.
-func (w *tender) suspect(now stamp, oldest *call, start uint64, heard bool) bool {
+func (w *tender) suspect(now stamp, owing bool, start uint64, heard bool) bool {
 	s := w.s
-	same := oldest != nil && oldest == w.oldest && start == w.start
-	w.oldest, w.start = oldest, start
+	same := owing && w.owing && start == w.start
+	w.owing, w.start = owing, start
 	if heard || !same {
 		w.silent = now
 		if s.suspect.Swap(false) && s.p.surplus(s) {

@@ -110,6 +110,7 @@ func (s *sharedConn) expireLocked(c *call) {
 		return
 	}
 	rest := s.p.calls.get(nil)
+	rest.watched = c.watched
 	s.queue.replace(c, rest)
 	if c.number != 0 {
 		s.numbers.replace(c, rest)
