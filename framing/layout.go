@@ -126,7 +126,7 @@ func (l *layout) writable() error {
 	if l.keep || l.body && l.offset == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: Strip drops bytes other than the length field", ErrReadOnly)
+	return fmt.Errorf("%w: Strip drops bytes other than the length field; a Strip of -1 keeps the whole frame", ErrReadOnly)
 }
 
 // lengthFor returns the value of the length field for a payload of size bytes
