@@ -45,6 +45,9 @@
 //	defer cancel()
 //	err := srv.Shutdown(ctx)
 //
+// Serve returns as soon as Shutdown begins. So a program must wait until Shutdown
+// has returned before it ends, or the requests in progress are lost.
+//
 // A request that a client sends after Shutdown was called is not handled: the
 // client reads io.EOF and no reply. With [FrameHandler.Goodbye], the client reads
 // that frame before io.EOF. It tells the client that every request without a reply

@@ -26,9 +26,9 @@ func (overloadedError) Kind() string      { return conn.KindOverloaded }
 // that share it. Under overload the server then handles as many requests as it can
 // in time and refuses the others. Without a Limiter it would handle all of them too
 // late. A request above the limit waits for at most MaxWait, the oldest first. Then
-// it is refused: its reply is what ErrorReply returns for ErrOverloaded. Without an
-// ErrorReply it waits without a time limit, and its connection is not read
-// meanwhile. A waiting request is dropped if its peer closes the connection. If its
+// it is refused: its reply is what ErrorReply returns for ErrOverloaded, or with
+// FrameHandler.Envelope a reply with envelope.StatusOverloaded. Without both it
+// waits without a time limit, and its connection is not read meanwhile. A waiting request is dropped if its peer closes the connection. If its
 // FrameHandler.Deadline passes, its reply is the one for context.DeadlineExceeded.
 //
 // Only Max must be set. Fields must not change once it is in use.

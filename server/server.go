@@ -188,7 +188,8 @@ func (s *Server) ListenAndServe(network, address string) error {
 }
 
 // Serve accepts connections on l until Shutdown or Close, and then returns
-// ErrServerClosed. It does not wait for the connections; Shutdown does. Temporary
+// ErrServerClosed. It does not wait for the connections; Shutdown does. So do not
+// end the program when Serve returns: wait until Shutdown has returned. Temporary
 // errors are logged and retried with backoff, 5 ms at first and 1 s at most.
 // Examples are no free file descriptor, and a peer that closed before it was
 // accepted. Any other error means that l cannot accept any more, and is returned.
