@@ -33,7 +33,7 @@ type callState struct {
 	goodbye []byte           // ClientConfig.Goodbye
 	wrapped bool             // ClientConfig.Envelope
 	left    bool             // it came in place of the reply
-	io      ioLimit          // the context of I/O of an attempt with a limit
+	io      *ioLimit         // the context of I/O of an attempt with a limit, not one that is kept
 	get     *getLimit        // of its wait for a connection; not one that somebody may have kept
 	notes   *attemptNotes    // nil unless hooks are told of attempts
 	perform func() error     // (*callState).do, made once
@@ -69,7 +69,14 @@ func (s *callStates) get() *callState {
 
 func (s *callStates) put(x *callState) {
 	x.reader.Reset(noConn)
-	x.held, x.dst, x.reply, x.io, x.left, x.notes = nil, nil, nil, ioLimit{}, false, nil
+	x.held, x.dst, x.reply, x.left, x.notes = nil, nil, nil, false, nil
+	switch {
+	case x.io == nil:
+	case x.io.kept:
+		x.io = nil
+	default:
+		*x.io = ioLimit{}
+	}
 	if cap(x.frame) > maxKeptFrame {
 		x.frame = nil
 	}
@@ -160,7 +167,7 @@ func (x *callState) limited(ctx context.Context, limit *sharedDeadline) context.
 	if x.get == nil || x.kept {
 		x.get = &getLimit{}
 	}
-	x.get.ioLimit = ioLimit{ctx, limit}
+	x.get.ioLimit = ioLimit{Context: ctx, limit: limit}
 	return x.get
 }
 
@@ -181,8 +188,11 @@ func (x *callState) on(ctx context.Context, limit *sharedDeadline, held *pool.Co
 	x.held = held
 	before := held.BytesWritten()
 	if limit != nil {
-		x.io = ioLimit{ctx, limit}
-		ctx = &x.io
+		if x.io == nil {
+			x.io = &ioLimit{}
+		}
+		x.io.Context, x.io.limit = ctx, limit
+		ctx = x.io
 	}
 	err = held.Do(ctx, x.perform)
 	return held.BytesWritten() > before || err != nil && !retry.SafeToRetry(err), err

@@ -146,6 +146,14 @@ func (d *deadlineWithValues) Value(key any) any {
 type ioLimit struct {
 	context.Context
 	limit *sharedDeadline
+	kept  bool // a goroutine may use it beyond the call
+}
+
+// AfterFunc is what package context calls where Context is not one of its types. It
+// may keep l then for longer than the call lasts.
+func (l *ioLimit) AfterFunc(f func()) (stop func() bool) {
+	l.kept = true
+	return context.AfterFunc(l.Context, f)
 }
 
 // Deadline is the earlier of the two.
@@ -175,6 +183,9 @@ type waitContext struct {
 
 // Done implements context.Context.
 func (l *getLimit) Done() <-chan struct{} { return l.real().Done() }
+
+// AfterFunc is that of package context for a context with the limit.
+func (l *getLimit) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(l.real(), f) }
 
 // real returns a context like this one, that can be waited for.
 func (l *getLimit) real() *waitContext {

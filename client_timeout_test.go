@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -84,4 +86,51 @@ type unknown struct{}
 func (unknown) Watch(ctx context.Context, _ func([]resolve.Endpoint, error)) error {
 	<-ctx.Done()
 	return ctx.Err()
+}
+
+// ownContext is a context that package context does not know.
+type ownContext struct {
+	_    []int // it cannot be compared
+	done chan struct{}
+}
+
+func (ownContext) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (c ownContext) Done() <-chan struct{}     { return c.done }
+func (ownContext) Err() error                  { return nil }
+func (ownContext) Value(any) any               { return nil }
+
+// promptConn is a connection whose peer has replied with what was sent, already.
+type promptConn struct {
+	net.Conn
+	sent []byte
+}
+
+func (c *promptConn) Write(p []byte) (int, error) { c.sent = append(c.sent, p...); return len(p), nil }
+func (c *promptConn) Read(p []byte) (n int, err error) {
+	if len(c.sent) == 0 {
+		return 0, os.ErrDeadlineExceeded
+	}
+	n = copy(p, c.sent)
+	c.sent = c.sent[n:]
+	return n, nil
+}
+func (c *promptConn) SetDeadline(time.Time) error      { return nil }
+func (c *promptConn) SetReadDeadline(time.Time) error  { return nil }
+func (c *promptConn) SetWriteDeadline(time.Time) error { return nil }
+func (c *promptConn) Close() error                     { return nil }
+func (c *promptConn) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
+
+// A context of the user's own type is waited for by a goroutine, which may begin when
+// the call is over: here there is one processor, and the call never waits.
+func TestClientCallTimeoutOfAnOwnContext(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	c := client(t, "", gtcp.ClientConfig{Target: conn.Target{Address: "prompt", Dial: func(context.Context) (net.Conn, error) {
+		return &promptConn{}, nil
+	}}})
+	for range 500 {
+		reply, err := c.Call(ownContext{done: make(chan struct{})}, []byte("x"))
+		require.NoError(t, err)
+		require.Equal(t, "x", string(reply))
+		runtime.Gosched()
+	}
 }
