@@ -56,7 +56,7 @@ func parseEcho(text string) (e echo, err error) {
 }
 
 // serve starts the server, and says so. stop ends it.
-func (e echo) serve(format framing.Format, log io.Writer) (stop func() error, err error) {
+func (e echo) serve(format framing.Format, envelope bool, log io.Writer) (stop func() error, err error) {
 	l := e.listener
 	if l == nil {
 		if l, err = net.Listen("tcp", e.addr); err != nil {
@@ -64,7 +64,7 @@ func (e echo) serve(format framing.Format, log io.Writer) (stop func() error, er
 		}
 	}
 	begun := time.Now()
-	srv := &server.Server{Handler: &server.FrameHandler{Format: format, Concurrency: e.concurrency,
+	srv := &server.Server{Handler: &server.FrameHandler{Format: format, Envelope: envelope, Concurrency: e.concurrency,
 		Append: func(_ context.Context, dst, request []byte) ([]byte, error) {
 			e.wait(begun)
 			return append(dst, request...), nil

@@ -105,6 +105,8 @@ func parse(args []string, log io.Writer) (s settings, err error) {
 	f.BoolVar(&defaults.shared, "shared", false, "all targets are shared, unless they say exclusive")
 	f.IntVar(&defaults.conns, "conns", 0, "connections of each target, at most (0: 1 if shared, else 64)")
 	f.StringVar(&format, "format", "", "`options` of the frames, with commas: header=N or header=varint, little-endian, offset=N, adjust=N, strip=N, max=N (default header=2)")
+	f.BoolVar(&s.envelope, "envelope", false, "requests and replies have envelopes, as with FrameHandler.Envelope of the server")
+	f.StringVar(&s.method, "method", "", "`name` of the method in the envelopes; implies -envelope")
 	f.BoolVar(&secure, "tls", false, "use TLS")
 	f.StringVar(&ca, "ca", "", "`file` with the certificates that sign the server's, in PEM; implies -tls")
 	f.BoolVar(&insecure, "insecure", false, "do not verify the server's certificate; implies -tls")
@@ -134,6 +136,7 @@ func parse(args []string, log io.Writer) (s settings, err error) {
 	if s.request, err = payload(file, size); err != nil {
 		return s, err
 	}
+	s.envelope = s.envelope || s.method != ""
 	echoed, err := s.echoed()
 	if err != nil {
 		return s, err
@@ -195,7 +198,7 @@ func tlsConfig(secure, insecure bool, ca string) (*tls.Config, error) {
 // measure runs the test and writes its results.
 func (s settings) measure(ctx context.Context, out, log io.Writer) (code int, err error) {
 	for _, e := range s.echoes {
-		stop, err := e.serve(s.format, log)
+		stop, err := e.serve(s.format, s.envelope, log)
 		if err != nil {
 			return exitFailed, err
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/seed-99d6a01a/gtcp"
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/framing/envelope"
 	"github.com/seed-99d6a01a/gtcp/retry"
 )
 
@@ -112,6 +113,9 @@ type dialing struct {
 	tls     *tls.Config
 	timeout time.Duration
 	request []byte
+	// envelope puts an envelope before each request, with method if that is not empty.
+	envelope bool
+	method   string
 	// reply is what a reply must equal; nil means that it may be anything.
 	reply []byte
 }
@@ -127,16 +131,23 @@ func (d dialing) open(t target, callers int) (*gtcp.Client, []caller, error) {
 		// An attempt that fails is what a load test looks for.
 		Retry: retry.Policy{MaxAttempts: 1},
 	}
+	if cfg.Envelope = d.envelope; d.envelope {
+		cfg.Match = envelope.Matcher{} // the server may reply in any order
+	}
 	cfg.Pool.MaxConns, cfg.Pipeline.MaxConns = t.conns, t.conns
 	if err := cfg.Validate(); err != nil {
 		return nil, nil, err
 	}
 	client := gtcp.NewClient(t.addr, cfg)
+	ctx := context.Background()
+	if d.method != "" {
+		ctx = envelope.ContextWithMethod(ctx, d.method)
+	}
 	all := make([]caller, callers)
 	for i := range all {
 		var reply []byte
 		all[i] = func() (err error) {
-			reply, err = client.AppendCall(context.Background(), reply[:0], d.request)
+			reply, err = client.AppendCall(ctx, reply[:0], d.request)
 			if err == nil && d.reply != nil && !bytes.Equal(reply, d.reply) {
 				err = errWrongReply
 			}
