@@ -52,7 +52,7 @@ type ClientConfig struct {
 	// with an [*envelope.StatusError]. Interceptors see requests and replies
 	// without envelopes. Goodbye is then envelope.Goodbye() unless it is set.
 	// Replies come in the order of the requests, unless Match is
-	// envelope.Matcher{}. Frames for OnPush begin with their envelopes. The dst
+	// envelope.Matcher{}. Frames for OnPush begin with their envelopes. Format.Strip must be 0. The dst
 	// of AppendCall needs room for the envelope of the reply too, or AppendCall
 	// allocates: 8 bytes for a success.
 	Envelope bool
@@ -133,6 +133,9 @@ func (c ClientConfig) validate() error {
 	}
 	if err := c.Format.Writable(); err != nil {
 		return fmt.Errorf("gtcp: ClientConfig.Format: %w", err)
+	}
+	if c.Envelope && c.Format.Strip < 0 {
+		return errors.New("gtcp: ClientConfig.Envelope needs a Format whose Strip is 0: an envelope begins the payload")
 	}
 	if err := c.Retry.Validate(); err != nil {
 		return fmt.Errorf("gtcp: ClientConfig.Retry: %w", err)

@@ -25,6 +25,7 @@ func TestClientConfigNamesTheField(t *testing.T) {
 		"Target.Dialer": {Target: conn.Target{Dialer: &conn.Dialer{}, Dial: dial}},
 		"Dialer.":       {Target: conn.Target{Dialer: &conn.Dialer{LocalAddr: &net.IPAddr{}}}},
 		"Format":        {Format: framing.Format{HeaderSize: 5}},
+		"Envelope":      {Envelope: true, Format: framing.Format{Strip: -1}},
 		"Retry":         {Retry: retry.Policy{Backoff: retry.Exponential{Base: -1}}},
 		"Hooks[1]":      {Hooks: []any{callCounter{}, "neither"}},
 		"Pool":          {Pool: pool.Config{DialTimeout: -1}},

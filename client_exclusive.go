@@ -143,7 +143,7 @@ func (e *endpoint) exclusive(ctx context.Context, limit *sharedDeadline, dst, re
 }
 
 // noReply is what to check where a server closes a connection without any reply.
-const noReply = "no reply on a new connection: if this is always so, check the address, TLS and the Format of both sides"
+const noReply = "no reply on a new connection: if this is always so, check the address, TLS, the Format and Envelope of both sides"
 
 // hint says what may be wrong on one of the two sides, if it looks so.
 func (x *callState) hint(held *pool.Conn, err error) string {

@@ -16,13 +16,15 @@ import (
 	"github.com/seed-99d6a01a/gtcp"
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/framing/envelope"
 	"github.com/seed-99d6a01a/gtcp/pool"
 	"github.com/seed-99d6a01a/gtcp/retry"
+	"github.com/seed-99d6a01a/gtcp/server"
 )
 
 const (
 	checkBothSides = "check the address, TLS and the Format of both sides"
-	noReplyAtAll   = "no reply on a new connection: if this is always so, " + checkBothSides
+	noReplyAtAll   = "no reply on a new connection: if this is always so, check the address, TLS, the Format and Envelope of both sides"
 )
 
 // httpAddr is the address of a web server: the wrong port.
@@ -41,6 +43,10 @@ func tlsAddr(alert string) func(t *testing.T) string {
 			_, _ = c.Write([]byte(alert))
 		})
 	}
+}
+
+func upper(_ context.Context, request []byte) ([]byte, error) {
+	return append([]byte("reply to "), request...), nil
 }
 
 // The errors that a newcomer meets first say what to check, in both modes. What
@@ -64,6 +70,12 @@ func TestErrorsOfNewcomers(t *testing.T) {
 		{"plain to TLS, without", tlsAddr(""), gtcp.ClientConfig{}, io.EOF, noReplyAtAll},
 		{"TLS to plain", tlsAddr(""), gtcp.ClientConfig{Target: conn.Target{Dialer: trusting}}, nil, "(does the server speak TLS on that port?)"},
 		{"TLS to text", tlsAddr("-ERR unknown command\r\n"), gtcp.ClientConfig{Target: conn.Target{Dialer: trusting}}, nil, "(does the server speak TLS on that port?)"},
+		{"no envelopes to a server with envelopes", func(t *testing.T) string {
+			return serving(t, &server.FrameHandler{Envelope: true, Handle: upper})
+		}, gtcp.ClientConfig{}, io.EOF, noReplyAtAll},
+		{"envelopes to a server without", func(t *testing.T) string {
+			return serving(t, &server.FrameHandler{Handle: upper})
+		}, gtcp.ClientConfig{Envelope: true}, envelope.ErrMalformed, "(is Envelope set on both sides?)"},
 		{"a silent server, no deadline", silentServer, gtcp.ClientConfig{CallTimeout: 50 * time.Millisecond}, context.DeadlineExceeded,
 			"(the call had no deadline, and ClientConfig.CallTimeout is 50ms)"},
 	}

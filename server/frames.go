@@ -115,7 +115,7 @@ type FrameHandler struct {
 	// connection stays open. ErrorReply, if set, returns the payload of these
 	// replies. A request without a valid envelope, or over the size limit, ends
 	// its connection. Goodbye is envelope.Goodbye() unless it is set. Frames of
-	// Send must begin with an envelope with Push.
+	// Send must begin with an envelope with Push. Format.Strip must be 0.
 	Envelope bool
 
 	// Deadline, if not nil, returns how long the caller of req waits for its
@@ -196,6 +196,8 @@ func (h *FrameHandler) Validate() error {
 		return errors.New("server: FrameHandler.Unordered needs Concurrency above 1")
 	case h.Envelope && h.Deadline != nil:
 		return errors.New("server: FrameHandler has both Envelope and Deadline")
+	case h.Envelope && h.Format.Strip < 0:
+		return errors.New("server: FrameHandler.Envelope needs a Format whose Strip is 0: an envelope begins the payload")
 	}
 	if h.Limiter != nil {
 		if err := h.Limiter.Validate(); err != nil {

@@ -108,13 +108,14 @@ func TestValidateNamesTheField(t *testing.T) {
 	handle := func(context.Context, []byte) ([]byte, error) { return nil, nil }
 	appendTo := func(_ context.Context, dst, _ []byte) ([]byte, error) { return dst, nil }
 	for field, s := range map[string]*server.Server{
-		"Handler":    {},
-		"IPv4Prefix": {Handler: echo(), IPv4Prefix: 33},
-		"IPv6Prefix": {Handler: echo(), IPv6Prefix: 129},
-		"Handle":     {Handler: &server.FrameHandler{}},
-		"Append":     {Handler: &server.FrameHandler{Handle: handle, Append: appendTo}},
-		"Envelope":   {Handler: &server.FrameHandler{Handle: handle, Envelope: true, Deadline: func([]byte) time.Duration { return 0 }}},
-		"HeaderSize": {Handler: &server.FrameHandler{Handle: handle, Format: framing.Format{HeaderSize: 5}}},
+		"Handler":          {},
+		"IPv4Prefix":       {Handler: echo(), IPv4Prefix: 33},
+		"IPv6Prefix":       {Handler: echo(), IPv6Prefix: 129},
+		"Handle":           {Handler: &server.FrameHandler{}},
+		"Append":           {Handler: &server.FrameHandler{Handle: handle, Append: appendTo}},
+		"Envelope":         {Handler: &server.FrameHandler{Handle: handle, Envelope: true, Deadline: func([]byte) time.Duration { return 0 }}},
+		"whose Strip is 0": {Handler: &server.FrameHandler{Handle: handle, Envelope: true, Format: framing.Format{Strip: -1}}},
+		"HeaderSize":       {Handler: &server.FrameHandler{Handle: handle, Format: framing.Format{HeaderSize: 5}}},
 	} {
 		require.ErrorContains(t, s.Validate(), field)
 		require.ErrorContains(t, s.ListenAndServe("tcp", "127.0.0.1:0"), field)

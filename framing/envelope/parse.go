@@ -30,7 +30,7 @@ func (m malformed) Unwrap() error {
 
 // The errors of Parse.
 var (
-	errNotOne       error = malformed("envelope: malformed: not an envelope of this version")
+	errNotOne       error = malformed("envelope: malformed: not an envelope of this version (is Envelope set on both sides?)")
 	errFlags        error = malformed("envelope: malformed: unknown flags")
 	errCut          error = malformed("envelope: malformed: longer than the frame")
 	errFieldCut     error = malformed("envelope: malformed: a field longer than the envelope")

@@ -375,7 +375,7 @@ func (s *sharedConn) settle() {
 }
 
 // noReply is what to check where a peer closes a connection without any reply.
-const noReply = "no reply on a new connection: if this is always so, check the address, TLS and the Format of both sides"
+const noReply = "no reply on a new connection: if this is always so, check the address, TLS, the Format and Envelope of both sides"
 
 // hint says what may be wrong on one of the two sides, if it looks so.
 func (s *sharedConn) hint(cause error, count counters) string {
