@@ -22,9 +22,9 @@ type endpoint struct {
 func (e *endpoint) open(c *Client, target conn.Target) (err error) {
 	e.client, e.addr = c, target.Address
 	if around := c.config.InterceptAttempt; around != nil {
-		e.invoke = around(func(ctx context.Context, dst, request []byte) ([]byte, error) {
+		e.invoke = around(c.limited(func(ctx context.Context, dst, request []byte) ([]byte, error) {
 			return e.attempt(ctx, nil, dst, request)
-		})
+		}))
 	}
 	if c.config.Shared {
 		e.pipeline, err = pipeline.New(target, c.config.Format, c.config.pipelineConfig())

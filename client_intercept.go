@@ -36,7 +36,7 @@ func (c *Client) intercepted(around func(next Invoker) Invoker) Invoker {
 	if around == nil {
 		return nil
 	}
-	return around(func(ctx context.Context, dst, request []byte) ([]byte, error) {
+	return around(c.limited(func(ctx context.Context, dst, request []byte) ([]byte, error) {
 		call, _ := ctx.Value(interceptedKey{c}).(*interceptedCall)
 		if call == nil {
 			call = &interceptedCall{} // the interceptor made a context of its own
@@ -44,7 +44,24 @@ func (c *Client) intercepted(around func(next Invoker) Invoker) Invoker {
 		reply, attempts, err := c.attempts(ctx, nil, dst, request, call.options)
 		call.attempts.Add(int32(attempts))
 		return reply, err
-	})
+	}))
+}
+
+// limited is next for a context that may be an interceptor's own, without the limit
+// of ClientConfig.CallTimeout.
+func (c *Client) limited(next Invoker) Invoker {
+	return func(ctx context.Context, dst, request []byte) ([]byte, error) {
+		limited, cancel := c.limit.context(ctx)
+		if cancel == nil {
+			return next(ctx, dst, request)
+		}
+		defer cancel()
+		reply, err := next(limited, dst, request)
+		if err != nil {
+			c.limit.explain(err, ctx, limited)
+		}
+		return reply, err
+	}
 }
 
 // intercept makes a call with the interceptor around it, if there is one.

@@ -134,3 +134,56 @@ func TestClientCallTimeoutOfAnOwnContext(t *testing.T) {
 		runtime.Gosched()
 	}
 }
+
+// An interceptor may give a call a context of its own: CallTimeout limits that too.
+func TestClientCallTimeoutOfAReplacedContext(t *testing.T) {
+	const limit = 13 * time.Second
+	replace := func(next gtcp.Invoker) gtcp.Invoker {
+		return func(_ context.Context, dst, request []byte) ([]byte, error) {
+			return next(context.Background(), dst, request)
+		}
+	}
+	dials := map[string]func(context.Context) (net.Conn, error){
+		"a reply": func(context.Context) (net.Conn, error) {
+			here, there := memnet.Pipe()
+			go func() { _, _ = io.Copy(io.Discard, there) }()
+			return here, nil
+		},
+		"a dial": func(ctx context.Context) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() },
+	}
+	for name, config := range map[string]gtcp.ClientConfig{
+		"of a call":     {Intercept: replace},
+		"of an attempt": {InterceptAttempt: replace},
+		"of both":       {Intercept: replace, InterceptAttempt: replace},
+	} {
+		for wait, dial := range dials {
+			t.Run(name+", "+wait, func(t *testing.T) {
+				eachMode(t, func(t *testing.T, shared bool) {
+					synctest.Test(t, func(t *testing.T) {
+						config := config
+						config.Shared, config.Target.Dial = shared, dial
+						config.Pool.DialTimeout, config.Pipeline.DialTimeout = time.Hour, time.Hour
+						config.Pipeline.StallTimeout = -1
+						client := gtcp.NewClient("server:1", config)
+						begun := time.Now()
+						ended := make(chan error, 1)
+						go func() {
+							_, err := client.Call(context.Background(), []byte("x"))
+							ended <- err
+						}()
+						select {
+						case err := <-ended:
+							require.ErrorIs(t, err, context.DeadlineExceeded)
+							require.Equal(t, conn.KindTimeout, conn.KindOf(err))
+							require.GreaterOrEqual(t, time.Since(begun), limit)
+							require.LessOrEqual(t, time.Since(begun), limit+limit/8)
+						case <-time.After(time.Hour / 2):
+							t.Error("the call does not end")
+						}
+						require.NoError(t, client.Close())
+					})
+				})
+			})
+		}
+	}
+}
