@@ -45,7 +45,7 @@ func (e *CallError) Error() string {
 	if e.layer == nil && e.Addr != "" {
 		s += " " + e.Addr
 	}
-	if e.Written {
+	if below, ok := e.layer.(*pipeline.Error); e.Written && !(ok && below.Written) { // or the layer says so
 		s += " (request written)"
 	}
 	switch {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,6 +88,7 @@ func TestErrorsOfNewcomers(t *testing.T) {
 					config.Shared, config.Retry = shared, impatient
 					_, err := client(t, test.addr(t), config).Call(context.Background(), []byte("hello\r\n\r\n"))
 					require.ErrorContains(t, err, test.want)
+					require.LessOrEqual(t, strings.Count(err.Error(), "request written"), 1, err)
 					if test.is != nil {
 						require.ErrorIs(t, err, test.is)
 					}
