@@ -9,7 +9,7 @@ import (
 const (
 	backoffAfter = 3
 	backoffMin   = 10 * time.Millisecond
-	backoffMax   = time.Second
+	backoffMax   = 500 * time.Millisecond
 	backoffShare = 20 // a pause is the outage so far divided by this
 )
 
@@ -32,7 +32,7 @@ type DialBackoff struct {
 	After int
 	// Min is the shortest pause. Zero means 10 ms. Negative is invalid.
 	Min time.Duration
-	// Max is the longest pause. Zero means 1 s, or Min if that is longer.
+	// Max is the longest pause. Zero means 500 ms, or Min if that is longer.
 	// Negative is invalid.
 	Max time.Duration
 }

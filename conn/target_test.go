@@ -144,7 +144,7 @@ func TestDialBackoffPause(t *testing.T) {
 		{"the first", conn.DialBackoff{}, 3, 0, 10 * ms, 10 * ms},
 		{"after a second", conn.DialBackoff{}, 9, time.Second, 25 * ms, 50 * ms},
 		{"after ten", conn.DialBackoff{}, 9, 10 * time.Second, 250 * ms, 500 * ms},
-		{"after a year", conn.DialBackoff{}, 9, 365 * 24 * time.Hour, 500 * ms, time.Second},
+		{"after a year", conn.DialBackoff{}, 9, 365 * 24 * time.Hour, 250 * ms, 500 * ms},
 		{"After of 1", conn.DialBackoff{After: 1}, 1, 0, 10 * ms, 10 * ms},
 		{"jitter stops at Min", conn.DialBackoff{Min: 45 * ms}, 3, time.Second, 45 * ms, 50 * ms},
 		{"a Min above the default Max", conn.DialBackoff{Min: time.Minute}, 3, time.Hour, time.Minute, time.Minute},
