@@ -147,6 +147,9 @@ func (c ClientConfig) validate() error {
 		return inField("Pool", err)
 	}
 	if err := c.pipelineConfig().Validate(); err != nil {
+		if e := (*pipeline.ConfigError)(nil); c.Match != nil && errors.As(err, &e) && e.Field == "Match" {
+			return inField("Match", err)
+		}
 		return inField("Pipeline", err)
 	}
 	if hb := c.Pipeline.Heartbeat; hb.Interval > 0 {

@@ -29,6 +29,7 @@ func TestClientConfigNamesTheField(t *testing.T) {
 		"Retry":         {Retry: retry.Policy{Backoff: retry.Exponential{Base: -1}}},
 		"Hooks[1]":      {Hooks: []any{callCounter{}, "neither"}},
 		"Pool":          {Pool: pool.Config{DialTimeout: -1}},
+		"Match":         {Match: pipeline.Number{Size: 9}},
 		"Pipeline":      {Pipeline: pipeline.Config{MaxConns: -1}},
 		"Pipeline.Heartbeat": {Format: framing.Format{MaxSize: 3},
 			Pipeline: pipeline.Config{Heartbeat: pipeline.Heartbeat{Interval: time.Second, Request: []byte("ping")}}},
