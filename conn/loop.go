@@ -11,7 +11,7 @@ import (
 // its whole life. Between two steps it waits without a buffer. It needs fewer system
 // calls than a loop of reads, because it never reads only to find out that it must
 // wait. ReadLoop returns nil if step returned false. Otherwise it returns why the
-// wait has ended: a deadline, or Close.
+// wait has ended: a timeout for a deadline, or an error that wraps net.ErrClosed.
 //
 // While ReadLoop runs, bytes are read with Step.Fill. All other reads return buffered
 // bytes only, and fail with a timeout if they need more. Everything else works as
@@ -32,10 +32,24 @@ func (c *Conn) ReadLoop(step func(*Step) bool) error {
 	}
 	defer k.endLoop()
 	s := &Step{c: c}
-	return k.raw.Read(func(fd uintptr) bool {
+	err := k.raw.Read(func(fd uintptr) bool {
 		s.fd = fd
 		return !step(s)
 	})
+	if err != nil {
+		err = k.loopError(err)
+	}
+	return err
+}
+
+// loopError makes the error of a wait that has ended: Close ends it by a deadline.
+//
+//go:noinline
+func (k *core) loopError(err error) error {
+	if k.closed() {
+		return handleError("read", k)
+	}
+	return k.error("read", k.rawReadError(err))
 }
 
 // beginLoop marks the connection as looping. No read is in progress then.
