@@ -8,14 +8,11 @@ import (
 // admission decides about waiters, unless Config.StrictFIFO. It is the
 // backend.Queue of the pool, and only computes.
 type admission struct {
-	pool *Pool
 	hold atomic.Int64 // median of how long checkouts take lately, in nanoseconds
 	seen atomic.Int32 // how many it was learned from, as far as that matters
 	miss atomic.Int64 // Unix nanoseconds: when the time of a waiter was last over
 	lifo atomic.Bool  // the newest are served first
 }
-
-func (a *admission) init(p *Pool) { a.pool = p }
 
 const (
 	// overloadedAfter is how long the queue must not have been empty for the

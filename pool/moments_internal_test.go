@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -130,4 +131,25 @@ func TestAdmission(t *testing.T) {
 		a.observe(0)
 	}
 	require.LessOrEqual(t, a.holdTime(), 20*time.Nanosecond)
+}
+
+// The error of I/O that a context has ended says and is all three.
+func TestEndedErrorSaysAllOfIt(t *testing.T) {
+	cause, broken := errors.New("cause"), errors.New("broken")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(cause)
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{contextError(ctx, broken), "context canceled: cause: broken"},
+		{contextError(ctx, nil), "context canceled: cause"},
+		{&endedError{context.Canceled, context.Canceled, broken}, "context canceled: broken"},
+	} {
+		require.EqualError(t, c.err, c.want)
+		require.ErrorIs(t, c.err, context.Canceled)
+	}
+	require.ErrorIs(t, contextError(ctx, broken), broken)
+	require.ErrorIs(t, contextError(ctx, broken), cause)
+	require.Len(t, contextError(ctx, nil).(*endedError).Unwrap(), 2)
 }

@@ -68,7 +68,6 @@ func New(t conn.Target, c Config) (*Pool, error) {
 	p.clock.init()
 	p.gate = dialgate.New(c.MaxDialing, c.DialBackoff)
 	p.reaper.init(p)
-	p.admission.init(p)
 	p.ending, p.end = context.WithCancel(context.Background())
 	limits := backend.Limits{Max: c.MaxConns, MaxWaiters: c.MaxWaiters, DialTimeout: c.DialTimeout}
 	if !c.StrictFIFO {

@@ -285,7 +285,7 @@ func (s *sharedConn) deliver(frame []byte, own *call) (stop bool) {
 		if i == len(batch)-1 && m == isReply && err == nil {
 			s.take(c, frame)
 		}
-		mine = mine || c == own
+		mine = c == own // which ends a batch
 		s.finish(c, own)
 	}
 	clear(batch)
@@ -353,7 +353,8 @@ func (s *sharedConn) handle(m meaning, frame []byte, wait bool) bool {
 	return false
 }
 
-// yield gives up the read turn if no call is left to read for.
+// yield gives up the read turn of the connection's goroutine if no call is left to
+// read for.
 func (s *sharedConn) yield() bool {
 	s.mu.Lock()
 	if s.queue.len() > 0 {
@@ -367,12 +368,9 @@ func (s *sharedConn) yield() bool {
 		return false
 	}
 	s.reading = nobody
-	awaited := s.parked || s.err != nil
 	s.mu.Unlock()
 	if rest {
 		s.fail(ErrUnsolicited)
-	} else if awaited {
-		wake(s.reads)
 	}
 	return true
 }

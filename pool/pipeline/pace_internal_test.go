@@ -24,3 +24,45 @@ func TestContextWhoseDeadlinePanics(t *testing.T) {
 	require.False(t, s.tooLate(broken{soon}, dueNever))
 	require.False(t, s.tooLate(context.Background(), dueNever))
 }
+
+// The pace follows the time between replies by an eighth for each, and is not
+// learned from the time while nobody waits for one.
+func TestPaceFollows(t *testing.T) {
+	var p pace
+	p.replied(1, 1, true)
+	p.replied(1, 801, true)
+	require.EqualValues(t, 100, p.each.Load())
+	p.replied(2, 1001, true)
+	require.EqualValues(t, 100, p.each.Load())
+	p.replied(8, 1001+8*900, false)
+	require.EqualValues(t, 500, p.each.Load(), "as four, at most")
+	p.replied(1, 1e9, true)
+	require.EqualValues(t, 500, p.each.Load(), "nobody was waiting")
+	p.replied(0, 2e9, false)
+	p.replied(1, 3e9, false)
+	require.EqualValues(t, 500, p.each.Load())
+}
+
+// Late calls widen the margin up to the double, and 64 replies forget one.
+func TestPaceForgetsLateCalls(t *testing.T) {
+	var p pace
+	require.EqualValues(t, 2, p.margin())
+	for range 100 {
+		p.missed()
+	}
+	require.EqualValues(t, 16, p.margin())
+	for range 63 {
+		p.replied(1, 1, false)
+	}
+	require.EqualValues(t, 16, p.late.Load())
+	p.replied(1, 1, false)
+	require.EqualValues(t, 15, p.late.Load())
+	p.replied(63, 1, false)
+	require.EqualValues(t, 15, p.late.Load())
+	p.replied(100, 1, false)
+	require.EqualValues(t, 14, p.late.Load())
+	for range 64 {
+		p.replied(64, 1, false)
+	}
+	require.Zero(t, p.late.Load())
+}
