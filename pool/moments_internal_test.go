@@ -153,3 +153,24 @@ func TestEndedErrorSaysAllOfIt(t *testing.T) {
 	require.ErrorIs(t, contextError(ctx, broken), cause)
 	require.Len(t, contextError(ctx, nil).(*endedError).Unwrap(), 2)
 }
+
+// Up to a second, the two clocks may move apart and nothing ages by it.
+func TestClocksThatDrift(t *testing.T) {
+	var k clock
+	start := time.Now()
+	var mono, wall time.Duration
+	k.read = func() (time.Time, int64) { return start.Add(mono), start.UnixNano() + int64(wall) }
+	k.since = func(time.Time) time.Duration { return mono }
+	k.epoch, k.start = k.read()
+	pass := func(m, w time.Duration) time.Duration {
+		before := k.now()
+		mono += m
+		wall += w
+		return time.Duration(k.now() - before)
+	}
+	require.Equal(t, time.Minute, pass(time.Minute, time.Minute+time.Second/2))
+	require.Equal(t, time.Minute, pass(time.Minute, time.Minute+time.Second/2), "a second in all")
+	require.Equal(t, time.Minute, pass(time.Minute, time.Minute-2*time.Second))
+	require.Equal(t, time.Minute, pass(time.Minute, time.Minute+2*time.Second), "it was not set back")
+	require.Equal(t, time.Minute+time.Second+1, pass(time.Minute, time.Minute+1), "more than a second in all")
+}

@@ -3,6 +3,8 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -97,5 +99,69 @@ func TestTimesOfNanoseconds(t *testing.T) {
 		time.Sleep(time.Second)
 		require.NoError(t, get(t, p).Close())
 		require.Equal(t, 1, s.dialed())
+	})
+}
+
+func TestProbeModesAreChecked(t *testing.T) {
+	for mode := pool.ProbeDefault; mode <= pool.ProbeByCaller; mode++ {
+		require.NoError(t, pool.Config{Probe: pool.Probe{Mode: mode}}.Validate())
+	}
+	var wrong *pool.ConfigError
+	require.ErrorAs(t, pool.Config{Probe: pool.Probe{Mode: pool.ProbeByCaller + 1}}.Validate(), &wrong)
+	require.Equal(t, "Probe.Mode", wrong.Field)
+	require.NoError(t, pool.Config{Probe: pool.Probe{Mode: pool.ProbeOnGet, After: 1}}.Validate())
+	require.ErrorAs(t, pool.Config{Probe: pool.Probe{Mode: pool.ProbeNever, After: 1}}.Validate(), &wrong)
+	require.Equal(t, "Probe.After", wrong.Field)
+}
+
+// A Replace with a nil context panics, and the checkout goes on.
+func TestReplaceWithNilContext(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open})
+		c := get(t, p)
+		var none context.Context
+		require.Panics(t, func() { _ = c.Replace(none) })
+		roundTrip(t, c)
+		require.NoError(t, c.Close())
+		require.Equal(t, 1, s.dialed())
+		require.Equal(t, 1, p.Stat().Idle)
+	})
+}
+
+// The uses of a connection do not count those of the one that it replaced.
+func TestUsesAfterReplace(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
+		log := &evictLog{}
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, Hooks: []any{log}})
+		for range 3 {
+			require.NoError(t, get(t, p).Close())
+		}
+		for range 2 {
+			c := get(t, p)
+			require.NoError(t, c.Replace(t.Context()))
+			require.EqualValues(t, 1, slices.Collect(p.Conns())[0].Uses)
+			require.NoError(t, c.Close())
+			require.EqualValues(t, 1, slices.Collect(p.Conns())[0].Uses)
+			require.NoError(t, get(t, p).Close())
+			require.EqualValues(t, 2, slices.Collect(p.Conns())[0].Uses)
+		}
+		require.EqualValues(t, 4, log.events[0].Uses)
+		require.EqualValues(t, 3, log.events[1].Uses)
+	})
+}
+
+// A Get that no hook wants to hear of returns its error all the same.
+func TestErrorOfAGetThatNobodyHearsOf(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		refused := errors.New("refused")
+		p := newPool(t, conn.Target{Dial: func(context.Context) (net.Conn, error) { return nil, refused }},
+			pool.Config{Backend: open, Hooks: []any{&sampler{}}})
+		for range 4 {
+			_, err := p.Get(t.Context())
+			require.ErrorIs(t, err, refused)
+			time.Sleep(time.Hour)
+		}
 	})
 }
