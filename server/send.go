@@ -63,9 +63,14 @@ var sendBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // Send sends a frame that is not a reply to a request. It sends it on the
 // connection that ctx belongs to. ctx is the context of a handler, or derived from
-// it. The handler may have returned. It may be called from any goroutine, also
+// it. The handler may have returned. Send may be called from any goroutine, also
 // while replies are written. Frames are always written whole. Send does not keep
 // the payload.
+//
+// With an envelope that carries the time of the caller, and with
+// FrameHandler.Deadline, the context of a request ends when its handler returns.
+// Send then fails. To send later, keep context.WithoutCancel(ctx): it belongs to the
+// same connection. When that has ended, Send fails with net.ErrClosed.
 //
 // Send waits for its turn, and then until the frame is written to the socket. If
 // the peer does not read, Send blocks, and after WriteTimeout the connection is
