@@ -91,7 +91,7 @@ fuzz: ## run each fuzz target for FUZZTIME
 		done; done
 
 .PHONY: bench
-bench: ## compare with peers, in about eleven minutes, and write docs/benchmarks.md with its charts
+bench: ## compare with peers, in less than ten minutes, and write docs/benchmarks.md with its charts
 	$(GO) -C internal/benchmarks run ./report $(BENCH)
 
 .PHONY: charts

@@ -18,7 +18,7 @@ func halfLoad(k int, name string, make, of caller) compare.Candidate {
 		for len(calls) < k {
 			calls, others = append(calls, make()), append(others, of())
 		}
-		full, err := throughput(others, length/2)
+		full, err := throughput(others, length/5)
 		if err != nil {
 			return nil, err
 		}

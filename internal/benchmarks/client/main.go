@@ -21,7 +21,7 @@ import (
 const payload = 64
 
 func main() {
-	compare.Main(compare.Settings{Rounds: 101, Length: 20 * time.Millisecond}, func(p *compare.Program) error {
+	compare.Main(compare.Settings{Rounds: 101, Length: 12 * time.Millisecond}, func(p *compare.Program) error {
 		p.Ours = []string{"Client", "pipeline", "one address", "set of", "10 clients"}
 		addr, err := serve()
 		if err != nil {
@@ -185,7 +185,7 @@ func sets(p *compare.Program, addr string) error {
 func latency(p *compare.Program, addr string) error {
 	const callers = 64
 	if !p.Short { // a percentile needs many calls in a turn
-		p.Settings = compare.Settings{Rounds: 11, Length: 250 * time.Millisecond}
+		p.Settings = compare.Settings{Rounds: 9, Length: 250 * time.Millisecond}
 	}
 	gtcp, piped := gtcpPool(addr), pipelined(addr, 1)
 	own, shared := client(addr, false, context.Background()), client(addr, true, context.Background())

@@ -29,7 +29,7 @@ type client struct {
 }
 
 func main() {
-	compare.Main(compare.Settings{Rounds: 3, Length: 2 * time.Second}, func(p *compare.Program) error {
+	compare.Main(compare.Settings{Rounds: 2, Length: 2 * time.Second}, func(p *compare.Program) error {
 		p.Ours = []string{"Client"}
 		for _, bad := range []struct {
 			title string

@@ -32,7 +32,7 @@ const (
 )
 
 func main() {
-	compare.Main(compare.Settings{Rounds: 501, Length: 4 * time.Millisecond}, func(p *compare.Program) error {
+	compare.Main(compare.Settings{Rounds: 401, Length: 4 * time.Millisecond}, func(p *compare.Program) error {
 		p.Ours = []string{"no hooks", "promgtcp", "otelgtcp"}
 		for _, shared := range []bool{false, true} {
 			if err := clients(p, shared); err != nil {

@@ -23,7 +23,7 @@ func main() {
 	echo.BeServer()
 	bench := flag.String("bench", "", "echo, pipeline or slow (default all)")
 	conns := flag.Int("conns", 64, "connections for echo and slow")
-	compare.Main(compare.Settings{Rounds: 21, Length: 300 * time.Millisecond}, func(p *compare.Program) error {
+	compare.Main(compare.Settings{Rounds: 31, Length: 130 * time.Millisecond}, func(p *compare.Program) error {
 		p.Ours = []string{echo.Server}
 		all := map[string]func() error{
 			"echo":     func() error { return unpipelined(p, *conns) },
