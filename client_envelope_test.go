@@ -17,7 +17,9 @@ import (
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/framing/envelope"
+	"github.com/seed-99d6a01a/gtcp/pool/balance"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
+	"github.com/seed-99d6a01a/gtcp/pool/resolve"
 	"github.com/seed-99d6a01a/gtcp/retry"
 	"github.com/seed-99d6a01a/gtcp/server"
 )
@@ -198,6 +200,28 @@ func TestClientEnvelopeOverload(t *testing.T) {
 		require.True(t, retry.SafeToRetry(err))
 		close(leave)
 		busy.Wait()
+	})
+}
+
+// A server that refuses calls because it has too much to do is known as such: it
+// has not failed, and its calls go to the others.
+func TestClientOverloadedServer(t *testing.T) {
+	eachEnveloped(t, func(t *testing.T, cfg gtcp.ClientConfig, h *server.FrameHandler) {
+		well := &server.FrameHandler{Envelope: true, Concurrency: h.Concurrency, Unordered: h.Unordered}
+		h.Handle = func(context.Context, []byte) ([]byte, error) { return nil, server.ErrOverloaded }
+		well.Handle = func(_ context.Context, req []byte) ([]byte, error) { return req, nil }
+		busy := serving(t, h)
+		cfg.Resolver = resolve.Addrs(busy, serving(t, well))
+		c := client(t, "", cfg)
+		for range 100 {
+			_, err := c.Call(t.Context(), []byte("x"))
+			require.NoError(t, err)
+		}
+		for _, e := range c.Stat().Endpoints {
+			require.Equal(t, balance.Ready, e.State, e.Endpoint.Addr)
+			require.Zero(t, e.Failed, e.Endpoint.Addr)
+			require.Equal(t, e.Endpoint.Addr == busy, e.Refused > 0, e.Endpoint.Addr)
+		}
 	})
 }
 

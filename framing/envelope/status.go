@@ -63,6 +63,11 @@ func (e *StatusError) Kind() string {
 	return "application"
 }
 
+// Overloaded reports whether the server has said that it has too much to do. An
+// error of this process that is of the kind "overloaded" has no such method:
+// balance.Classify distinguishes them by it.
+func (e *StatusError) Overloaded() bool { return e.Status == StatusOverloaded }
+
 // SafeToRetry reports whether the server has not handled the request.
 func (e *StatusError) SafeToRetry() bool {
 	return e.Status == StatusOverloaded || e.Status == StatusTooLate

@@ -297,6 +297,9 @@ func (l *Checkout[T]) unusual(n *Node, o Outcome) {
 		if b.config.Health.Rate > 0 && !b.armed.Swap(true) {
 			b.poke()
 		}
+	case Overloaded:
+		n.press(now)
+		n.streak.Store(0) // it has replied
 	case Goodbye:
 		if n.setFlag(flagOut) {
 			b.tell(event{node: n, what: saidGoodbye})
@@ -306,7 +309,7 @@ func (l *Checkout[T]) unusual(n *Node, o Outcome) {
 	if wait > 0 && n.setFlag(flagOut) {
 		b.tell(event{node: n, what: askedForQuiet, wait: wait})
 	}
-	if l.trial || l.out && o.Result == Success {
+	if l.trial || l.out && (o.Result == Success || o.Result == Overloaded) {
 		b.tell(event{node: n, what: wasTried, trial: l.trial, result: o.Result, wait: wait})
 	}
 }

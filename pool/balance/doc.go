@@ -38,6 +38,9 @@
 // more of them fail, all of them are used, because the cause is then probably
 // this process or the whole service.
 //
+// An endpoint that replies that it has too much to do ([Overloaded]) is not ejected.
+// With [PeakEWMA] and [LeastInFlight] it gets fewer calls for about a second.
+//
 // # Costs
 //
 // Pick takes no lock, allocates nothing and does not depend on the number of

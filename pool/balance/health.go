@@ -171,7 +171,7 @@ func (b *Balancer[T]) settle(e event, now int64) {
 		return
 	}
 	switch {
-	case e.result == Success && e.wait == 0:
+	case (e.result == Success || e.result == Overloaded) && e.wait == 0:
 		b.bringBack(n, now)
 	case e.result == Failure:
 		h.level++

@@ -55,7 +55,10 @@ type Node struct {
 	other    atomic.Uint64 // calls that ended otherwise
 	streak   atomic.Int64  // failures since the last success
 
-	// What failures and changes write.
+	// What refusals, failures and changes write.
+	refused  atomic.Uint64 // calls that it has refused because it had too much to do
+	pressure atomic.Uint64 // how many of them lately, the bits of a float64; 0: none
+	pressed  atomic.Int64  // when pressure was last updated
 	bad      atomic.Uint64
 	failedAt atomic.Int64 // the last failure
 	warmEnd  atomic.Int64
@@ -102,6 +105,48 @@ func (n *Node) now() int64 { return int64(time.Since(n.base)) }
 // that nobody looks at could not show that it is back.
 func (n *Node) failing() bool {
 	return n.streak.Load() > 0 && n.now()-n.failedAt.Load() < int64(time.Second)
+}
+
+// A refused call counts fully at first, and by 1/e of it after pressureDecay. More
+// than maxPressure do not count, so that an endpoint has its share again within
+// 4 seconds.
+const (
+	pressureDecay = float64(time.Second)
+	maxPressure   = 32
+)
+
+// press notes that the endpoint has refused a call. Updates that race lose one of
+// them, which does not matter.
+func (n *Node) press(now int64) {
+	n.refused.Add(1)
+	n.pressure.Store(math.Float64bits(min(n.pressureAt(now)+1, maxPressure)))
+	n.pressed.Store(now)
+}
+
+// pressureAt is how many calls the endpoint has refused lately.
+func (n *Node) pressureAt(now int64) float64 {
+	p := math.Float64frombits(n.pressure.Load())
+	if p == 0 {
+		return 0
+	}
+	if p *= math.Exp(-float64(now-n.pressed.Load()) / pressureDecay); p > 0.01 {
+		return p
+	}
+	n.pressure.Store(0) // a pick need not look at the clock for it any more
+	return 0
+}
+
+// load is how many calls the endpoint has to do, as far as this process knows. Each
+// call that it has refused lately is one, and makes those in flight count that much
+// more: an endpoint that refuses calls at once has few in flight and would draw the
+// others.
+func (n *Node) load() float64 {
+	x := float64(n.inFlight())
+	if n.pressure.Load() != 0 {
+		p := n.pressureAt(n.now())
+		x += p * (x + 1)
+	}
+	return x
 }
 
 // observe takes the duration of a call into the average. Updates that race lose

@@ -23,6 +23,10 @@ const (
 	// Goodbye: the endpoint has announced that it is about to stop. It gets no
 	// more calls for Health.EjectFor, then one call tries it.
 	Goodbye
+	// Overloaded: the endpoint has replied that it did not handle the call,
+	// because it has too much to do. It gets fewer calls for about a second, from
+	// the policies PeakEWMA and LeastInFlight. It is not ejected for that.
+	Overloaded
 )
 
 // Outcome is how a call went. The zero value is a success.
@@ -36,9 +40,11 @@ type Outcome struct {
 
 // Classify returns the outcome of a call that returned err, from what the error
 // says about itself. Nil is a success. An error whose method Kind() string
-// returns "application" is a success too, because the endpoint has replied. A
-// canceled call, and the kinds "canceled", "closed" and "overloaded", are
-// ignored. Any other error is a failure. Where the error has a method
+// returns "application" is a success too, because the endpoint has replied. The
+// kind "overloaded" is Overloaded if the endpoint has said so, which the error
+// reports by a method Overloaded() bool; otherwise this process has refused the
+// call, and it is ignored. A canceled call, and the kinds "canceled" and "closed",
+// are ignored. Any other error is a failure. Where the error has a method
 // RetryAfter() time.Duration, that time is the outcome's.
 func Classify(err error) Outcome {
 	if err == nil {
@@ -55,7 +61,12 @@ func Classify(err error) Outcome {
 		switch kind.Kind() {
 		case "application":
 			o.Result = Success
-		case "canceled", "closed", "overloaded":
+		case "overloaded":
+			o.Result = Ignored
+			if said := (interface{ Overloaded() bool })(nil); errors.As(err, &said) && said.Overloaded() {
+				o.Result = Overloaded
+			}
+		case "canceled", "closed":
 			o.Result = Ignored
 		}
 	case errors.Is(err, context.Canceled):

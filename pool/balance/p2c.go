@@ -119,7 +119,7 @@ func (p *two) avoid(r Request, a, b *Node) (n *Node, done bool) {
 // less reports whether a call to a costs no more than one to b. The weight has
 // had its part in drawing the two; here it only makes calls in flight lighter.
 func (p *two) less(a, b *Node, i, j int, now int64) bool {
-	x, y := float64(a.inFlight()), float64(b.inFlight())
+	x, y := a.load(), b.load()
 	if p.weight != nil {
 		x, y = x/p.weight[i], y/p.weight[j]
 	}

@@ -3,6 +3,7 @@ package balance_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -360,6 +361,9 @@ func TestClassify(t *testing.T) {
 		{context.DeadlineExceeded, balance.Outcome{Result: balance.Failure}},
 		{errors.Join(errDown, kindError{kind: "application"}), balance.Outcome{}},
 		{kindError{kind: "overloaded", after: time.Second}, balance.Outcome{Result: balance.Ignored, RetryAfter: time.Second}},
+		{errRefusal, balance.Outcome{Result: balance.Overloaded}},
+		{fmt.Errorf("call: %w", refusal{kindError{kind: "overloaded", after: time.Second}}), balance.Outcome{Result: balance.Overloaded, RetryAfter: time.Second}},
+		{refusal{kindError{kind: "application"}}, balance.Outcome{}},
 		{kindError{kind: "refused", after: -1}, balance.Outcome{Result: balance.Failure}},
 		{kindError{kind: "canceled"}, balance.Outcome{Result: balance.Ignored}},
 		{kindError{kind: "closed"}, balance.Outcome{Result: balance.Ignored}},

@@ -154,9 +154,9 @@ func (s *simulation) done() {
 	switch k := s.random.IntN(100); {
 	case s.broken[c.Value.addr]:
 		o.Result = balance.Failure
-	case k < 4:
+	case k < 5:
 		o.Result = balance.Result(k)
-	case k == 4:
+	case k == 5:
 		o.RetryAfter = time.Duration(s.random.Int64N(int64(10 * time.Second)))
 	}
 	c.Value.held--

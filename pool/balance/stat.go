@@ -60,6 +60,8 @@ type NodeStat struct {
 	Succeeded uint64
 	// Failed is how many calls have failed.
 	Failed uint64
+	// Refused is how many calls it has refused because it had too much to do.
+	Refused uint64
 	// Latency is the moving average of the time of a call. Zero means that the
 	// policy does not measure it, or that there was no call.
 	Latency time.Duration
@@ -91,6 +93,6 @@ func (b *Balancer[T]) Nodes() iter.Seq2[NodeStat, T] {
 func (n *Node) stat(base time.Time, opened bool) NodeStat {
 	return NodeStat{
 		Endpoint: n.Endpoint(), State: n.State(), Since: base.Add(time.Duration(n.since.Load())), InFlight: n.InFlight(),
-		Succeeded: n.good.Load(), Failed: n.bad.Load(), Latency: n.Latency(), Opened: opened,
+		Succeeded: n.good.Load(), Failed: n.bad.Load(), Refused: n.refused.Load(), Latency: n.Latency(), Opened: opened,
 	}
 }
