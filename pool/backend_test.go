@@ -19,14 +19,28 @@ import (
 type meddler struct {
 	backend.Backend[*pool.Member]
 	beforeReturn func()
+	afterReturn  func()
+	afterNew     func()
+	beforeClose  func() // of a connection
+	afterSweep   func()
+	afterWarm    func()
 	sweepless    bool
 	holdUp       bool
 	warms        atomic.Int32 // calls of Warm
+	sweeps       atomic.Int32 // calls of Sweep
 }
 
 func (m *meddler) Warm(ctx context.Context, n int) error {
 	m.warms.Add(1)
+	defer callAny(m.afterWarm)
 	return m.Backend.Warm(ctx, n)
+}
+
+// callAny calls f, if there is one.
+func callAny(f func()) {
+	if f != nil {
+		f()
+	}
 }
 
 // Acquire, if holdUp is set, has what it gets until the caller gives up, and a
@@ -43,13 +57,14 @@ func (m *meddler) Acquire(ctx context.Context) (backend.Lease[*pool.Member], err
 }
 
 func (m *meddler) Return(l backend.Lease[*pool.Member], v backend.Verdict) error {
-	if m.beforeReturn != nil {
-		m.beforeReturn()
-	}
+	callAny(m.beforeReturn)
+	defer callAny(m.afterReturn)
 	return m.Backend.Return(l, v)
 }
 
 func (m *meddler) Sweep(keep func(*pool.Member) bool) {
+	m.sweeps.Add(1)
+	defer callAny(m.afterSweep)
 	if !m.sweepless {
 		m.Backend.Sweep(keep)
 	}
@@ -58,7 +73,16 @@ func (m *meddler) Sweep(keep func(*pool.Member) bool) {
 // meddle opens a pool over open with m in between.
 func (m *meddler) meddle(open opener) backend.OpenFunc[*pool.Member] {
 	return func(f backend.Factory[*pool.Member], l backend.Limits) (b backend.Backend[*pool.Member], err error) {
-		m.Backend, err = open(f, l)
+		m.Backend, err = open(backend.Factory[*pool.Member]{
+			New: func(ctx context.Context) (*pool.Member, error) {
+				defer callAny(m.afterNew)
+				return f.New(ctx)
+			},
+			Close: func(c *pool.Member) {
+				callAny(m.beforeClose)
+				f.Close(c)
+			},
+		}, l)
 		return m, err
 	}
 }

@@ -140,15 +140,13 @@ func (c *Conn) Replace(ctx context.Context) error {
 	return nil
 }
 
-// replace is Replace for the owner of the checkout. Its end is settled if it
-// fails, or if the user's code panics.
+// replace is Replace for the owner of the checkout. The hooks hear of its end if
+// it fails, or if the user's code panics.
 func (p *Pool) replace(ctx context.Context, m *Member, lease backend.Lease[*Member], why Reason, cause error, c *Conn) (err error) {
 	done := false
 	defer func() {
 		if !done {
 			told := p.release(m, releaseInfo{now: p.clock.now(), why: why, err: cause, conn: &c.Conn})
-			c.state.Or(connEnded | connSettled)
-			c.state.And(^connReplacing)
 			told.tell()
 		}
 	}()

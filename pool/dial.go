@@ -73,6 +73,9 @@ func (p *Pool) redial(ctx context.Context, m *Member, lease backend.Lease[*Membe
 	done := false
 	defer func() {
 		if !done || err != nil {
+			if into != nil { // first: the backend counts its uses when it closes it
+				into.state.Or(connEnded | connSettled)
+			}
 			m.evictAs(why, cause)
 			_ = p.backend.Return(lease, backend.Discard) // stale if a Close does not wait
 		}

@@ -59,12 +59,11 @@ func (p *Pool) acquire(ctx context.Context) (*Conn, time.Duration, error) {
 				continue
 			}
 			if why != kept {
-				m.made-- // its handle goes unused
-				m.uses--
+				m.uses-- // its handle goes unused, and stays what Stat sees meanwhile
 				if err := p.redial(ctx, m, lease, why, cause, nil); err != nil {
 					return nil, 0, p.getFailed(err)
 				}
-				reused, idle, now = false, 0, p.clock.now()
+				reused, now = false, p.clock.now()
 			} else if p.cfg.Probe.Func != nil {
 				now = p.clock.now() // it may have taken its time
 			}

@@ -43,6 +43,25 @@ func TestCloseBetweenHandoffAndStore(t *testing.T) {
 	p.keep(m, next, m.lease, p.clock.now()) // stale, and harmless
 }
 
+// A release is in progress between its first step and the next handle, after a
+// Replace too: a Close of the pool waits for it.
+func TestReleasingAfterReplace(t *testing.T) {
+	p, err := New(conn.Target{Dial: func(context.Context) (net.Conn, error) {
+		near, _ := net.Pipe()
+		return near, nil
+	}}, Config{})
+	require.NoError(t, err)
+	c, err := p.Get(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, c.Replace(t.Context()))
+	require.False(t, c.releasing())
+	c.state.Or(connEnded)
+	require.True(t, c.releasing())
+	c.state.And(^connEnded)
+	require.NoError(t, c.Close())
+	require.NoError(t, p.Close())
+}
+
 // TestAgesByTheLaterClock moves the wall clock, as a machine does that was
 // suspended while the monotonic clock stood still.
 func TestAgesByTheLaterClock(t *testing.T) {

@@ -276,6 +276,7 @@ func TestGetsAfterManyDead(t *testing.T) {
 		for _, c := range held {
 			require.NoError(t, c.Close())
 		}
+		synctest.Wait() // the server has all of them
 		s.closeConns()
 		time.Sleep(2 * time.Second) // past the default threshold of every system
 		require.NoError(t, get(t, p).Close())
