@@ -20,7 +20,7 @@ import (
 )
 
 // topics are the programs in the order in which they run.
-var topics = []string{"codec", "conn", "idle", "retry", "pools", "facade", "server", "client", "cluster", "observe"}
+var topics = []string{"codec", "conn", "idle", "retry", "pools", "facade", "server", "client", "addresses", "cluster", "observe"}
 
 func main() {
 	out := flag.String("o", "", "file to write (default ../../docs/benchmarks.md, with -short none)")

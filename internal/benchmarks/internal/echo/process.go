@@ -21,11 +21,12 @@ import (
 	"github.com/seed-99d6a01a/gtcp/internal/benchmarks/internal/compare"
 )
 
-// serveVariable names the server that a process is to be, and delayVariable says
-// how long its handler blocks.
+// serveVariable names the server that a process is to be, delayVariable says how long
+// its handler blocks, and listenVariable where it listens.
 const (
-	serveVariable = "GTCP_BENCHMARK_SERVE"
-	delayVariable = "GTCP_BENCHMARK_DELAY"
+	serveVariable  = "GTCP_BENCHMARK_SERVE"
+	delayVariable  = "GTCP_BENCHMARK_DELAY"
+	listenVariable = "GTCP_BENCHMARK_LISTEN"
 )
 
 // BeServer must be called first in main. In a process that Start has started it
@@ -66,7 +67,7 @@ func be(name string) (err error) {
 			return err
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp4", os.Getenv(listenVariable))
 	if err != nil {
 		return err
 	}
@@ -103,16 +104,24 @@ type Process struct {
 }
 
 // Start starts the server of that name and returns when it has answered a frame.
-func Start(name string) (*Process, error) { return StartSlow(name, 0) }
+func Start(name string) (*Process, error) { return start(name, 0, "127.0.0.1:0") }
 
 // StartSlow starts a server whose handler blocks for a while.
 func StartSlow(name string, delay time.Duration) (*Process, error) {
+	return start(name, delay, "127.0.0.1:0")
+}
+
+// StartEverywhere starts a server that listens on all addresses of the machine, so on
+// all of 127.0.0.0/8 too.
+func StartEverywhere(name string) (*Process, error) { return start(name, 0, "0.0.0.0:0") }
+
+func start(name string, delay time.Duration, listen string) (*Process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), serveVariable+"="+name, delayVariable+"="+delay.String())
+	cmd.Env = append(os.Environ(), serveVariable+"="+name, delayVariable+"="+delay.String(), listenVariable+"="+listen)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
