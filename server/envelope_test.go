@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -79,6 +80,24 @@ func TestEnvelope(t *testing.T) {
 			require.False(t, e.Refused)
 			require.LessOrEqual(t, e.ReplyBytes, 6, "the payload's")
 		}
+	})
+}
+
+// A handler that declares a *StatusError, and returns it without an if, has failed:
+// an error with a nil pointer in it is not nil.
+func TestEnvelopeOfANilStatus(t *testing.T) {
+	eachOrder(t, func(t *testing.T, h *server.FrameHandler) {
+		h.Handle = func(context.Context, []byte) ([]byte, error) {
+			var none *envelope.StatusError
+			return nil, none
+		}
+		s := &server.Server{Handler: h, Logger: slog.New(slog.DiscardHandler)}
+		c := dial(t, start(t, s))
+		c.send(sealed(t, envelope.Envelope{Number: 1}, "a"))
+		c.expect(sealed(t, envelope.Envelope{Number: 1, Status: envelope.StatusFailed}, ""))
+		require.NoError(t, c.Close())
+		shutdown(t, s)
+		require.Zero(t, s.Stat().Panics)
 	})
 }
 

@@ -179,7 +179,7 @@ func (h *FrameHandler) errorEnvelope(ctx context.Context, err error, e *envelope
 		return nil, ErrNoReply
 	case err == errGone:
 		return nil, errGone
-	case errors.As(err, &status) && status.Status != envelope.StatusOK:
+	case errors.As(err, &status) && status != nil && status.Status != envelope.StatusOK:
 		e.Status = status.Status
 		e.Message = []byte(status.Message[:min(len(status.Message), envelope.MaxMessage)])
 	case errors.Is(err, ErrOverloaded):

@@ -130,3 +130,13 @@ func TestStatusError(t *testing.T) {
 	}
 	require.EqualError(t, &envelope.StatusError{Status: 404, Message: "no such key"}, "envelope: status 404: no such key")
 }
+
+// A nil pointer in an error is an error without a status of its own.
+func TestStatusErrorNil(t *testing.T) {
+	var none *envelope.StatusError
+	failed := &envelope.StatusError{Status: envelope.StatusFailed}
+	require.EqualError(t, none, failed.Error())
+	require.Equal(t, failed.Kind(), none.Kind())
+	require.False(t, none.SafeToRetry() || none.Timeout() || none.Temporary() || none.Overloaded())
+	require.NotErrorIs(t, error(none), context.DeadlineExceeded)
+}

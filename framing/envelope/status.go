@@ -25,7 +25,8 @@ const (
 
 // StatusError is the error of a request whose reply has a Status other than
 // zero. A handler returns one to choose the status and the message; a caller
-// gets it as the cause of its error.
+// gets it as the cause of its error. A nil *StatusError in an error counts as one
+// with StatusFailed.
 type StatusError struct {
 	// Status is Envelope.Status: 16 and above for a program's own.
 	Status uint32
@@ -33,19 +34,27 @@ type StatusError struct {
 	Message string
 }
 
+// status is the status of e, which may be nil.
+func (e *StatusError) status() uint32 {
+	if e == nil {
+		return StatusFailed
+	}
+	return e.Status
+}
+
 // Error returns a line with the status and the message.
 func (e *StatusError) Error() string {
-	s := "envelope: status " + strconv.FormatUint(uint64(e.Status), 10)
+	s := "envelope: status " + strconv.FormatUint(uint64(e.status()), 10)
 	switch {
-	case e.Message != "":
+	case e != nil && e.Message != "":
 		s += ": " + e.Message
-	case e.Status == StatusFailed:
+	case e.status() == StatusFailed:
 		s += ": the handler failed"
-	case e.Status == StatusOverloaded:
+	case e.status() == StatusOverloaded:
 		s += ": too many requests in progress"
-	case e.Status == StatusTooLate:
+	case e.status() == StatusTooLate:
 		s += ": the time had passed before the request's turn"
-	case e.Status == StatusTimeout:
+	case e.status() == StatusTimeout:
 		s += ": the time passed while the request was handled"
 	}
 	return s
@@ -54,7 +63,7 @@ func (e *StatusError) Error() string {
 // Kind is "overloaded", "timeout" or, for all others, "application", as in
 // package conn.
 func (e *StatusError) Kind() string {
-	switch e.Status {
+	switch e.status() {
 	case StatusOverloaded:
 		return "overloaded"
 	case StatusTooLate, StatusTimeout:
@@ -66,16 +75,16 @@ func (e *StatusError) Kind() string {
 // Overloaded reports whether the server has said that it has too much to do. An
 // error of this process that is of the kind "overloaded" has no such method:
 // balance.Classify distinguishes them by it.
-func (e *StatusError) Overloaded() bool { return e.Status == StatusOverloaded }
+func (e *StatusError) Overloaded() bool { return e.status() == StatusOverloaded }
 
 // SafeToRetry reports whether the server has not handled the request.
 func (e *StatusError) SafeToRetry() bool {
-	return e.Status == StatusOverloaded || e.Status == StatusTooLate
+	return e.status() == StatusOverloaded || e.status() == StatusTooLate
 }
 
 // Timeout reports whether the caller's time had passed.
 func (e *StatusError) Timeout() bool {
-	return e.Status == StatusTooLate || e.Status == StatusTimeout
+	return e.status() == StatusTooLate || e.status() == StatusTimeout
 }
 
 // Is makes an error whose Timeout is true a context.DeadlineExceeded.

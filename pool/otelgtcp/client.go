@@ -151,7 +151,7 @@ func setError(span trace.Span, failure int, err error) {
 		text = err.Error()
 	}
 	span.SetAttributes(keyError.String(errorTypes[failure]))
-	if status := (*envelope.StatusError)(nil); errors.As(err, &status) {
+	if status := (*envelope.StatusError)(nil); errors.As(err, &status) && status != nil {
 		span.SetAttributes(keyStatus.String(strconv.FormatUint(uint64(status.Status), 10)))
 	}
 	span.SetStatus(codes.Error, valid(text))

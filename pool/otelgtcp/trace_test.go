@@ -283,3 +283,18 @@ func TestTextOfPeersIsValid(t *testing.T) {
 		}
 	}
 }
+
+// An error with a nil *envelope.StatusError in it has no status.
+func TestNilStatus(t *testing.T) {
+	r := record(t, trace.AlwaysSample(), otelgtcp.Config{})
+	client := gtcp.NewClient("127.0.0.1:1", r.ClientConfig("orders", gtcp.ClientConfig{Intercept: func(gtcp.Invoker) gtcp.Invoker {
+		return func(context.Context, []byte, []byte) ([]byte, error) {
+			var none *envelope.StatusError
+			return nil, none
+		}
+	}}))
+	defer client.Close()
+	_, err := client.Call(t.Context(), nil)
+	require.EqualError(t, err, "envelope: status 1: the handler failed")
+	require.Equal(t, "application", attributes(find(t, r.spans.GetSpans(), "gtcp.call"))["error.type"].AsString())
+}
