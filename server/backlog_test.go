@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -154,4 +155,49 @@ func (l *shortListener) Accept() (net.Conn, error) {
 		l.free.Add(-1)
 	}
 	return nc, err
+}
+
+// wordyListener is no socket that could be asked for its backlog, and says more of an
+// error than the system does.
+type wordyListener struct {
+	net.Listener
+	fails chan error
+}
+
+func (l wordyListener) SetDeadline(t time.Time) error {
+	return l.Listener.(*net.TCPListener).SetDeadline(t)
+}
+
+func (l wordyListener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		select {
+		case err = <-l.fails:
+		default:
+		}
+		err = fmt.Errorf("on my listener: %w", err)
+	}
+	return nc, err
+}
+
+// The deadline by which the backlog is found empty is no error of accept, whatever the
+// listener says of it; another error is.
+func TestShutdownWithAListenerThatWrapsItsErrors(t *testing.T) {
+	for want, fails := range map[uint64][]error{0: nil, 2: {os.ErrDeadlineExceeded, acceptError(syscall.ECONNABORTED), acceptError(syscall.EMFILE)}} {
+		tcp, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		l := wordyListener{tcp, make(chan error, 3)}
+		s := &server.Server{Handler: echo(), Logger: slog.New(slog.DiscardHandler)}
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(l) }()
+		requireServed(dial(t, tcp.Addr().String()))
+		for _, err := range fails { // the first is met by Accept, which Shutdown ends
+			l.fails <- err
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		require.NoError(t, s.Shutdown(ctx))
+		require.ErrorIs(t, <-served, server.ErrServerClosed)
+		require.Equal(t, want, s.Stat().AcceptErrors)
+	}
 }

@@ -101,6 +101,22 @@ func TestShutdownDoesNotWaitForAHandshakeThatNeverBegins(t *testing.T) {
 	require.Error(t, err)
 }
 
+// The same for one that the kernel had accepted before Shutdown, and the server after it.
+func TestShutdownDoesNotWaitForAHandshakeOfTheBacklog(t *testing.T) {
+	srv, _ := certificates(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	late := &lateListener{l.(*net.TCPListener), make(chan struct{})}
+	s := &server.Server{Handler: echo(), TLSConfig: srv, HandshakeTimeout: -1}
+	startOn(t, s, late)
+	dial(t, l.Addr().String())
+	require.Eventually(t, func() bool { return s.Stat().Listeners == 1 }, patience, time.Millisecond)
+	result := begin(t, s, context.Background())
+	close(late.let)
+	require.NoError(t, <-result)
+	require.EqualValues(t, 1, s.Stat().Accepted)
+}
+
 // slowListener takes its time to close, once it has been told to stop.
 type slowListener struct {
 	*net.TCPListener

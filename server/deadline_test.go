@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/server"
 )
@@ -88,4 +90,46 @@ func TestDeadlineThatPassesBeforeTheTurn(t *testing.T) {
 			require.Equal(t, 6*time.Second, time.Since(began))
 		})
 	})
+}
+
+// A raw handler's reads have no deadline but its own, before and during Shutdown.
+func TestRawHandlerHasNoDeadline(t *testing.T) {
+	skipWithoutCloseRead(t)
+	for name, early := range map[string]bool{"drained while it runs": false, "drained before": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begun := make(chan struct{})
+				s := &server.Server{Handler: server.HandlerFunc(func(_ context.Context, c *conn.Conn) {
+					line, err := c.ReadUntil(nil, []byte("\n"), 0)
+					if err == nil {
+						_, _ = c.Write(line)
+					}
+				})}
+				s.ConnContext = func(ctx context.Context, _ *conn.Conn) context.Context {
+					<-begun
+					return ctx
+				}
+				nc, err := newMemServer(t, s).Dial(t.Context())
+				require.NoError(t, err)
+				if !early {
+					close(begun)
+				}
+				time.Sleep(time.Hour)
+				result := make(chan error, 1)
+				go func() { result <- s.Shutdown(context.Background()) }()
+				synctest.Wait()
+				if early {
+					close(begun)
+				}
+				time.Sleep(time.Hour)
+				_, err = nc.Write([]byte("late\n"))
+				require.NoError(t, err)
+				got, err := io.ReadAll(nc)
+				require.NoError(t, err)
+				require.Equal(t, "late\n", string(got))
+				require.NoError(t, nc.Close())
+				require.NoError(t, <-result)
+			})
+		})
+	}
 }

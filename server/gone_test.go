@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -195,4 +196,32 @@ func TestMalformedRequestDestroysNoReply(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, got, 3+len(reply))
 	})
+}
+
+// A request that is cut off by a half-close is no reset: with HalfClose those before it
+// go on.
+func TestHalfCloseWithinARequestKeepsTheContext(t *testing.T) {
+	for _, half := range []bool{true, false} {
+		var contexts chan context.Context
+		var let chan struct{}
+		h := server.Frames(framing.Format{}, func(ctx context.Context, req []byte) ([]byte, error) {
+			contexts <- ctx
+			<-let
+			return req, nil
+		})
+		h.Concurrency, h.HalfClose = 4, half
+		inBubble(t, h, func(t *testing.T, _ *server.Server, nc net.Conn) {
+			contexts, let = make(chan context.Context), make(chan struct{})
+			_, err := nc.Write([]byte("\x00\x01a\x00\x05he"))
+			require.NoError(t, err)
+			ctx := <-contexts
+			require.NoError(t, nc.(*memnet.Conn).CloseWrite())
+			synctest.Wait()
+			require.Equal(t, half, ctx.Err() == nil)
+			close(let)
+			got, err := io.ReadAll(nc)
+			require.NoError(t, err)
+			require.Equal(t, "\x00\x01a", string(got))
+		})
+	}
 }

@@ -67,3 +67,24 @@ func TestConnStateEndsAConnectionAtItsBeginning(t *testing.T) {
 		})
 	}
 }
+
+// panickingTwice is a hook that panics when it hears of a panic.
+type panickingTwice struct{}
+
+func (panickingTwice) AfterPanic(uint64, any, []byte) { panic("in a hook") }
+
+func TestPanicHookThatPanics(t *testing.T) {
+	eachMode(t, func(t *testing.T, n int) {
+		r := &recorder{}
+		s := &server.Server{Handler: &server.FrameHandler{Handle: script, Concurrency: n}, Hooks: []any{panickingTwice{}, r}}
+		addr := start(t, s)
+		c := dial(t, addr)
+		c.send("a", "panic on purpose")
+		c.expect("> a")
+		c.expectEnd()
+		require.EqualValues(t, 1, s.Stat().Panics)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		require.Equal(t, []any{"on purpose"}, r.panics)
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -157,3 +158,39 @@ func TestContextDerivedAsTheConnectionEnds(t *testing.T) {
 		t.Fatal("deriving a context did not return")
 	}
 }
+
+// registry is a context that counts the functions hung on its end.
+type registry struct {
+	context.Context
+	hung atomic.Int32
+}
+
+func (r *registry) AfterFunc(func()) func() bool {
+	r.hung.Add(1)
+	return func() bool { r.hung.Add(-1); return true }
+}
+
+// ServeConn outside a Server leaves nothing with its context, which may live for ever.
+func TestServeConnAloneLeavesNothingBehind(t *testing.T) {
+	near, far := tcpPair(t)
+	inner, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ctx := &registry{Context: ownDone{inner}}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		echo().ServeConn(ctx, conn.New(far))
+	}()
+	c := newClient(t, near)
+	c.send("a")
+	c.expect("a")
+	require.EqualValues(t, 1, ctx.hung.Load())
+	require.NoError(t, c.Close())
+	<-done
+	require.Zero(t, ctx.hung.Load())
+}
+
+// ownDone hides that a context is one of package context's.
+type ownDone struct{ context.Context }
+
+func (ownDone) Value(any) any { return nil }

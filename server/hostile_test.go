@@ -60,9 +60,11 @@ func TestOversizeWithoutEndIsAnsweredOnce(t *testing.T) {
 // buffer included, and its goroutine with it.
 func TestClosedByItsHandlerAmongOneWayRequests(t *testing.T) {
 	eachMode(t, func(t *testing.T, n int) {
+		handled := make(chan string, 3)
 		s := &server.Server{Handler: &server.FrameHandler{
 			Concurrency: n,
 			Handle: func(ctx context.Context, req []byte) ([]byte, error) {
+				handled <- string(req)
 				if string(req) == "kick" {
 					_ = server.ConnFromContext(ctx).Close()
 				}
@@ -73,6 +75,9 @@ func TestClosedByItsHandlerAmongOneWayRequests(t *testing.T) {
 		c.send("a", "kick", "b")
 		c.expectEnd()
 		require.Eventually(t, func() bool { return s.Stat().Handlers == 0 }, patience, time.Millisecond)
+		if n == 0 { // else b may have begun before the end
+			require.Len(t, handled, 2)
+		}
 	})
 }
 

@@ -116,6 +116,7 @@ func TestValidateNamesTheField(t *testing.T) {
 		"Envelope":         {Handler: &server.FrameHandler{Handle: handle, Envelope: true, Deadline: func([]byte) time.Duration { return 0 }}},
 		"whose Strip is 0": {Handler: &server.FrameHandler{Handle: handle, Envelope: true, Format: framing.Format{Strip: -1}}},
 		"HeaderSize":       {Handler: &server.FrameHandler{Handle: handle, Format: framing.Format{HeaderSize: 5}}},
+		"Format: ":         {Handler: &server.FrameHandler{Handle: handle, Format: framing.Format{HeaderSize: 5}, Goodbye: []byte("bye")}},
 	} {
 		require.ErrorContains(t, s.Validate(), field)
 		require.ErrorContains(t, s.ListenAndServe("tcp", "127.0.0.1:0"), field)
@@ -124,5 +125,18 @@ func TestValidateNamesTheField(t *testing.T) {
 		_, err := l.Accept()
 		require.ErrorIs(t, err, net.ErrClosed)
 	}
+}
+
+func TestValidateAcceptsTheLimits(t *testing.T) {
+	handle := func(context.Context, []byte) ([]byte, error) { return nil, nil }
 	require.NoError(t, (&server.Server{Handler: echo(), IPv4Prefix: 24, IPv6Prefix: 64, MaxConns: -1}).Validate())
+	require.NoError(t, (&server.Server{Handler: echo(), IPv4Prefix: 32, IPv6Prefix: 128}).Validate())
+	for name, h := range map[string]*server.FrameHandler{
+		"two at a time, in any order": {Handle: handle, Concurrency: 2, Unordered: true},
+		"frames that are never empty": {Handle: handle, Format: framing.Format{Strip: -1}},
+		"and with a goodbye":          {Handle: handle, Format: framing.Format{Strip: -1}, Goodbye: []byte("\x00\x03bye")},
+		"a Limiter of one":            {Handle: handle, Limiter: &server.Limiter{Max: 1, Min: 1}},
+	} {
+		require.NoError(t, (&server.Server{Handler: h}).Validate(), name)
+	}
 }

@@ -221,32 +221,36 @@ func TestSendToAParkedConnection(t *testing.T) {
 	})
 }
 
-// The values of ConnContext and the states are those of a connection that never parks.
+// The values of ConnContext and the states are those of a connection that never parks,
+// also where a connection outlives its handler.
 func TestContextAndStatesOfAParkedConnection(t *testing.T) {
 	type key struct{}
-	var states []server.State
-	s := &server.Server{
-		Handler: parking(server.Frames(framing.Format{}, func(ctx context.Context, _ []byte) ([]byte, error) {
-			return []byte(ctx.Value(key{}).(string)), nil
-		})),
-		ConnContext: func(ctx context.Context, _ *conn.Conn) context.Context {
-			return context.WithValue(ctx, key{}, "value")
-		},
-		ConnState: func(_ *conn.Conn, state server.State) { states = append(states, state) },
-	}
-	c := dial(t, start(t, s))
-	for range 2 {
+	for _, keep := range []bool{false, true} {
+		var states []server.State
+		s := &server.Server{
+			KeepOpen: keep,
+			Handler: parking(server.Frames(framing.Format{}, func(ctx context.Context, _ []byte) ([]byte, error) {
+				return []byte(ctx.Value(key{}).(string)), nil
+			})),
+			ConnContext: func(ctx context.Context, _ *conn.Conn) context.Context {
+				return context.WithValue(ctx, key{}, "value")
+			},
+			ConnState: func(_ *conn.Conn, state server.State) { states = append(states, state) },
+		}
+		c := dial(t, start(t, s))
+		for range 2 {
+			waitParked(t, s, 1)
+			c.send("x")
+			c.expect("value")
+		}
 		waitParked(t, s, 1)
-		c.send("x")
-		c.expect("value")
+		require.NoError(t, c.Close())
+		shutdown(t, s)
+		require.Equal(t, []server.State{
+			server.StateNew, server.StateIdle, server.StateActive, server.StateIdle,
+			server.StateActive, server.StateIdle, server.StateClosed,
+		}, states)
 	}
-	waitParked(t, s, 1)
-	require.NoError(t, c.Close())
-	shutdown(t, s)
-	require.Equal(t, []server.State{
-		server.StateNew, server.StateIdle, server.StateActive, server.StateIdle,
-		server.StateActive, server.StateIdle, server.StateClosed,
-	}, states)
 }
 
 func TestConcurrencyOnAParkedConnection(t *testing.T) {

@@ -148,11 +148,10 @@ func (s *session) handlerDone(gone *bool) {
 	if *gone {
 		return // another goroutine may serve it by now
 	}
-	v := recover()
-	if v != nil {
+	if v := recover(); v != nil {
 		s.srv.panicked(s, v)
 	}
-	if v != nil || !s.kept {
+	if !s.kept {
 		s.closeGently()
 	}
 	s.tell() // what a panic of the hook left

@@ -89,22 +89,25 @@ func TestShutdownWaitsForARequestHalfReceived(t *testing.T) {
 
 func TestShutdownWaitsForARequestHalfReceivedBehindAnother(t *testing.T) {
 	eachMode(t, func(t *testing.T, n int) {
-		h, entered, let := gated()
-		h.Concurrency = n
-		s := &server.Server{Handler: h}
-		c := dial(t, start(t, s))
-		_, err := c.Write([]byte("\x00\x01a\x00\x05he"))
-		require.NoError(t, err)
-		<-entered
-		result := begin(t, s, context.Background())
-		close(let)
-		c.expect("a")
-		_, err = c.Write([]byte("llo"))
-		require.NoError(t, err)
-		c.expect("hello")
-		c.expectEnd()
-		require.NoError(t, c.Close())
-		require.NoError(t, <-result)
+		const second = "\x00\x05hello"
+		for _, arrived := range []int{1, 2, 4, len(second) - 1} {
+			h, entered, let := gated()
+			h.Concurrency = n
+			s := &server.Server{Handler: h}
+			c := dial(t, start(t, s))
+			_, err := c.Write([]byte("\x00\x01a" + second[:arrived]))
+			require.NoError(t, err)
+			<-entered
+			result := begin(t, s, context.Background())
+			close(let)
+			c.expect("a")
+			_, err = c.Write([]byte(second[arrived:]))
+			require.NoError(t, err)
+			c.expect("hello")
+			c.expectEnd()
+			require.NoError(t, c.Close())
+			require.NoError(t, <-result)
+		}
 	})
 }
 

@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"io"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -80,4 +81,35 @@ func TestConnStateThatPanics(t *testing.T) {
 		defer mu.Unlock()
 		return slices.Equal([]string{"new", "idle", "active", "closed"}, states)
 	}, patience, time.Millisecond)
+}
+
+// What is noted while a hook is told of another state is told, whatever becomes of the
+// goroutine that was in the hook.
+func TestConnStateThatIsEndedTellsTheRest(t *testing.T) {
+	for name, end := range map[string]func(){"panics": func() { panic("in a hook") }, "exits": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex
+			var states []string
+			entered, let := make(chan struct{}), make(chan struct{})
+			s := &server.Server{Handler: echo()}
+			s.ConnState = func(_ *conn.Conn, state server.State) {
+				mu.Lock()
+				states = append(states, state.String())
+				mu.Unlock()
+				if state == server.StateIdle {
+					close(entered)
+					<-let
+					end()
+				}
+			}
+			dial(t, start(t, s))
+			<-entered
+			require.NoError(t, s.Close())
+			close(let)
+			shutdown(t, s)
+			mu.Lock()
+			defer mu.Unlock()
+			require.Equal(t, []string{"new", "idle", "closed"}, states)
+		})
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -115,4 +116,47 @@ func TestShutdownEndsTheStreamOfARawTLSHandler(t *testing.T) {
 	require.Equal(t, "bye", string(got))
 	require.NoError(t, c.Close())
 	require.NoError(t, <-result)
+}
+
+// A handshake has HandshakeTimeout, and half a second when the server drains. One that
+// fails leads to no handler.
+func TestHandshakeTimeout(t *testing.T) {
+	srv, _ := certificates(t)
+	for name, tc := range map[string]struct {
+		timeout, want time.Duration
+		drain         bool
+		level         string
+	}{
+		"zero":     {0, 10 * time.Second, false, "level=WARN"},
+		"short":    {time.Second, time.Second, false, "level=WARN"},
+		"drain":    {0, time.Second / 2, true, "level=DEBUG"},
+		"no bound": {-1, 24 * time.Hour, false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				log := &logbook{}
+				s := &server.Server{Handler: echo(), TLSConfig: srv, HandshakeTimeout: tc.timeout, Logger: log.logger()}
+				s.ConnContext = func(ctx context.Context, _ *conn.Conn) context.Context {
+					t.Error("the handshake has failed")
+					return ctx
+				}
+				nc, err := newMemServer(t, s).Dial(t.Context())
+				require.NoError(t, err)
+				began := time.Now()
+				synctest.Wait()
+				if tc.drain {
+					go func() { _ = s.Shutdown(context.Background()) }()
+				}
+				require.NoError(t, nc.SetDeadline(began.Add(24*time.Hour)))
+				_, _ = nc.Read(make([]byte, 1)) // an alert, or the end
+				require.Equal(t, tc.want, time.Since(began))
+				require.NoError(t, nc.Close())
+				synctest.Wait()
+				if tc.level != "" {
+					log.requireOne(t, "TLS handshake", tc.level)
+				}
+				require.EqualValues(t, 1, s.Stat().HandshakeFailures)
+			})
+		})
+	}
 }

@@ -1,0 +1,83 @@
+package server
+
+import (
+	"context"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+)
+
+// sockets is a session on one end of a loopback connection, and the other end.
+func sockets(t *testing.T, h *FrameHandler) (s *session, far net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	far, err = net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	near, err := l.Accept()
+	require.NoError(t, err)
+	s = &session{srv: &Server{Handler: h}, conn: conn.New(near), own: true}
+	s.frames.Store(h)
+	t.Cleanup(func() {
+		require.NoError(t, far.Close())
+		_ = s.conn.Close()
+	})
+	return s, far
+}
+
+// withUnread is a session with so many bytes in its socket.
+func withUnread(t *testing.T, n int) *session {
+	t.Helper()
+	s, far := sockets(t, &FrameHandler{})
+	if _, ok := unread(rawOf(s.socket())); !ok {
+		t.Skip("the system does not tell what is unread")
+	}
+	_, err := far.Write(make([]byte, n))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		got, _ := unread(rawOf(s.socket()))
+		return got == int64(n)
+	}, 10*time.Second, time.Millisecond)
+	return s
+}
+
+// The socket says what has arrived, and nothing is read for that, by the goroutine that
+// reads.
+func TestDrainPointOfASocket(t *testing.T) {
+	for _, due := range []int64{notDue, never, 12345} { // in a request, and waiting for one
+		s := withUnread(t, 7)
+		s.readDue.Store(due)
+		f := &frameConn{h: s.frames.Load(), conn: s.conn, sess: s, ctx: context.Background()}
+		require.True(t, f.beforePoint())
+		require.EqualValues(t, 1+7, s.point)
+		require.Zero(t, s.conn.Buffered())
+		for range 7 {
+			require.True(t, f.beforePoint())
+			_, err := s.conn.ReadFull(make([]byte, 1))
+			require.NoError(t, err)
+		}
+		require.False(t, f.beforePoint())
+	}
+}
+
+// Another goroutine notes the point only where nobody reads: a reader may have taken
+// from the socket what it has not counted.
+func TestDrainPointWhileAnotherReads(t *testing.T) {
+	s := withUnread(t, 7)
+	s.phase = inFrames
+	s.readDue.Store(12345)
+	s.drain()
+	require.Zero(t, s.point)
+	s.readDue.Store(notDue)
+	s.drain()
+	require.EqualValues(t, 1+7, s.point)
+	_, err := s.conn.Write([]byte("x"))
+	require.NoError(t, err)
+	s.drain()
+	require.EqualValues(t, 1+7, s.point, "it is noted once")
+}

@@ -1,0 +1,50 @@
+package server
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/internal/memnet"
+)
+
+// The watch looks soon at a connection that has begun, or has a request, however long
+// its timeouts are: it may park, and its peer may go.
+func TestWatchLooksSoonAtARequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) { return req, nil })
+		s := &Server{Handler: h}
+		l := memnet.Listen("server")
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(l) }()
+		nc, err := l.Dial(t.Context())
+		require.NoError(t, err)
+		synctest.Wait()
+		require.Greater(t, time.Duration(s.clock.tick.Load()), 5*peerLook)
+		looked := func() time.Duration { return time.Duration(s.clock.now.Load()) }
+		require.Zero(t, looked())
+		time.Sleep(peerLook)
+		synctest.Wait()
+		require.Equal(t, peerLook, looked(), "after it has begun")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		at := looked()
+		for looked() == at { // until it has just looked
+			time.Sleep(time.Millisecond)
+			synctest.Wait()
+		}
+		at = looked()
+		_, err = nc.Write([]byte("\x00\x01x"))
+		require.NoError(t, err)
+		time.Sleep(peerLook)
+		synctest.Wait()
+		require.Positive(t, looked()-at, "after a request")
+		require.NoError(t, nc.Close())
+		require.NoError(t, s.Shutdown(context.Background()))
+		require.ErrorIs(t, <-served, ErrServerClosed)
+	})
+}
