@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -129,6 +130,37 @@ func TestClientRetryWaitsForTheDial(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, "x", string(reply))
 			require.LessOrEqual(t, c.Stat().Retries, uint64(2*8))
+		})
+	})
+}
+
+// A call whose deadline passes before the next dial fails at once, and says that
+// the server refuses: nothing has timed out.
+func TestClientRefusedBeyondItsDeadline(t *testing.T) {
+	pause := conn.DialBackoff{After: 1, Min: time.Minute, Max: time.Minute}
+	eachMode(t, func(t *testing.T, shared bool) {
+		synctest.Test(t, func(t *testing.T) {
+			c := gtcp.NewClient("server:1", gtcp.ClientConfig{
+				Shared: shared, Pool: pool.Config{DialBackoff: pause}, Pipeline: pipeline.Config{DialBackoff: pause},
+				Target: conn.Target{Dial: func(context.Context) (net.Conn, error) {
+					return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+				}},
+			})
+			defer c.Close()
+			begun := time.Now()
+			for range 3 {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				_, err := c.Call(ctx, []byte("x"))
+				cancel()
+				require.Equal(t, conn.KindRefused, conn.KindOf(err))
+				var suspended *conn.BackoffError
+				require.ErrorAs(t, err, &suspended)
+				require.ErrorIs(t, err, syscall.ECONNREFUSED)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.True(t, retry.SafeToRetry(err))
+			}
+			require.Less(t, time.Since(begun), time.Second)
+			require.Equal(t, map[string]uint64{conn.KindRefused: 3}, c.Stat().Errors)
 		})
 	})
 }

@@ -235,4 +235,28 @@ func TestEndedCallIsSafeOnlyIfEachAttemptWas(t *testing.T) {
 func TestKindSaysHowTheContextEnded(t *testing.T) {
 	require.Equal(t, "canceled", (&retry.Error{Context: fmt.Errorf("x: %w", context.Canceled), Last: io.EOF}).Kind())
 	require.Equal(t, "timeout", (&retry.Error{Context: context.DeadlineExceeded}).Kind())
+	require.Equal(t, "timeout", (&retry.Error{Context: context.DeadlineExceeded, Last: withKind{io.EOF}}).Kind())
+}
+
+type withKind struct{ error }
+
+func (withKind) Kind() string { return "refused" }
+
+// If no time is left for another attempt, nothing has timed out: the call fails
+// for the reason of its last attempt, at once.
+func TestKindWithoutTimeForAnotherAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		policy := retry.Policy{MaxAttempts: 3, Backoff: retry.Constant(time.Minute), Idempotent: true}
+		for _, c := range []struct {
+			last error
+			kind string
+		}{{withKind{io.EOF}, "refused"}, {fmt.Errorf("x: %w", withKind{io.EOF}), "refused"}, {io.EOF, "timeout"}} {
+			err := retry.Do(ctx, policy, func(context.Context) error { return c.last })
+			require.Equal(t, c.kind, err.(*retry.Error).Kind())
+			require.ErrorIs(t, err, c.last)
+			require.ErrorIs(t, err, context.DeadlineExceeded, "it has no more time")
+		}
+	})
 }

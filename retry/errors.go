@@ -40,9 +40,16 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Context, e.Last}
 }
 
-// Kind is "canceled" or "timeout", as in package conn: how the context ended.
+// Kind is "canceled" or "timeout", as in package conn: how the context ended. If ctx
+// had not ended but its deadline left no time for another attempt, it is the kind
+// of Last, such as "refused": the call has not waited for its deadline. If Last has
+// no method Kind() string, it is "timeout" then.
 func (e *Error) Kind() string {
-	if errors.Is(e.Context, context.Canceled) {
+	var last interface{ Kind() string }
+	switch {
+	case e.Context == errNoTime && errors.As(e.Last, &last):
+		return last.Kind()
+	case errors.Is(e.Context, context.Canceled):
 		return "canceled"
 	}
 	return "timeout"
