@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 )
@@ -80,18 +79,19 @@ func ExampleConn_Do() {
 	}
 	defer c.Close()
 
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	reply := make([]byte, 4)
 	err = c.Do(ctx, func() error {
 		if _, err := c.Write([]byte("anybody?")); err != nil {
 			return err
 		}
+		cancel() // the caller gives up, or its deadline passes
 		_, err := c.ReadFull(reply)
 		return err
 	})
 	var e *conn.Error
-	fmt.Println(errors.Is(err, context.DeadlineExceeded), errors.As(err, &e), e.Written, e.SafeToRetry())
+	fmt.Println(errors.Is(err, context.Canceled), errors.As(err, &e), e.Written, e.SafeToRetry())
 	fmt.Println(c.Err(), c.Reusable() != nil)
 	// Output:
 	// true true 8 false

@@ -82,16 +82,17 @@ func ExamplePool_Do() {
 	}
 	defer p.Close()
 
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	err = p.Do(ctx, func(c *pool.Conn) error {
+		cancel()                          // the caller gives up, or its deadline passes
 		_, err := c.Read(make([]byte, 1)) // nothing will come
 		return err
 	})
-	fmt.Println("timeout:", errors.Is(err, context.DeadlineExceeded))
-	fmt.Println("closed:", p.Stat().Evictions[pool.TimedOut])
+	fmt.Println("canceled:", errors.Is(err, context.Canceled))
+	fmt.Println("closed:", p.Stat().Evictions.Total())
 	// Output:
-	// timeout: true
+	// canceled: true
 	// closed: 1
 }
 
@@ -185,7 +186,7 @@ func ExampleEvictHook() {
 func ExampleError() {
 	addr, stop := serveEcho()
 	defer stop()
-	p, err := pool.New(conn.Target{Address: addr}, pool.Config{MaxConns: 1, GetTimeout: 20 * time.Millisecond})
+	p, err := pool.New(conn.Target{Address: addr}, pool.Config{MaxConns: 1})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -193,7 +194,9 @@ func ExampleError() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	_, err = p.Get(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond) // or Config.GetTimeout
+	defer cancel()
+	_, err = p.Get(ctx)
 	var perr *pool.Error
 	if errors.As(err, &perr) {
 		fmt.Println(perr.Timeout(), perr.Open, perr.Idle, perr.MaxConns)

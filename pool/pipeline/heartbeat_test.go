@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -139,8 +140,15 @@ func TestHeartbeatOverADroppedFlow(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, proxy.Close()) })
 	hb := pipeline.Heartbeat{Interval: 100 * time.Millisecond, Timeout: 100 * time.Millisecond, Request: []byte("ping")}
 	p := openTo(t, conn.Target{Address: proxy.Addr()}, framing.Format{}, pipeline.Config{Heartbeat: hb})
-	_, err = p.Call(bg, []byte("hello"))
-	require.NoError(t, err)
+	replies := func() { // at last: a busy machine is as silent as a dropped flow
+		for {
+			if _, err := p.Call(bg, []byte("hello")); !errors.Is(err, pipeline.ErrNoHeartbeat) {
+				require.NoError(t, err)
+				return
+			}
+		}
+	}
+	replies()
 	proxy.Freeze(true)
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(bg, time.Minute)
@@ -149,8 +157,7 @@ func TestHeartbeatOverADroppedFlow(t *testing.T) {
 	require.ErrorIs(t, err, pipeline.ErrNoHeartbeat)
 	require.Less(t, time.Since(start), 10*time.Second)
 	proxy.Freeze(false)
-	_, err = p.Call(ctx, []byte("hello"))
-	require.NoError(t, err)
+	replies()
 }
 
 // A peer that sends other things and no replies to heartbeats costs a number for
