@@ -48,13 +48,13 @@ func (s *sharedConn) run() {
 // by a lone caller, or taken because nobody has called for a while. It returns
 // false once the connection has ended.
 func (s *sharedConn) awaitTurn(tick *time.Timer) bool {
-	tick.Reset(watchAfter)
+	const none = ^uint64(0) // no number of calls: the while begins anew
 	defer tick.Stop()
-	ticked, seen := false, uint64(0)
+	ticked, seen := false, none
 	for {
 		s.mu.Lock()
-		quiet := ticked && s.count.calls == seen
-		seen = s.count.calls
+		calls := s.count.calls
+		quiet := ticked && calls == seen
 		if quiet && s.reading == nobody {
 			s.reading = readerLoop
 		}
@@ -65,15 +65,18 @@ func (s *sharedConn) awaitTurn(tick *time.Timer) bool {
 		if !alive || mine {
 			return alive
 		}
-		if ticked {
-			tick.Reset(watchAfter)
-		}
-		if ticked = false; parked {
+		if parked {
 			<-s.reads
+			ticked, seen = false, none
 			continue
+		}
+		if ticked || calls != seen { // armed once they are counted, not before
+			seen = calls
+			tick.Reset(watchAfter)
 		}
 		select {
 		case <-s.reads:
+			ticked = false
 		case <-tick.C:
 			ticked = true
 		}

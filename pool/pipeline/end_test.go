@@ -236,6 +236,26 @@ func TestIdleSocketClosedByPeer(t *testing.T) {
 	<-served
 }
 
+// The while begins anew after a call that took long: the next one may still read, and
+// look for itself, where the peer closes after each reply.
+func TestNobodyReadsRightAfterASlowCall(t *testing.T) {
+	inBubble(t, pipeline.Config{}, func(b *bubble) {
+		o := b.call(bg, "request")
+		p := b.accept()
+		p.asked("request")
+		time.Sleep(10 * watchAfter)
+		p.reply("reply")
+		o.replied("reply")
+		p.Close()
+		time.Sleep(watchAfter - 1)
+		synctest.Wait()
+		require.Equal(b, 1, b.Stat().Open)
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		require.Zero(b, b.Stat().Open)
+	})
+}
+
 // The calls that come too late for a connection are moved once, not for ever.
 func TestPeerThatClosesEveryConnection(t *testing.T) {
 	inBubbleDialing(t, pipeline.Config{DialBackoff: conn.DialBackoff{After: -1}},
