@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/framing"
@@ -27,24 +28,30 @@ import (
 // A call is repeated automatically only if no byte of it has left the process,
 // or if it is declared idempotent.
 type Client struct {
+	// Some programs have thousands of clients, so what few of them need is behind a
+	// pointer, and what the pool or the pipeline has of the configuration is not kept
+	// here too.
 	addr      string
-	config    ClientConfig
+	retry     retry.Policy
 	err       error // of the configuration
 	encode    framing.Encoder
 	states    callStates
-	hooks     clientHooks
-	invoke    Invoker // the call with ClientConfig.Intercept, nil without it
-	watched   bool    // there is an interceptor or a hook around the call
-	plain     bool    // the first attempt needs nothing but a connection
-	direct    bool    // and it is made by a pipeline
-	plainSet  bool    // the same of a client of many servers
+	hooks     *clientHooks // never nil
+	invoke    Invoker      // the call with ClientConfig.Intercept, nil without it
+	shared    bool         // ClientConfig.Shared
+	wrapped   bool         // ClientConfig.Envelope
+	watched   bool         // there is an interceptor or a hook around the call
+	attempted bool         // there is an interceptor around each attempt
+	plain     bool         // the first attempt needs nothing but a connection
+	direct    bool         // and it is made by a pipeline
+	plainSet  bool         // the same of a client of many servers
+	inContext bool         // CallTimeout is in the context of each call
 	limit     callTimeout
-	inContext bool // CallTimeout is in the context of each call
 	count     clientCounters
-	latency   latencies
+	latency   atomic.Pointer[latencies]    // of calls with CallOptions.Hedge, nil before the first
 	one       endpoint                     // without ClientConfig.Resolver
 	set       *balance.Balancer[*endpoint] // with it, else nil
-	totals    totals                       // with it
+	totals    *totals                      // with it, else nil
 }
 
 // CallOptions are the settings of one call. The zero value changes nothing.
@@ -83,15 +90,18 @@ func NewClient(addr string, config ClientConfig) *Client {
 		config.Target.Address = c.addr
 	}
 	config = config.withEnvelope()
-	c.config = config
+	c.retry, c.shared, c.wrapped = config.Retry, config.Shared, config.Envelope
+	c.hooks, c.count.calls = &clientHooks{}, new(callCounter)
 	if c.err = config.validate(); c.err != nil {
 		return c
 	}
-	c.hooks, _ = newClientHooks(config.Hooks) // validated
+	if len(config.Hooks) > 0 {
+		*c.hooks, _ = newClientHooks(config.Hooks) // validated
+	}
 	if c.encode, c.err = framing.NewEncoder(config.Format); c.err != nil {
 		return c
 	}
-	c.states.format = config.Format
+	c.states.pool = statePoolOf(config.Format)
 	c.states.asks = config.poolConfig().Probe.Mode == pool.ProbeByCaller
 	c.states.kept = config.Pool.LeakReport != nil || config.Pool.Probe.Func != nil || len(config.Pool.Hooks) > 0
 	c.states.match = config.Match
@@ -103,14 +113,15 @@ func NewClient(addr string, config ClientConfig) *Client {
 	c.invoke = c.intercepted(config.Intercept)
 	c.watched = c.invoke != nil || c.hooks.calls != nil
 	if config.Resolver != nil {
-		c.set, c.err = c.balanced()
+		c.set, c.err = c.balanced(config)
 	} else {
-		c.err = c.one.open(c, config.Target)
+		c.err = c.one.open(c, &config, config.Target)
 	}
+	c.attempted = config.InterceptAttempt != nil
 	plain := c.err == nil && c.isPlain()
 	c.plain, c.plainSet = plain && c.set == nil, plain && c.set != nil
 	c.direct = plain && config.Shared && !config.Envelope && (c.limit.limit == 0 || c.limit.limit >= leastShared)
-	c.inContext = config.Intercept != nil || config.InterceptAttempt != nil || c.limit.limit < leastShared && c.limit.limit > 0
+	c.inContext = config.Intercept != nil || c.attempted || c.limit.limit < leastShared && c.limit.limit > 0
 	return c
 }
 
@@ -142,7 +153,7 @@ func (c *Client) AppendCall(ctx context.Context, dst, request []byte) ([]byte, e
 		return c.appendOfSet(ctx, dst, request)
 	}
 	// Few frames on the stack: see CallOptions.plain.
-	c.count.calls.Add(1)
+	c.count.calls.n.Add(1)
 	limit := c.limit.of(ctx)
 	reply, err := c.one.pipeline.AppendCall(ctx, dst, request)
 	if err == nil {
@@ -156,9 +167,9 @@ func (c *Client) appendOfSet(ctx context.Context, dst, request []byte) (reply []
 	if !c.set.Known() {
 		return c.CallWith(ctx, dst, request, CallOptions{})
 	}
-	c.count.calls.Add(1)
+	c.count.calls.n.Add(1)
 	limit := c.limit.of(ctx)
-	checkout, err := c.set.Pick(ctx, balance.Request{Idempotent: c.config.Retry.Idempotent})
+	checkout, err := c.set.Pick(ctx, balance.Request{Idempotent: c.retry.Idempotent})
 	if err != nil {
 		return c.failedDirect(ctx, limit, dst, request, balance.Tried{}, attemptError(c.addr, false, err))
 	}
@@ -199,7 +210,7 @@ func (c *Client) CallWith(ctx context.Context, dst, request []byte, options Call
 	if c.err != nil {
 		return dst, c.err
 	}
-	c.count.calls.Add(1)
+	c.count.calls.n.Add(1)
 	if options.Method != "" {
 		ctx = envelope.ContextWithMethod(ctx, options.Method)
 	}
@@ -262,12 +273,12 @@ func (o *CallOptions) plain() bool { return o.Retry == nil && o.Hedge <= 0 }
 
 // isPlain is the same of the configuration.
 func (c *Client) isPlain() bool {
-	return !c.watched && c.config.InterceptAttempt == nil && c.hooks.attempts == nil && c.plainRetry()
+	return !c.watched && !c.attempted && c.hooks.attempts == nil && c.plainRetry()
 }
 
 // plainRetry reports whether the first attempt needs nothing of package retry.
 func (c *Client) plainRetry() bool {
-	p := &c.config.Retry
+	p := &c.retry
 	return p.PerAttemptTimeout <= 0 && p.MaxElapsed <= 0 && p.Budget == nil
 }
 
@@ -281,7 +292,7 @@ type run struct {
 
 // start returns the state of a call that begins.
 func (c *Client) start(options CallOptions) run {
-	r := run{options: options, policy: c.config.Retry}
+	r := run{options: options, policy: c.retry}
 	if options.Retry != nil {
 		r.policy = *options.Retry
 	}
@@ -331,7 +342,7 @@ func (c *Client) resume(ctx context.Context, limit *sharedDeadline, dst, request
 // next makes one attempt and notes how it went.
 func (c *Client) next(ctx context.Context, r *run, dst, request []byte) ([]byte, error) {
 	if r.attempts > 0 {
-		c.count.retries.Add(1)
+		c.count.failures().retries.Add(1)
 	}
 	reply, err := c.attempt(ctx, r, dst, request)
 	if err != nil {
@@ -344,7 +355,7 @@ func (c *Client) next(ctx context.Context, r *run, dst, request []byte) ([]byte,
 func (c *Client) attempt(ctx context.Context, r *run, dst, request []byte) (reply []byte, err error) {
 	if r.options.Hedge > 0 && r.policy.Idempotent {
 		begun := time.Now()
-		defer func() { c.latency.learn(time.Since(begun), err) }()
+		defer func() { c.latencies().learn(time.Since(begun), err) }()
 		if delay, ok := c.hedgeDelay(&r.options); ok {
 			return c.hedged(ctx, r, delay, dst, request)
 		}

@@ -51,10 +51,11 @@ type BalanceConfig struct {
 // balanced makes the balancer of a client with ClientConfig.Resolver. Each
 // endpoint has a pool or a pipeline of its own, which dials when it is first
 // used.
-func (c *Client) balanced() (*balance.Balancer[*endpoint], error) {
-	b := c.config.Balance
+func (c *Client) balanced(config ClientConfig) (*balance.Balancer[*endpoint], error) {
+	b := config.Balance
+	c.totals = new(totals)
 	return balance.New(balance.Config[*endpoint]{
-		Resolver:     c.config.Resolver,
+		Resolver:     config.Resolver,
 		Policy:       b.Policy,
 		Health:       b.Health,
 		Zone:         b.Zone,
@@ -65,10 +66,10 @@ func (c *Client) balanced() (*balance.Balancer[*endpoint], error) {
 		AllowEmpty:   b.AllowEmpty,
 		OnChange:     b.OnChange,
 		Open: func(e resolve.Endpoint) (*endpoint, error) {
-			target := c.config.Target
+			target := config.Target
 			target.Network, target.Address = e.Network, e.Addr
 			opened := &endpoint{}
-			if err := opened.open(c, target); err != nil {
+			if err := opened.open(c, &config, target); err != nil {
 				return nil, err
 			}
 			c.totals.add(opened)
@@ -95,7 +96,7 @@ func (c *Client) pick(ctx context.Context, r *run) (balance.Checkout[*endpoint],
 // firstOfSet makes the first attempt of a call, if it needs nothing but a server
 // and a connection. A set of servers must be known.
 func (c *Client) firstOfSet(ctx context.Context, limit *sharedDeadline, dst, request []byte, options *CallOptions) (reply []byte, tried balance.Tried, err error) {
-	checkout, err := c.set.Pick(ctx, balance.Request{Key: options.Key, Idempotent: options.Idempotent || c.config.Retry.Idempotent})
+	checkout, err := c.set.Pick(ctx, balance.Request{Key: options.Key, Idempotent: options.Idempotent || c.retry.Idempotent})
 	if err != nil {
 		return dst, tried, attemptError(c.addr, false, err)
 	}

@@ -19,17 +19,17 @@ type endpoint struct {
 }
 
 // open makes the pool or the pipeline, which dials when it is first used.
-func (e *endpoint) open(c *Client, target conn.Target) (err error) {
+func (e *endpoint) open(c *Client, config *ClientConfig, target conn.Target) (err error) {
 	e.client, e.addr = c, target.Address
-	if around := c.config.InterceptAttempt; around != nil {
+	if around := config.InterceptAttempt; around != nil {
 		e.invoke = around(c.limited(func(ctx context.Context, dst, request []byte) ([]byte, error) {
 			return e.attempt(ctx, nil, dst, request)
 		}))
 	}
-	if c.config.Shared {
-		e.pipeline, err = pipeline.New(target, c.config.Format, c.config.pipelineConfig())
+	if config.Shared {
+		e.pipeline, err = pipeline.New(target, config.Format, config.pipelineConfig())
 	} else {
-		e.pool, err = pool.New(target, c.config.poolConfig())
+		e.pool, err = pool.New(target, config.poolConfig())
 	}
 	return err
 }

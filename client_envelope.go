@@ -32,7 +32,7 @@ func (c ClientConfig) withEnvelope() ClientConfig {
 // context has none. It is the first attempt then, and a pipeline has the same limit
 // of its own.
 func (e *endpoint) attempt(ctx context.Context, limit *sharedDeadline, dst, request []byte) ([]byte, error) {
-	if !e.client.config.Envelope {
+	if !e.client.wrapped {
 		return e.bare(ctx, limit, dst, request)
 	}
 	return e.wrapped(ctx, limit, dst, request)

@@ -20,23 +20,19 @@ import (
 
 // callState is what an attempt of an exclusive client needs while it lasts.
 type callState struct {
-	asks    bool // the pool has not looked at the connection
-	kept    bool // functions of the user's may keep the context of a wait
+	of      *callStates // its client's
 	held    *pool.Conn
 	frame   []byte // the request as it goes over the wire
 	reader  *framing.Reader
 	dst     []byte
 	reply   []byte
-	match   pipeline.Matcher // ClientConfig.Match
-	number  uint64           // what it put into the request
-	old     uint64           // what the caller had there
-	goodbye []byte           // ClientConfig.Goodbye
-	wrapped bool             // ClientConfig.Envelope
-	left    bool             // it came in place of the reply
-	io      *ioLimit         // the context of I/O of an attempt with a limit, not one that is kept
-	get     *getLimit        // of its wait for a connection; not one that somebody may have kept
-	notes   *attemptNotes    // nil unless hooks are told of attempts
-	perform func() error     // (*callState).do, made once
+	number  uint64        // what Match put into the request
+	old     uint64        // what the caller had there
+	left    bool          // a goodbye came in place of the reply
+	io      *ioLimit      // the context of I/O of an attempt with a limit, not one that is kept
+	get     *getLimit     // of its wait for a connection; not one that somebody may have kept
+	notes   *attemptNotes // nil unless hooks are told of attempts
+	perform func() error  // (*callState).do, made once
 }
 
 // maxKeptFrame is the largest frame buffer kept for other calls, in bytes.
@@ -45,31 +41,50 @@ const maxKeptFrame = 64 << 10
 // noConn is what a kept reader reads, so that it keeps no connection alive.
 var noConn = &conn.Conn{}
 
-// callStates keeps those of ended attempts for others.
+// callStates are the settings and the states of one client's attempts.
 type callStates struct {
-	format  framing.Format
-	match   pipeline.Matcher
-	number  atomic.Uint64 // the last that was used
-	goodbye []byte
-	wrapped bool
-	asks    bool
-	kept    bool
-	pool    sync.Pool
+	match   pipeline.Matcher // ClientConfig.Match
+	number  atomic.Uint64    // the last that was used
+	goodbye []byte           // ClientConfig.Goodbye
+	wrapped bool             // ClientConfig.Envelope
+	asks    bool             // the pool has not looked at the connection
+	kept    bool             // functions of the user's may keep the context of a wait
+	pool    *statePool
+}
+
+// statePool keeps the states of ended attempts for others.
+type statePool struct {
+	format framing.Format
+	states sync.Pool
+}
+
+// statePools has a statePool for each Format that a client has had: clients with the
+// same Format share one. A program with thousands of clients then has a few states,
+// which are in the caches of the processor, and not thousands. A sync.Pool also has
+// 128 bytes for each processor of the machine.
+var statePools sync.Map // of *statePool by framing.Format
+
+func statePoolOf(f framing.Format) *statePool {
+	p, found := statePools.Load(f)
+	if !found {
+		p, _ = statePools.LoadOrStore(f, &statePool{format: f})
+	}
+	return p.(*statePool)
 }
 
 func (s *callStates) get() *callState {
-	if x, ok := s.pool.Get().(*callState); ok {
-		return x
+	x, ok := s.pool.states.Get().(*callState)
+	if !ok {
+		x = &callState{reader: framing.NewReader(noConn, s.pool.format)}
+		x.perform = x.do
 	}
-	x := &callState{asks: s.asks, kept: s.kept, match: s.match, goodbye: s.goodbye, wrapped: s.wrapped}
-	x.reader = framing.NewReader(noConn, s.format)
-	x.perform = x.do
+	x.of = s
 	return x
 }
 
 func (s *callStates) put(x *callState) {
 	x.reader.Reset(noConn)
-	x.held, x.dst, x.reply, x.left, x.notes = nil, nil, nil, false, nil
+	x.of, x.held, x.dst, x.reply, x.left, x.notes = nil, nil, nil, nil, false, nil
 	switch {
 	case x.io == nil:
 	case x.io.kept:
@@ -80,7 +95,7 @@ func (s *callStates) put(x *callState) {
 	if cap(x.frame) > maxKeptFrame {
 		x.frame = nil
 	}
-	s.pool.Put(x)
+	s.pool.states.Put(x)
 }
 
 // next returns the number of the next request: 1 to the matcher's largest, in
@@ -103,10 +118,10 @@ func (e *endpoint) exclusive(ctx context.Context, limit *sharedDeadline, dst, re
 		return dst, requestError(e.addr, err)
 	}
 	x.frame = frame
-	if x.match != nil {
+	if x.of.match != nil {
 		x.number = e.client.states.next()
 		ok := false
-		if x.old, ok = x.match.Put(frame[len(frame)-len(request):], x.number); !ok {
+		if x.old, ok = x.of.match.Put(frame[len(frame)-len(request):], x.number); !ok {
 			return dst, requestError(e.addr, pipeline.ErrNoNumber)
 		}
 	}
@@ -164,7 +179,7 @@ func (x *callState) limited(ctx context.Context, limit *sharedDeadline) context.
 	case ctx == context.Background():
 		return limit
 	}
-	if x.get == nil || x.kept {
+	if x.get == nil || x.of.kept {
 		x.get = &getLimit{}
 	}
 	x.get.ioLimit = ioLimit{Context: ctx, limit: limit}
@@ -175,7 +190,7 @@ func (x *callState) limited(ctx context.Context, limit *sharedDeadline) context.
 func (x *callState) unlimited() {
 	switch {
 	case x.get == nil:
-	case x.get.end() && !x.kept:
+	case x.get.end() && !x.of.kept:
 		x.get.ioLimit = ioLimit{}
 	default:
 		x.get = nil
@@ -218,7 +233,7 @@ func (x *callState) do() error {
 		x.notes.written()
 	}
 	var err error
-	if x.asks {
+	if x.of.asks {
 		_, err = x.held.Ask(x.frame)
 	} else {
 		_, err = x.held.Write(x.frame)
@@ -243,19 +258,19 @@ func (x *callState) do() error {
 
 // check tells whether a frame is the reply to the request.
 func (x *callState) check(frame []byte) error {
-	if x.goodbye != nil && bytes.Equal(frame, x.goodbye) {
+	if x.of.goodbye != nil && bytes.Equal(frame, x.of.goodbye) {
 		x.left = true
 		return pipeline.ErrGoodbye
 	}
-	if x.wrapped && envelope.NoReply(frame) {
+	if x.of.wrapped && envelope.NoReply(frame) {
 		return errNoReply // the reply may follow: the connection is not used again
 	}
-	if x.match == nil {
+	if x.of.match == nil {
 		return nil
 	}
-	if n, ok := x.match.Get(frame); !ok || n != x.number {
+	if n, ok := x.of.match.Get(frame); !ok || n != x.number {
 		return pipeline.ErrUnsolicited
 	}
-	x.match.Restore(frame, x.old)
+	x.of.match.Restore(frame, x.old)
 	return nil
 }

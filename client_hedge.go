@@ -18,7 +18,7 @@ const HedgeAuto time.Duration = 1
 // beside it. ok is false if none begins.
 func (c *Client) hedgeDelay(options *CallOptions) (d time.Duration, ok bool) {
 	if options.Hedge == HedgeAuto {
-		return c.latency.p95()
+		return c.latencies().p95()
 	}
 	return options.Hedge, true
 }
@@ -89,7 +89,7 @@ func (c *Client) hedged(ctx context.Context, r *run, delay time.Duration, dst, r
 			hedge = nil
 			if r.policy.Budget.Spend() && begin() == nil {
 				pending++
-				c.count.hedges.Add(1)
+				c.count.failures().hedges.Add(1)
 			}
 		}
 	}
@@ -101,6 +101,14 @@ type latencies struct {
 	buckets [latencyBuckets]atomic.Uint32
 	total   atomic.Uint32
 	aging   sync.Mutex // held while the buckets are halved
+}
+
+// latencies returns those of the client, and makes them if there are none.
+func (c *Client) latencies() *latencies {
+	if c.latency.Load() == nil {
+		c.latency.CompareAndSwap(nil, new(latencies))
+	}
+	return c.latency.Load()
 }
 
 const (

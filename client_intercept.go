@@ -81,7 +81,7 @@ func (c *Client) attempts(ctx context.Context, limit *sharedDeadline, dst, reque
 		return c.do(ctx, limit, dst, request, options)
 	}
 	r := run{options: options}
-	r.policy.Idempotent = options.Idempotent || c.config.Retry.Idempotent
+	r.policy.Idempotent = options.Idempotent || c.retry.Idempotent
 	first, err := c.begin(ctx, &r)
 	if err == nil {
 		first.limit = limit

@@ -45,7 +45,7 @@ type ClientStat struct {
 // Stat returns a snapshot. It locks each connection for a moment. Calling it
 // a few times a second has no measurable cost.
 func (c *Client) Stat() (s ClientStat) {
-	s.Shared = c.config.Shared
+	s.Shared = c.shared
 	c.count.snapshot(&s)
 	if c.set != nil {
 		s.Balance = c.set.Stat()
@@ -95,28 +95,50 @@ var kinds = [...]string{
 
 // clientCounters count what becomes of a client's calls.
 type clientCounters struct {
-	_       [64]byte // calls has a cache line that nothing else is read from
-	calls   atomic.Uint64
-	_       [56]byte
+	calls *callCounter
+	rest  atomic.Pointer[failureCounters] // nil before the first
+}
+
+// callCounter has a cache line that nothing else is read from: all calls write it.
+type callCounter struct {
+	n atomic.Uint64
+	_ [56]byte
+}
+
+// failureCounters count what follows a failure, or comes before one.
+type failureCounters struct {
 	retries atomic.Uint64
 	hedges  atomic.Uint64
 	errors  [len(kinds)]atomic.Uint64
 }
 
+// failures returns the counters of failures, and makes them if there are none.
+func (c *clientCounters) failures() *failureCounters {
+	if c.rest.Load() == nil {
+		c.rest.CompareAndSwap(nil, new(failureCounters))
+	}
+	return c.rest.Load()
+}
+
 func (c *clientCounters) failed(err error) {
-	kind := conn.KindOf(err)
+	kind, f := conn.KindOf(err), c.failures()
 	for i, k := range kinds {
 		if k == kind || i == len(kinds)-1 {
-			c.errors[i].Add(1)
+			f.errors[i].Add(1)
 			return
 		}
 	}
 }
 
 func (c *clientCounters) snapshot(s *ClientStat) {
-	s.Calls, s.Retries, s.Hedges = c.calls.Load(), c.retries.Load(), c.hedges.Load()
+	s.Calls = c.calls.n.Load()
+	f := c.rest.Load()
+	if f == nil {
+		return
+	}
+	s.Retries, s.Hedges = f.retries.Load(), f.hedges.Load()
 	for i, kind := range kinds {
-		n := c.errors[i].Load()
+		n := f.errors[i].Load()
 		if n == 0 {
 			continue
 		}

@@ -26,14 +26,61 @@ const leastShared = time.Second
 type callTimeout struct {
 	limit   time.Duration // 0 if there is none
 	current atomic.Pointer[sharedDeadline]
-	mu      sync.Mutex // guards the replacement of current
+	mu      sync.Mutex  // guards the replacement of current, and what follows
+	timer   *time.Timer // ends the stretch; nil before the first
 }
 
 // sharedDeadline is the context of the calls without deadline that begin in
-// one stretch of time.
+// one stretch of time. Most of them ask only for the deadline. So the context that can
+// be waited for, with a timer of its own, is made only when somebody waits.
 type sharedDeadline struct {
-	context.Context
-	cancel context.CancelFunc // never called early: calls may use it to the end
+	at    time.Time
+	ended atomic.Bool // the stretch has ended; before, nobody needs to look at the clock
+	mu    sync.Mutex  // guards the making of waits
+	waits atomic.Pointer[waitContext]
+}
+
+// Deadline implements context.Context.
+func (s *sharedDeadline) Deadline() (time.Time, bool) { return s.at, true }
+
+// Done implements context.Context.
+func (s *sharedDeadline) Done() <-chan struct{} { return s.real().Done() }
+
+// Err implements context.Context.
+func (s *sharedDeadline) Err() error {
+	if w := s.waits.Load(); w != nil {
+		return w.Err()
+	}
+	if !s.ended.Load() || time.Now().Before(s.at) {
+		return nil
+	}
+	return context.DeadlineExceeded
+}
+
+// Value implements context.Context. It has no values but those by which package
+// context finds a context that it has made.
+func (s *sharedDeadline) Value(key any) any {
+	if w := s.waits.Load(); w != nil {
+		return w.Value(key)
+	}
+	return nil
+}
+
+// real returns a context like this one, that can be waited for. It is never cancelled
+// early: calls may use it to the end.
+func (s *sharedDeadline) real() *waitContext {
+	if w := s.waits.Load(); w != nil {
+		return w
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.waits.Load()
+	if w == nil {
+		w = &waitContext{}
+		w.Context, w.cancel = context.WithDeadline(context.Background(), s.at)
+		s.waits.Store(w)
+	}
+	return w
 }
 
 // init sets the limit from ClientConfig.CallTimeout.
@@ -102,11 +149,22 @@ func (t *callTimeout) replace(old *sharedDeadline) *sharedDeadline {
 	if s := t.current.Load(); s != nil && s != old {
 		return s
 	}
-	s := &sharedDeadline{}
-	s.Context, s.cancel = context.WithTimeout(context.Background(), t.limit+t.limit/8)
+	s := &sharedDeadline{at: time.Now().Add(t.limit + t.limit/8)}
 	t.current.Store(s)
-	time.AfterFunc(t.limit/16, func() { t.current.CompareAndSwap(s, nil) })
+	if t.timer == nil {
+		t.timer = time.AfterFunc(t.limit/16, t.endStretch)
+	} else {
+		t.timer.Reset(t.limit / 16)
+	}
 	return s
+}
+
+// endStretch is what the timer calls. If it is late, it may end the next stretch too
+// early, which does no harm.
+func (t *callTimeout) endStretch() {
+	if s := t.current.Swap(nil); s != nil {
+		s.ended.Store(true)
+	}
 }
 
 // with returns ctx, or one made from it with the shared deadline. s may be nil.
@@ -175,7 +233,7 @@ type getLimit struct {
 	waits     atomic.Pointer[waitContext]
 }
 
-// waitContext is a context that ends with the limit.
+// waitContext is a context with a timer, that ends with a limit.
 type waitContext struct {
 	context.Context
 	cancel context.CancelFunc

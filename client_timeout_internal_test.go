@@ -41,9 +41,9 @@ func TestCallTimeoutIsShared(t *testing.T) {
 func TestCallTimeoutOfALateTimer(t *testing.T) {
 	var c callTimeout
 	c.init(time.Minute)
-	over, cancel := context.WithCancel(context.Background())
-	cancel()
-	c.current.Store(&sharedDeadline{Context: over})
+	over := &sharedDeadline{at: time.Now()}
+	<-over.Done()
+	c.current.Store(over)
 	ctx, _ := c.context(context.Background())
 	require.NoError(t, ctx.Err())
 	again, _ := c.context(context.Background())
