@@ -21,16 +21,19 @@ const (
 	maxIdleReads = 100
 )
 
-// openFrame begins to take the next frame out of src.
+// openFrame begins to take the next frame out of src. What is to skip of the window
+// goes with what earlier frames have used of it.
 func (r *Reader) openFrame(skip int64, want int) error {
 	r.noteHead()
-	if err := r.release(); err != nil {
-		return err
-	}
-	r.open, r.skip, r.want = true, skip, want
 	if r.tag != nil {
 		r.tag.SetMidMessage(true)
 	}
+	seen := int(min(skip, int64(len(r.win))))
+	r.taken += seen
+	if err := r.release(); err != nil {
+		return err
+	}
+	r.open, r.skip, r.want = true, skip-int64(seen), want
 	return nil
 }
 
@@ -61,14 +64,16 @@ func (r *Reader) drop() error {
 
 // pull appends the rest of the open frame to dst, which is part or the caller's.
 func (r *Reader) pull(dst []byte, part bool) ([]byte, error) {
-	if err := r.drop(); err != nil {
-		return dst, err
+	if r.skip > 0 {
+		if err := r.drop(); err != nil {
+			return dst, err
+		}
 	}
 	got := 0
 	for idle := 0; r.want > 0; idle++ {
 		if len(dst) == cap(dst) {
 			if part {
-				dst = growPart(dst, r.want, r.src.Buffered())
+				dst = r.growPart(dst, r.want, r.src.Buffered())
 			} else {
 				dst = slices.Grow(dst, r.chunk(got))
 			}
@@ -102,6 +107,9 @@ func (r *Reader) chunk(got int) int {
 // collect assembles the open frame in part.
 func (r *Reader) collect() (err error) {
 	r.part, err = r.pull(r.part, true)
+	if err == nil {
+		r.proven = max(r.proven, len(r.part))
+	}
 	return err
 }
 
@@ -134,7 +142,7 @@ func (r *Reader) readInto(dst []byte) ([]byte, error) {
 		if r.part == nil {
 			r.part = []byte{}
 		}
-		r.part = append(growPart(r.part, len(dst)-n, len(dst)-n), dst[n:]...)
+		r.part = append(r.growPart(r.part, len(dst)-n, len(dst)-n), dst[n:]...)
 		dst = dst[:n]
 	}
 	return dst, err

@@ -27,7 +27,13 @@ func (r *Reader) Hint() string {
 }
 
 // noteHead keeps the first bytes of the frame at the front of the window.
-func (r *Reader) noteHead() { r.headed = copy(r.head[:], r.win) }
+func (r *Reader) noteHead() {
+	if len(r.win) >= headSize { // nearly always
+		r.head, r.headed = [headSize]byte(r.win), headSize
+		return
+	}
+	r.headed = copy(r.head[:], r.win)
+}
 
 // hint makes the sentence of the first bytes of a frame.
 func hint(head []byte) string {

@@ -27,17 +27,21 @@ func classOf(size int) int {
 }
 
 // growPart returns a buffer with what is in part and room for more, up to the
-// want bytes that have to follow. It gives part back. What it takes beyond
-// trustedSize is in proportion to what has come: what is in part, and what is
-// buffered.
-func growPart(part []byte, want, buffered int) []byte {
+// want bytes that have to follow. It is the assembly buffer from then on, and part
+// is given back. Kept buffers beyond trustedSize are taken in proportion to what
+// has come: what is in part, what is buffered, and the largest frame that was
+// assembled before. New memory is in proportion to this frame's bytes alone.
+func (r *Reader) growPart(part []byte, want, buffered int) []byte {
 	got := len(part)
 	need, come := got+want, got+min(want, buffered)
 	if cap(part) >= need {
 		return part
 	}
-	grown := takePart(min(need, max(trustedSize, keptLead*come)), got)
-	if grown == nil {
+	var grown []byte
+	box := takePart(min(need, max(trustedSize, keptLead*come, r.proven)), got)
+	if box != nil {
+		grown = *box
+	} else {
 		size := need
 		if need > trustedSize {
 			size = min(need, max(firstChunk, 2*come))
@@ -48,33 +52,49 @@ func growPart(part []byte, want, buffered int) []byte {
 		grown = make([]byte, 0, size)
 	}
 	grown = append(grown, part...)
-	keepPart(part)
+	keepPart(part, r.box)
+	r.part, r.box = grown, box
 	return grown
 }
 
 // takePart returns a kept buffer that holds size bytes, or the largest that
 // there is of those that hold more than got, or nil.
-func takePart(size, got int) []byte {
+func takePart(size, got int) *[]byte {
 	for class := classOf(min(size, largestPart)); class >= 0 && firstChunk<<class > got; class-- {
-		if b, ok := parts[class].Get().(*[]byte); ok {
-			return (*b)[:0]
+		if box, ok := parts[class].Get().(*[]byte); ok {
+			return box
 		}
 	}
 	return nil
 }
 
-// keepPart keeps a buffer for other frames, if it has the size of a class.
-func keepPart(part []byte) {
+// keepPart keeps a buffer for other frames, if it has the size of a class. box is
+// what it was kept in before, nil if it is new.
+func keepPart(part []byte, box *[]byte) {
 	size := cap(part)
 	if size < firstChunk || size > largestPart || size&(size-1) != 0 {
 		return
 	}
-	kept := part // apart, so that only this way allocates
-	parts[classOf(size)].Put(&kept)
+	if box == nil {
+		box = new([]byte)
+		*box = part[:0]
+	}
+	parts[classOf(size)].Put(box)
 }
 
 // dropPart gives back the assembly buffer.
 func (r *Reader) dropPart() {
-	keepPart(r.part)
-	r.part = nil
+	if r.part != nil {
+		keepPart(r.part, r.box)
+		r.part, r.box = nil, nil
+	}
+}
+
+// reusePart keeps the assembly buffer of the frame before for one of size bytes, if
+// it is of the right class: a run of large frames then takes it from the others once.
+func (r *Reader) reusePart(size int) {
+	if cap(r.part) < size || cap(r.part) > max(firstChunk, 2*size) {
+		r.dropPart()
+	}
+	r.part = r.part[:0]
 }

@@ -6,8 +6,9 @@ import (
 	"io"
 )
 
-// ownBufferSize is the read buffer of a Reader over a plain io.Reader.
-const ownBufferSize = 16 << 10
+// ownBufferSize is the read buffer of a Reader over a plain io.Reader: 16 KiB of
+// payload fit it with their header. The allocator has blocks of this size.
+const ownBufferSize = 18 << 10
 
 // A PeekReader is a reader that gives access to its own buffer, as *conn.Conn and
 // *bufio.Reader do. A Reader then needs no buffer, and reads frames without a
@@ -46,7 +47,9 @@ type PeekReader interface {
 // Memory. A Reader over a [PeekReader] has no buffer while it waits for a frame.
 // A frame larger than the underlying buffer is assembled in memory that grows as
 // its bytes arrive. The length in the header does not matter for that. Up to 16
-// MiB that memory is used again for other frames.
+// MiB that memory is used again for other frames. A stream that has brought such a
+// frame gets memory for the next one at once, up to the size of the largest so far,
+// if there is memory to use again.
 type Reader struct {
 	// Exclusive declares that nothing but this Reader reads from the
 	// underlying reader. That makes runs of small frames cheaper: Next leaves
@@ -78,6 +81,8 @@ type Reader struct {
 	skip      int64
 	want      int
 	part      []byte
+	box       *[]byte      // what part was kept in; nil if it is new
+	proven    int          // the largest frame that was assembled here
 	stream    *frameStream // the caller reads this frame itself
 	head      [headSize]byte
 	headed    int // bytes of head that the open frame began with
@@ -176,8 +181,10 @@ func (r *Reader) Next() ([]byte, error) {
 
 // next is Next for a frame that is not all in the window.
 func (r *Reader) next() ([]byte, error) {
-	if err := r.begin(); err != nil {
-		return nil, err
+	if r.open || r.part == nil || r.stream != nil || r.err != nil { // else part may be used again
+		if err := r.begin(); err != nil {
+			return nil, err
+		}
 	}
 	if !r.open {
 		start, end, err := r.locate(r.fit)
@@ -186,8 +193,10 @@ func (r *Reader) next() ([]byte, error) {
 			return nil, err
 		}
 		if end <= len(r.win) {
+			r.dropPart()
 			return r.take(start, end)
 		}
+		r.reusePart(end - start)
 		if err := r.openFrame(int64(start), end-start); err != nil {
 			return nil, err
 		}
@@ -366,6 +375,13 @@ func (r *Reader) look() {
 	if len(r.win) > 0 {
 		return
 	}
+	if own := r.own; own != nil { // without the interface
+		if n := own.Buffered(); n > r.taken {
+			b, _ := own.Peek(n)
+			r.win = b[r.taken:]
+		}
+		return
+	}
 	if n := r.src.Buffered() - r.taken; n > 0 {
 		b, _ := r.src.Peek(r.taken + n)
 		r.win = b[min(r.taken, len(b)):]
@@ -391,6 +407,7 @@ func (r *Reader) locate(fit int) (start, end int, err error) {
 		if err := r.release(); err != nil {
 			return 0, 0, err
 		}
+		r.dropPart()
 		_, err = r.src.Peek(want)
 		r.look()
 		if len(r.win) < want {
