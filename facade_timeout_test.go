@@ -14,6 +14,7 @@ import (
 	"github.com/seed-99d6a01a/gtcp"
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/internal/memnet"
+	"github.com/seed-99d6a01a/gtcp/pool"
 	"github.com/seed-99d6a01a/gtcp/retry"
 )
 
@@ -214,4 +215,36 @@ func TestManyWaitForOneCall(t *testing.T) {
 func isTimeout(err error) bool {
 	timeout, ok := err.(net.Error)
 	return ok && timeout.Timeout()
+}
+
+// A connection whose call timed out is counted as such, as with a Client.
+func TestTimeoutIsTheReason(t *testing.T) {
+	for name, call := range map[string]func(c *gtcp.PoolConn) error{
+		"a reply": func(c *gtcp.PoolConn) error {
+			_, err := c.SendRecvPkgWithTimeout([]byte("x"), 10*time.Millisecond)
+			return err
+		},
+		"a poll": func(c *gtcp.PoolConn) error {
+			_, err := c.RecvWithTimeout(-1, 10*time.Millisecond)
+			return err
+		},
+		"a deadline": func(c *gtcp.PoolConn) error {
+			if err := c.SetDeadlineRecv(time.Now().Add(10 * time.Millisecond)); err != nil {
+				return err
+			}
+			_, err := c.RecvPkg()
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr := silentServer(t)
+			c, err := gtcp.NewPoolConn(addr)
+			require.NoError(t, err)
+			require.ErrorIs(t, call(c), os.ErrDeadlineExceeded)
+			require.NoError(t, c.Close())
+			e := gtcp.PoolStat(addr).Evictions
+			require.EqualValues(t, 1, e[pool.TimedOut])
+			require.EqualValues(t, 1, e.Total())
+		})
+	}
 }

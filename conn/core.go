@@ -282,6 +282,9 @@ func (k *core) interrupted(err error) error {
 func (k *core) failed(err *Error, fatal bool) {
 	k.mu.Lock()
 	k.state.Or(markUnfit)
+	if err != nil && err.Timeout() && !k.limits.canceled() {
+		k.state.Or(markTimedOut)
+	}
 	if fatal {
 		k.err.CompareAndSwap(nil, err)
 	}

@@ -129,6 +129,16 @@ func (k *core) setInternal(t time.Time, look bool) error {
 	return k.applyLimits(true, false)
 }
 
+// canceled reports whether a Do is in progress whose context has ended before its
+// deadline.
+func (l *limits) canceled() bool {
+	if !l.underDo() || !l.do.interrupted {
+		return false
+	}
+	deadline := l.do.deadline
+	return deadline.IsZero() || time.Now().Before(deadline)
+}
+
 // readTimedOut reports whether a limit on reading has passed that is not the
 // internal one.
 func (k *core) readTimedOut() bool {

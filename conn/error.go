@@ -35,6 +35,20 @@ var (
 	ErrNegativeCount = errors.New("negative count")
 )
 
+// timedOutError is ErrUnfit or ErrMidMessage where an operation has timed out.
+type timedOutError struct{ error }
+
+// timedOut returns err, or a timedOutError if the state says so.
+func timedOut(state uint64, err error) error {
+	if state&markTimedOut != 0 {
+		return timedOutError{err}
+	}
+	return err
+}
+
+func (e timedOutError) Unwrap() error { return e.error }
+func (timedOutError) Kind() string    { return KindTimeout }
+
 type peerClosedError struct{}
 
 func (peerClosedError) Error() string { return "closed by the peer" }

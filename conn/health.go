@@ -46,7 +46,8 @@ func (c *Conn) SetMidMessage(mid bool) {
 // Reusable reports whether another caller can use the connection as if it were
 // new. It returns nil if no operation is in progress, none has failed or timed
 // out, no byte is buffered, no deadline is set and no message is incomplete.
-// Otherwise the error says which of these is not so. It does not check what the
+// Otherwise the error says which of these is not so. Its kind is KindTimeout if
+// that is because an operation has timed out. It does not check what the
 // peer has done; use Check for that. It makes no system call, and allocates only
 // for an error.
 func (c *Conn) Reusable() error {
@@ -81,9 +82,9 @@ func (c *Conn) unfitness(k *core, own uint64) error {
 	case !k.empty():
 		return ErrUnread
 	case state&markMid != 0:
-		return ErrMidMessage
+		return timedOut(state, ErrMidMessage)
 	case state&markUnfit != 0:
-		return ErrUnfit
+		return timedOut(state, ErrUnfit)
 	}
 	return ErrDeadlineSet
 }

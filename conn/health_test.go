@@ -184,6 +184,10 @@ func TestReusable(t *testing.T) {
 		err := c.Reusable()
 		require.ErrorIs(t, err, conn.ErrUnfit)
 		require.ErrorContains(t, err, "conn: reuse "+c.RemoteAddr().String())
+		require.Equal(t, conn.KindTimeout, conn.KindOf(err))
+		c.SetMidMessage(true)
+		require.ErrorIs(t, c.Reusable(), conn.ErrMidMessage)
+		require.Equal(t, conn.KindTimeout, conn.KindOf(c.Reusable()))
 		require.NoError(t, c.Err())
 	})
 }

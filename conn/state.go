@@ -19,6 +19,7 @@ const (
 	markLooping                     // a ReadLoop is in progress; changed with mu held
 	markMid                         // a message is half read or half written
 	markUnfit                       // an operation failed or timed out; never removed
+	markTimedOut                    // one has timed out, so markUnfit is set too; never removed
 	markClosed                      // Close has been called; set with mu held, never removed
 	generation                      // the first; each is a multiple of it
 )

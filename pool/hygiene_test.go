@@ -38,6 +38,23 @@ var checkouts = []struct {
 		_, err := c.Read(make([]byte, 1))
 		require.ErrorAs(t, err, new(net.Error))
 		require.NoError(t, c.SetReadDeadline(time.Time{}))
+	}, func(e pool.Evictions) uint64 { return e[pool.TimedOut] }},
+	{"read timed out in a message", func(t *testing.T, c *pool.Conn) {
+		c.SetMidMessage(true)
+		require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Second)))
+		_, err := c.Read(make([]byte, 1))
+		require.ErrorAs(t, err, new(net.Error))
+		require.NoError(t, c.SetReadDeadline(time.Time{}))
+	}, func(e pool.Evictions) uint64 { return e[pool.TimedOut] }},
+	{"context's deadline passed", func(t *testing.T, c *pool.Conn) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, readIn(ctx, c), context.DeadlineExceeded)
+	}, func(e pool.Evictions) uint64 { return e[pool.TimedOut] }},
+	{"context canceled", func(t *testing.T, c *pool.Conn) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer time.AfterFunc(time.Second, cancel).Stop()
+		require.ErrorIs(t, readIn(ctx, c), context.Canceled)
 	}, func(e pool.Evictions) uint64 { return e[pool.Unfit] }},
 	{"deadline left", func(t *testing.T, c *pool.Conn) {
 		require.NoError(t, c.SetWriteDeadline(time.Now().Add(time.Hour)))
@@ -70,6 +87,14 @@ var checkouts = []struct {
 	}, func(e pool.Evictions) uint64 { return e[pool.Broken] }},
 	{"evicted", func(t *testing.T, c *pool.Conn) { c.Evict() },
 		func(e pool.Evictions) uint64 { return e[pool.Discarded] }},
+}
+
+// readIn reads one byte, until ctx ends.
+func readIn(ctx context.Context, c *pool.Conn) error {
+	return c.Do(ctx, func() error {
+		_, err := c.Read(make([]byte, 1))
+		return err
+	})
 }
 
 // TestCloseByHealth shows what Close makes of a connection in every state, and

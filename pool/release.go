@@ -119,6 +119,8 @@ func (c *Conn) reason(cause error) (Reason, error) {
 		return TimedOut, err
 	case errors.Is(fatal, conn.ErrUnread), errors.Is(unfit, conn.ErrUnread):
 		return Dirty, err
+	case unfit != nil && conn.KindOf(unfit) == conn.KindTimeout:
+		return TimedOut, err
 	case errors.Is(fatal, io.EOF):
 		return PeerClosed, err
 	case fatal != nil:

@@ -20,8 +20,8 @@ const (
 	Dirty              // it had unread bytes
 	PeerClosed         // the peer closed it while it was checked out
 	Broken             // an I/O error ended it while it was checked out
-	TimedOut           // its caller timed out, so that a reply may still come
-	Unfit              // an operation timed out or was in progress, a message was incomplete, or a deadline was set
+	TimedOut           // an operation or its caller timed out, so that a reply may still come
+	Unfit              // an operation was canceled or in progress, a message was incomplete, or a deadline was set
 	Discarded          // its caller called Evict and nothing was wrong with it, or Pool.EvictConn was called
 	Suspect            // idle since before another connection of the pool timed out or was reset
 	Cleared            // Pool.Clear was called
