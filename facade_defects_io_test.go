@@ -167,9 +167,11 @@ func TestDefect16TimeoutBoundsAllThatIsAvailable(t *testing.T) {
 	c, far := peer(t)
 	c.SetBufferWaitRecv(hang())
 	done := make(chan struct{})
+	chunk := make([]byte, 1<<10)
+	_, err := far.Write(chunk) // so that something is there, however late the others come
+	require.NoError(t, err)
 	go func() {
 		defer close(done)
-		chunk := make([]byte, 1<<10)
 		for {
 			if _, err := far.Write(chunk); err != nil {
 				return

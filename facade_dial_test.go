@@ -1,6 +1,7 @@
 package gtcp_test
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -30,8 +31,10 @@ func TestOneShot(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, data, got)
 
-	_, err = gtcp.SendRecvWithTimeout(addr, data, 6, 10*time.Millisecond)
-	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	for !errors.Is(err, os.ErrDeadlineExceeded) {
+		_, err = gtcp.SendRecvWithTimeout(addr, data, 6, 10*time.Millisecond)
+		require.True(t, isTimeout(err), "%v", err) // of the dial, on a busy machine
+	}
 	_, err = gtcp.SendRecvPkg(addr, make([]byte, 1<<16))
 	require.ErrorContains(t, err, "data too long")
 }

@@ -100,6 +100,7 @@ func TestRetiredPoolWaitsForItsCheckouts(t *testing.T) {
 	require.Len(t, r.retired, 1)
 	require.NoError(t, c.Check())
 	require.NoError(t, c.Close())
+	require.Eventually(t, r.retired[0].quiet, 10*time.Second, time.Millisecond)
 	r.timer.Stop()
 	r.look()
 	require.Empty(t, r.retired)
