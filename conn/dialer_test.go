@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -169,6 +170,10 @@ func TestDialTLSToAPlainServerAsksForTLS(t *testing.T) {
 				d.Timeout = 20 * time.Millisecond
 			}
 			_, err := d.Dial(t.Context(), "tcp", l.Addr().String())
+			for d.Timeout > 0 && !strings.Contains(err.Error(), "TLS handshake: ") { // not even connected by then
+				requireTimeout(t, err)
+				_, err = d.Dial(t.Context(), "tcp", l.Addr().String())
+			}
 			require.ErrorContains(t, err, "TLS handshake: ")
 			if test.want {
 				require.ErrorContains(t, err, question)

@@ -52,7 +52,10 @@ func TestRequestContextEnds(t *testing.T) {
 		end  func(c *envelope.RequestContext, cancel context.CancelFunc)
 		want error
 	}{
-		"time":   {func(*envelope.RequestContext, context.CancelFunc) { time.Sleep(time.Second) }, context.DeadlineExceeded},
+		"time": {func(*envelope.RequestContext, context.CancelFunc) {
+			time.Sleep(time.Second)
+			synctest.Wait() // for its timer
+		}, context.DeadlineExceeded},
 		"parent": {func(_ *envelope.RequestContext, cancel context.CancelFunc) { cancel() }, context.Canceled},
 		"End":    {func(c *envelope.RequestContext, _ context.CancelFunc) { c.End() }, context.Canceled},
 	} {
