@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"context"
 	"math/rand/v2"
 	"time"
 
@@ -10,50 +9,45 @@ import (
 
 // keepAlive is the goroutine that probes idle connections for Config.KeepAlive.
 // The zero keepAlive, of a pool without, does nothing.
-type keepAlive struct {
-	cancel context.CancelFunc
-	done   chan struct{}
-}
+type keepAlive struct{ done chan struct{} }
 
 func (k *keepAlive) start(p *Pool) {
-	ctx, cancel := context.WithCancel(context.Background())
-	*k = keepAlive{cancel: cancel, done: make(chan struct{})}
-	go k.run(ctx, p)
+	k.done = make(chan struct{})
+	go k.run(p)
 }
 
-// stop ends the goroutine and waits for it. It may be called again.
-func (k *keepAlive) stop() {
-	if k.cancel != nil {
-		k.cancel()
+// wait waits for the goroutine, which ends as the pool does.
+func (k *keepAlive) wait() {
+	if k.done != nil {
 		<-k.done
 	}
 }
 
-func (k *keepAlive) run(ctx context.Context, p *Pool) {
+func (k *keepAlive) run(p *Pool) {
 	defer close(k.done)
 	interval := p.cfg.KeepAlive
-	for sleep(ctx, max(interval/10, time.Millisecond)) {
-		p.probeIdle(ctx, int64(interval-rand.N(interval/10+1)))
+	for sleep(p.ending, max(interval/10, time.Millisecond)) {
+		p.probeIdle(int64(interval - rand.N(interval/10+1)))
 	}
 }
 
 // probeIdle probes the connections that have been idle, or were last probed,
 // at least so long ago. A connection is nobody else's while it is probed.
-func (p *Pool) probeIdle(ctx context.Context, interval int64) {
+func (p *Pool) probeIdle(interval int64) {
 	p.backend.Sweep(func(m *Member) bool {
 		now := p.clock.now()
-		if ctx.Err() != nil || now-m.trusted() < interval {
+		if p.ending.Err() != nil || now-m.trusted() < interval {
 			return true
 		}
 		why, err := Dead, error(nil)
-		if panicked := contain.Call("Config.Probe.Func", func() { why, err = p.probe(ctx, m) }); panicked != nil {
+		if panicked := contain.Call("Config.Probe.Func", func() { why, err = p.probe(p.ending, m) }); panicked != nil {
 			why, err = Dead, panicked
 		}
 		if why == kept {
 			m.probed = p.clock.now()
 			return true
 		}
-		if ctx.Err() == nil {
+		if p.ending.Err() == nil { // else the probe was cut off
 			m.evictAs(why, err)
 			p.distrust(m.trusted())
 		}

@@ -157,7 +157,7 @@ func (p *Pool) shut(ctx context.Context) error {
 	p.end()
 	p.reaper.stop()
 	p.minIdle.stop()
-	p.keepAlive.stop()
+	p.keepAlive.wait()
 	err := p.backend.Close(ctx)
 	p.tasks.stop() // a Replace in progress ends soon: its context has
 	return err
