@@ -117,7 +117,7 @@ func (c *Conn) Replace(ctx context.Context) error {
 		return p.fail("replace", errHandleClosed)
 	}
 	lease := m.lease
-	why, cause := c.reason(nil)
+	why, cause := c.reason(nil, nil)
 	if why == Discarded {
 		why = Dead // it looks well, but its caller knows better
 	}

@@ -135,6 +135,12 @@ func TestHookThatIsNotInterested(t *testing.T) {
 		}
 		require.Equal(t, []int{2, 2}, []int{first.told, alone.told})
 		require.EqualValues(t, 4, all.ended.Load())
+
+		last := &sampler{n: 1} // it begins with no interest
+		p = newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, Hooks: []any{all, last}})
+		require.NoError(t, get(t, p).Close())
+		require.Zero(t, last.told)
+		require.EqualValues(t, 5, all.ended.Load())
 	})
 }
 

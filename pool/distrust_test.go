@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -133,23 +134,24 @@ func TestEvictionsTellTheTrueReason(t *testing.T) {
 	timeout := &conn.Error{Op: "do", Err: context.DeadlineExceeded}
 	for name, tc := range map[string]struct {
 		spoil func(t *testing.T, c *pool.Conn)
-		err   error
+		err   error // the caller's
 		want  pool.Reason
+		found error // that the connection knows
 	}{
-		"nothing is wrong": {func(*testing.T, *pool.Conn) {}, nil, pool.Discarded},
-		"the caller knows": {func(*testing.T, *pool.Conn) {}, io.ErrUnexpectedEOF, pool.Discarded},
-		"timeout":          {func(*testing.T, *pool.Conn) {}, timeout, pool.TimedOut},
+		"nothing is wrong": {func(*testing.T, *pool.Conn) {}, nil, pool.Discarded, nil},
+		"the caller knows": {func(*testing.T, *pool.Conn) {}, io.ErrUnexpectedEOF, pool.Discarded, nil},
+		"timeout":          {func(*testing.T, *pool.Conn) {}, timeout, pool.TimedOut, nil},
 		"the peer closed": {func(t *testing.T, c *pool.Conn) {
 			_, err := c.Write([]byte{quit})
 			require.NoError(t, err)
 			require.Equal(t, io.EOF, readByte(&c.Conn))
-		}, timeout, pool.PeerClosed},
+		}, timeout, pool.PeerClosed, nil},
 		"reset": {func(t *testing.T, c *pool.Conn) {
 			c.NetConn().(*breakable).reset.Store(true)
 			_, _ = c.Write([]byte("x"))
-		}, nil, pool.Broken},
-		"unread bytes": {func(t *testing.T, c *pool.Conn) { roundTripPart(t, c) }, nil, pool.Dirty},
-		"half done":    {func(_ *testing.T, c *pool.Conn) { c.SetMidMessage(true) }, nil, pool.Unfit},
+		}, nil, pool.Broken, syscall.ECONNRESET},
+		"unread bytes": {func(t *testing.T, c *pool.Conn) { roundTripPart(t, c) }, nil, pool.Dirty, conn.ErrUnread},
+		"half done":    {func(_ *testing.T, c *pool.Conn) { c.SetMidMessage(true) }, nil, pool.Unfit, conn.ErrMidMessage},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubbles(t, func(t *testing.T, open opener) {
@@ -164,6 +166,8 @@ func TestEvictionsTellTheTrueReason(t *testing.T) {
 				require.Equal(t, tc.want, log.events[0].Reason)
 				if tc.err != nil {
 					require.Equal(t, tc.err, log.events[0].Err)
+				} else {
+					require.ErrorIs(t, log.events[0].Err, tc.found)
 				}
 				require.EqualValues(t, 1, p.Stat().Evictions[tc.want])
 			})
@@ -181,22 +185,25 @@ func roundTripPart(t *testing.T, c net.Conn) {
 }
 
 // Connections that are not trusted are closed soon, not only when a caller
-// comes.
+// comes, and in a pool whose connections live for ever too.
 func TestDistrustedConnectionsAreClosedSoon(t *testing.T) {
-	inBubbles(t, func(t *testing.T, open opener) {
-		s := newMemServer(t, echo)
-		log := &evictLog{}
-		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, Hooks: []any{log}, Probe: pool.Probe{Mode: pool.ProbeNever}})
-		release(t, getMany(t, p, 5)...)
-		time.Sleep(time.Second)
-		reset(t, get(t, p))
-		time.Sleep(time.Second)
-		synctest.Wait()
-		require.Zero(t, p.Stat().Open)
-		require.Zero(t, s.open())
-		require.EqualValues(t, 4, p.Stat().Evictions[pool.Suspect])
-		require.Len(t, log.ages(pool.Suspect), 4)
-	})
+	for _, lifetime := range []time.Duration{0, -1} {
+		inBubbles(t, func(t *testing.T, open opener) {
+			s := newMemServer(t, echo)
+			log := &evictLog{}
+			p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, Hooks: []any{log}, Probe: pool.Probe{Mode: pool.ProbeNever},
+				MaxLifetime: lifetime})
+			release(t, getMany(t, p, 5)...)
+			time.Sleep(time.Second)
+			reset(t, get(t, p))
+			time.Sleep(time.Second)
+			synctest.Wait()
+			require.Zero(t, p.Stat().Open)
+			require.Zero(t, s.open())
+			require.EqualValues(t, 4, p.Stat().Evictions[pool.Suspect])
+			require.Len(t, log.ages(pool.Suspect), 4)
+		})
+	}
 }
 
 // A Replace that fails ends the checkout, and the hook is told, once.

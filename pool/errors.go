@@ -78,7 +78,7 @@ func (e *Error) Error() string {
 // have no more of them.
 func (e *Error) exhausted() bool {
 	full := e.MaxConns > 0 && e.Open >= e.MaxConns && e.Idle == 0 && e.Dialing == 0
-	return full && e.Op == "get" && (e.Timeout() || e.Kind() == conn.KindOverloaded)
+	return full && e.Op == "get" && e.Timeout()
 }
 
 // Unwrap returns the cause.

@@ -24,8 +24,9 @@ func numbers(p *pool.Pool) (all []uint64) {
 func TestEvictConn(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {
 		s := newMemServer(t, echo)
+		m := &meddler{}
 		// No lifetime: nothing else sweeps.
-		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxLifetime: -1})
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: m.meddle(open), MaxLifetime: -1})
 		require.False(t, p.EvictConn(0))
 		require.False(t, p.EvictConn(1), "there is none yet")
 		a, b, c := get(t, p), get(t, p), get(t, p)
@@ -54,6 +55,13 @@ func TestEvictConn(t *testing.T) {
 		roundTrip(t, d)
 		require.NoError(t, d.Close())
 		require.Equal(t, []uint64{b.ID()}, numbers(p))
+
+		swept := m.sweeps.Load()
+		for range 3 {
+			require.NoError(t, get(t, p).Close())
+		}
+		synctest.Wait()
+		require.Equal(t, swept, m.sweeps.Load(), "nothing is unwanted any more")
 	})
 }
 

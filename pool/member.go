@@ -105,7 +105,7 @@ func (m *Member) install(c *conn.Conn, l *life, into *Conn) error {
 	if into != nil {
 		l.uses-- // the checkout goes on
 	}
-	m.life, m.moved, m.read, m.answered, m.probed = l, 0, 0, false, 0
+	m.life, m.moved, m.answered = l, 0, false
 	h := into
 	if h == nil {
 		h = m.newHandle(0)

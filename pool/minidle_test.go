@@ -89,3 +89,15 @@ func TestMinIdleClose(t *testing.T) {
 		require.Equal(t, 0, s.open())
 	})
 }
+
+// Without a backoff MinIdle dials ten times a second in an outage.
+func TestMinIdleRestsAfterAFailure(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
+		s.l.Refuse(true)
+		newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MinIdle: 1, DialBackoff: conn.DialBackoff{After: -1}})
+		time.Sleep(10*time.Second + time.Millisecond)
+		synctest.Wait()
+		require.Equal(t, 101, s.dialed())
+	})
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -60,6 +62,40 @@ func TestReleasingAfterReplace(t *testing.T) {
 	c.state.And(^connEnded)
 	require.NoError(t, c.Close())
 	require.NoError(t, p.Close())
+}
+
+// What a timer or EvictConn begins in the moment in which the pool is closed does
+// nothing.
+func TestBackgroundAfterClose(t *testing.T) {
+	p, err := New(conn.Target{Address: "127.0.0.1:1"}, Config{})
+	require.NoError(t, err)
+	require.NoError(t, p.Close())
+	p.reaper.fire()
+	p.sweepUnwanted()
+	p.tasks.wg.Wait()
+}
+
+// Many arm the reaper at once, for different times: the earliest counts.
+func TestReaperIsArmedForTheEarliest(t *testing.T) {
+	p, err := New(conn.Target{Address: "127.0.0.1:1"}, Config{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, p.Close()) }()
+	s := &p.reaper
+	soonest := p.clock.now() + int64(time.Hour)
+	for range 500 {
+		s.mu.Lock() // all of them have looked before the first goes on
+		s.armed.Store(0)
+		var wg sync.WaitGroup
+		for i := range 8 {
+			wg.Go(func() { s.arm(soonest + int64(time.Duration(i)*time.Minute)) })
+		}
+		for range 8 {
+			runtime.Gosched()
+		}
+		s.mu.Unlock()
+		wg.Wait()
+		require.Equal(t, soonest-s.lead, s.armed.Load())
+	}
 }
 
 // TestAgesByTheLaterClock moves the wall clock, as a machine does that was
@@ -192,4 +228,7 @@ func TestClocksThatDrift(t *testing.T) {
 	require.Equal(t, time.Minute, pass(time.Minute, time.Minute-2*time.Second))
 	require.Equal(t, time.Minute, pass(time.Minute, time.Minute+2*time.Second), "it was not set back")
 	require.Equal(t, time.Minute+time.Second+1, pass(time.Minute, time.Minute+1), "more than a second in all")
+	require.Equal(t, time.Minute, pass(time.Minute, time.Minute+time.Second/2), "less than a second since")
+	require.Equal(t, time.Minute, pass(time.Minute, -8*time.Hour), "set back by hours")
+	require.Equal(t, 16*time.Hour, pass(time.Minute, 16*time.Hour), "and asleep for longer")
 }

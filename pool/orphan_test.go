@@ -128,12 +128,55 @@ func TestSuspendedDialingWaitsForConnectionsInUse(t *testing.T) {
 		a.Evict()
 		synctest.Wait()
 		require.Equal(t, 1, p.Stat().Waiting, "another is in use")
+		start = time.Now()
 		b.Evict()
 		var backoff *conn.BackoffError
 		require.ErrorAs(t, <-waiting, &backoff)
+		require.Zero(t, time.Since(start), "at once")
 		_, err = p.Get(t.Context())
 		require.ErrorAs(t, err, &backoff)
 		require.Positive(t, backoff.Wait)
+	})
+}
+
+// A caller who waits for a connection in use, since dialing is suspended, gets one
+// that is dialed when it goes on.
+func TestSuspendedDialingGoesOn(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open,
+			DialBackoff: conn.DialBackoff{After: 1, Min: time.Second, Max: time.Second}})
+		c := get(t, p)
+		s.l.Refuse(true)
+		_, err := p.Get(t.Context())
+		require.ErrorContains(t, err, "refused")
+		s.l.Refuse(false)
+		start := time.Now()
+		require.NoError(t, get(t, p).Close())
+		require.Equal(t, time.Second, time.Since(start))
+		require.NoError(t, c.Close())
+		require.Equal(t, 3, s.dialed())
+	})
+}
+
+// Close ends the wait of a dial until dialing goes on.
+func TestCloseEndsTheWaitForSuspendedDialing(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open,
+			DialBackoff: conn.DialBackoff{After: 1, Min: time.Hour, Max: time.Hour}})
+		c := get(t, p)
+		s.l.Refuse(true)
+		_, err := p.Get(t.Context())
+		require.ErrorContains(t, err, "refused")
+		got := make(chan error)
+		go func() { _, err := p.Get(context.Background()); got <- err }()
+		synctest.Wait()
+		start := time.Now()
+		time.AfterFunc(time.Second, func() { _ = c.Close() })
+		require.NoError(t, p.Shutdown(t.Context()))
+		require.Equal(t, time.Second, time.Since(start), "only for the one in use")
+		require.ErrorIs(t, <-got, pool.ErrClosed)
 	})
 }
 

@@ -216,3 +216,57 @@ func TestRoomIsNoOverload(t *testing.T) {
 		}
 	})
 }
+
+// While the queue does not empty, one waiter that runs out of time, or is refused
+// since it would, has the newest served first.
+func TestNewestFirstAfterAWaiterRanOutOfTime(t *testing.T) {
+	for name, c := range map[string]struct {
+		learn   bool // that a call takes a second
+		patient bool // nobody runs out of time
+		err     error
+		newest  bool
+	}{
+		"timed out":  {err: context.DeadlineExceeded, newest: true},
+		"overloaded": {learn: true, err: pool.ErrOverloaded, newest: true},
+		"neither":    {patient: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubbles(t, func(t *testing.T, open opener) {
+				s := newMemServer(t, echo)
+				p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, MaxConns: 1, Probe: pool.Probe{Mode: pool.ProbeNever}})
+				held := get(t, p)
+				for range 20 {
+					if c.learn {
+						time.Sleep(time.Second)
+						require.NoError(t, held.Close())
+						held = get(t, p)
+					}
+				}
+				served := make(chan string, 2)
+				wait := func(name string) {
+					c, err := p.Get(context.Background())
+					if err == nil {
+						served <- name
+						_ = c.Close()
+					}
+				}
+				go wait("oldest")
+				time.Sleep(200 * time.Millisecond)
+				if !c.patient {
+					ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+					defer cancel()
+					_, err := p.Get(ctx)
+					require.ErrorIs(t, err, c.err)
+				}
+				go wait("newest")
+				synctest.Wait()
+				require.NoError(t, held.Close())
+				first, second := <-served, <-served
+				if !c.newest {
+					first, second = second, first
+				}
+				require.Equal(t, []string{"newest", "oldest"}, []string{first, second})
+			})
+		})
+	}
+}

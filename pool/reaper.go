@@ -32,7 +32,7 @@ type reaper struct {
 	mu      sync.Mutex  // guards what follows
 	timer   *time.Timer // nil until first armed
 	last    int64       // when the last sweep began
-	stopped bool        // or never begun: nothing is ever due
+	stopped bool
 }
 
 func (s *reaper) init(p *Pool) {
@@ -44,7 +44,6 @@ func (s *reaper) init(p *Pool) {
 		}
 	}
 	s.lead = int64(lead)
-	s.stopped = p.cfg.MaxLifetime == 0 && p.cfg.MaxIdleTime == 0
 }
 
 // arm sees to it that what is due at the given time is closed by then.
@@ -55,7 +54,7 @@ func (s *reaper) arm(due int64) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at = max(at, s.last+s.lead, 1)
+	at = max(at, s.last+s.lead) // which is not zero
 	if armed := s.armed.Load(); s.stopped || armed != 0 && armed <= at {
 		return
 	}

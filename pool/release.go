@@ -20,14 +20,11 @@ func (c *Conn) settle(why Reason, cause error) {
 	now, exact := p.releaseTime(m)
 	last := c // the live handle
 	if why != kept {
-		why, cause = c.reason(cause)
+		why, cause = c.reason(cause, nil)
 	} else {
 		next := m.newHandle(connReused)
 		if err := c.Handoff(&next.Conn); err != nil {
-			why, cause = c.reason(nil)
-			if why == Discarded { // fit again, a moment later
-				why, cause = Unfit, err
-			}
+			why, cause = c.reason(nil, err)
 		} else {
 			last = next
 			m.handle.Store(next)
@@ -70,8 +67,7 @@ func (p *Pool) keep(m *Member, next *Conn, lease backend.Lease[*Member], now int
 	m.rest(now)
 	deadline, id := m.deadline, next.life.id
 	if p.backend.Return(lease, backend.Keep) != nil {
-		p.closeConn(&next.Conn) // a Close did not wait
-		return
+		return // a Close did not wait, and has closed it
 	}
 	if p.unwanted.Load() && m.unwanted.Load() == id { // since judge
 		p.sweepUnwanted()
@@ -102,10 +98,11 @@ func (p *Pool) closeConn(c *conn.Conn) {
 }
 
 // reason says what is wrong with the connection of a checkout that ends, where
-// the caller's error may be more than the connection knows.
-func (c *Conn) reason(cause error) (Reason, error) {
-	fatal, unfit := c.Err(), error(nil)
-	if fatal == nil {
+// the caller's error may be more than the connection knows. unfit is why it
+// could not be handed on, nil if nobody has tried.
+func (c *Conn) reason(cause, unfit error) (Reason, error) {
+	fatal := c.Err()
+	if fatal == nil && unfit == nil {
 		unfit = c.Reusable()
 	}
 	err := cause
@@ -115,7 +112,7 @@ func (c *Conn) reason(cause error) (Reason, error) {
 		}
 	}
 	switch {
-	case fatal == nil && cause != nil && conn.KindOf(cause) == conn.KindTimeout:
+	case fatal == nil && conn.KindOf(cause) == conn.KindTimeout:
 		return TimedOut, err
 	case errors.Is(fatal, conn.ErrUnread), errors.Is(unfit, conn.ErrUnread):
 		return Dirty, err
@@ -199,7 +196,7 @@ func (p *Pool) learn(m *Member, info releaseInfo) {
 	switch kind := conn.KindOf(info.err); {
 	case info.why == Broken && (kind == conn.KindReset || kind == conn.KindTimeout):
 		p.distrust(info.now)
-	case silent && (info.why == TimedOut || info.why == Unfit && errors.Is(info.err, conn.ErrUnfit)):
+	case silent && (info.why == TimedOut || errors.Is(info.err, conn.ErrUnfit)):
 		p.distrust(begun)
 	}
 }
