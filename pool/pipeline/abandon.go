@@ -49,6 +49,6 @@ func (s *sharedConn) abandonLocked(c *call) {
 		s.pace.missed()
 	}
 	if s.left == 1 || s.leaving != nil {
-		wake(s.look) // tend waits for its reply
+		s.lookLocked() // tend waits for its reply
 	}
 }

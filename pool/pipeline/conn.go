@@ -24,8 +24,9 @@ const (
 
 // sharedConn is one connection and the calls in flight on it.
 //
-// Three goroutines belong to it: run, which reads, and writeLoop and tend,
-// which run waits for; and with Config.OnPush pushLoop. A call that finds
+// One goroutine belongs to it while it is quiet: run, which reads. writeLoop is there
+// while there is much to write, and tend runs when its timer fires; run waits for both.
+// With Config.OnPush there is pushLoop too. A call that finds
 // nothing else in flight writes and reads by itself and pays for no switch
 // between goroutines. So reading and writing are turns, taken and passed on
 // under mu; what only a turn's holder touches needs no lock. Whenever a call is
@@ -49,25 +50,26 @@ type sharedConn struct {
 	socket   bool            // Check asks the kernel; on Unix it does not wait
 	async    bool            // frames may come that are no replies
 	quick    bool            // sorting frames takes no function of the user's
-	ctx      context.Context // ends when the connection does
+	reads    chan struct{}   // capacity 1: wakes run
+	pushes   chan []byte     // to pushLoop, nil without
+	ctx      context.Context // for pushLoop: ends when the connection does
 	cancel   context.CancelFunc
-	ended    chan struct{} // closed when nobody reads any more
-	reads    chan struct{} // capacity 1: wakes run
-	writes   chan struct{} // capacity 1: wakes writeLoop
-	look     chan struct{} // capacity 1: wakes tend
-	pushes   chan []byte   // to pushLoop
+	own      sync.WaitGroup // writeLoop and tend; none begins once over is set
 
-	pace pace // of its replies
+	pace   pace // of its replies
+	tender tender
 
 	// Of the holder of the read turn.
 	frames      *framing.Reader
 	strange     string        // what bytes look like that are no frame
 	batch       []*call       // empty, with room
+	watch       bool          // the next read watches for the peer's close
+	tick        *time.Timer   // of awaitTurn, nil while the connection is quiet
 	held        []byte        // a push that waits for room in pushes
 	readAt      time.Duration // the moment when the first byte of the frame was read, kept for hooks
 	recent      bool          // the lone caller's call began shortly after another
 	interrupt   func()        // (*sharedConn).onCancel, made once
-	interrupted chan struct{} // capacity 1: onCancel has run
+	interrupted chan struct{} // capacity 1: onCancel has run; made with it
 
 	// mu guards what follows. No I/O happens under it and no callback but
 	// Matcher.Put; deadlines are set, which does not block.
@@ -78,15 +80,24 @@ type sharedConn struct {
 	queue     queue   // the calls without a reply, in the order of their requests
 	numbers   numbers // of those calls, with Config.Match
 	reading   turn
-	writing   bool   // the write turn is taken
-	direct    bool   // by a lone caller
-	cut       bool   // whose time is over: the write deadline is set
-	late      bool   // CallTimeout has passed for the lone caller: the read deadline is set
-	parked    bool   // run waits for reads alone, without looking by itself
-	asleep    bool   // tend does not look at calls
-	usedAt    stamp  // when a call last found nothing in flight
-	pending   []byte // frames nobody has begun to write, the stream's [handed, accepted)
-	holes     []hole // of withdrawn calls in pending
+	writing   bool          // the write turn is taken
+	direct    bool          // by a lone caller
+	cut       bool          // whose time is over: the write deadline is set
+	late      bool          // CallTimeout has passed for the lone caller: the read deadline is set
+	parked    bool          // run waits for reads alone, without looking by itself
+	over      bool          // run waits for own
+	rare      bool          // the last call that found nothing in flight was the first for watchAfter
+	writes    chan struct{} // capacity 1: wakes writeLoop; made with the first
+	writer    bool          // writeLoop runs
+	handedOn  bool          // and has been given the write turn
+	timer     *time.Timer   // calls tend; nil until run begins
+	lookAt    time.Duration // when it fires, by the monotonic clock of stamps
+	tending   bool          // tend is at work
+	again     bool          // and is to look once more
+	asleep    bool          // tend does not look at calls
+	usedAt    stamp         // when a call last found nothing in flight
+	pending   []byte        // frames nobody has begun to write, the stream's [handed, accepted)
+	holes     []hole        // of withdrawn calls in pending
 	holeBytes int
 	spare     []byte // the other buffer, while nobody writes it
 	accepted  uint64 // offset after the last frame accepted
@@ -102,25 +113,22 @@ type sharedConn struct {
 func newSharedConn(p *Pipeline, nc *conn.Conn) *sharedConn {
 	c := &p.cfg
 	s := &sharedConn{
-		p:           p,
-		born:        p.clock(),
-		nc:          nc,
-		ended:       make(chan struct{}),
-		reads:       make(chan struct{}, 1),
-		writes:      make(chan struct{}, 1),
-		look:        make(chan struct{}, 1),
-		usedAt:      p.clock(),
-		frames:      framing.NewReader(nc, p.format),
-		batch:       make([]*call, 0, batchMax),
-		interrupted: make(chan struct{}, 1),
-		opaque:      opaque(nc.NetConn()),
-		socket:      onSocket(nc.NetConn()),
-		lifetime:    c.lifetime(),
-		async:       c.Match != nil || len(c.Goodbye) > 0 || c.Envelope || c.Heartbeat.Reply != nil,
-		quick:       (c.Match == nil || p.number != nil) && c.Heartbeat.Reply == nil,
+		p:        p,
+		born:     p.clock(),
+		nc:       nc,
+		reads:    make(chan struct{}, 1),
+		usedAt:   p.clock(),
+		frames:   framing.NewReader(nc, p.format),
+		opaque:   opaque(nc.NetConn()),
+		socket:   onSocket(nc.NetConn()),
+		lifetime: c.lifetime(),
+		tender:   newTender(p.clock()),
+		async:    c.Match != nil || len(c.Goodbye) > 0 || c.Envelope || c.Heartbeat.Reply != nil,
+		quick:    (c.Match == nil || p.number != nil) && c.Heartbeat.Reply == nil,
 	}
 	if c.OnPush != nil {
 		s.pushes = make(chan []byte, pushQueue)
+		s.ctx, s.cancel = context.WithCancel(context.Background())
 	}
 	if c.Match != nil {
 		s.numbers.max = c.Match.Max()
@@ -128,9 +136,7 @@ func newSharedConn(p *Pipeline, nc *conn.Conn) *sharedConn {
 	if addr := nc.RemoteAddr(); addr != nil {
 		s.addr = addr.String()
 	}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.frames.Exclusive = true
-	s.interrupt = s.onCancel
 	return s
 }
 
@@ -154,8 +160,13 @@ func (s *sharedConn) submit(dst, request []byte, due due, watched bool) (c *call
 		if s.outlivedLocked(now) {
 			return nil, false, nil, errEnded
 		}
-		s.recent = now.mono-s.usedAt.mono < probeAfter
+		since := now.mono - s.usedAt.mono
+		s.recent, s.rare = since < probeAfter, since >= watchAfter
 		s.usedAt = now
+		if s.asleep {
+			s.asleep = false
+			s.lookWithinLocked(now, s.p.often)
+		}
 	}
 	if c, err = s.acceptLocked(dst, request); err != nil {
 		return nil, false, nil, err
@@ -169,8 +180,7 @@ func (s *sharedConn) submit(dst, request []byte, due due, watched bool) (c *call
 	switch {
 	case s.reading != nobody && s.writing:
 	case s.reading != nobody:
-		s.writing = true
-		wake(s.writes)
+		s.wantWriteLocked()
 	case s.writing:
 		// Whoever wrote last has its reply but is not back from Write.
 		s.reading = readerLoop
@@ -226,10 +236,6 @@ func (s *sharedConn) acceptLocked(dst, request []byte) (c *call, err error) {
 	s.accepted += uint64(c.size)
 	s.queue.push(c)
 	s.load.Store(int32(s.queue.len()))
-	if s.asleep {
-		s.asleep = false
-		wake(s.look)
-	}
 	return c, nil
 }
 
@@ -264,7 +270,7 @@ func (s *sharedConn) dequeueLocked(c *call) {
 		s.watched.Add(-1)
 	}
 	if s.leaving != nil && s.queue.len() == s.left {
-		wake(s.look) // tend ends the connection
+		s.lookLocked() // tend ends the connection
 	}
 }
 
@@ -284,7 +290,7 @@ func (s *sharedConn) outlivedLocked(now stamp) bool {
 	default:
 		return false
 	}
-	wake(s.look) // tend ends the connection
+	s.lookLocked() // tend ends the connection
 	return true
 }
 
@@ -299,7 +305,9 @@ func (s *sharedConn) fail(cause error) {
 	s.mu.Unlock()
 	if first {
 		s.p.remove(s)
-		s.cancel()
+		if s.cancel != nil {
+			s.cancel()
+		}
 	}
 	_ = s.nc.Close()
 	wake(s.reads)
@@ -314,7 +322,7 @@ func (s *sharedConn) retire(cause error) {
 	}
 	s.mu.Unlock()
 	s.p.remove(s)
-	wake(s.look)
+	s.look()
 }
 
 // settle ends the connection's account and then every queued call. Nobody reads

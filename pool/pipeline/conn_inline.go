@@ -37,10 +37,13 @@ func (s *sharedConn) inlineCall(ctx context.Context, done <-chan struct{}, c *ca
 	}
 	var stop func() bool
 	if done != nil {
+		if s.interrupt == nil {
+			s.interrupt, s.interrupted = s.onCancel, make(chan struct{}, 1)
+		}
 		stop = onEnd(ctx, s.interrupt)
 	}
 	if write == nil {
-		wake(s.writes)
+		s.handWriteOn()
 	} else {
 		s.writeDirect(write)
 	}
@@ -85,7 +88,7 @@ func (s *sharedConn) passToLoop(c *call) {
 	s.mu.Unlock()
 	wake(s.reads)
 	if late {
-		wake(s.look) // tend ends the call
+		s.look() // tend ends the call
 	}
 }
 
@@ -183,7 +186,7 @@ func (s *sharedConn) writeDirect(b []byte) {
 		s.writeFailed(err)
 	}
 	if more {
-		wake(s.writes)
+		s.handWriteOn()
 	}
 }
 

@@ -25,18 +25,24 @@ const (
 // run reads the connection whenever no lone caller does, until it ends; then it
 // waits for everyone who uses it, and settles what is left.
 func (s *sharedConn) run() {
-	var own, pushing sync.WaitGroup
-	own.Go(s.writeLoop)
-	own.Go(s.tend)
+	var pushing sync.WaitGroup
 	if s.pushes != nil {
 		pushing.Go(s.pushLoop)
 	}
-	tick := time.NewTimer(watchAfter)
-	for s.awaitTurn(tick) {
+	s.mu.Lock()
+	s.timer = time.AfterFunc(0, s.tend)
+	s.mu.Unlock()
+	for s.awaitTurn() {
 		s.readFrames()
 	}
-	close(s.ended)
-	own.Wait()
+	s.mu.Lock()
+	s.over = true
+	s.timer.Stop()
+	if s.writer {
+		wake(s.writes)
+	}
+	s.mu.Unlock()
+	s.own.Wait()
 	for s.inlineActive() {
 		<-s.reads
 	}
@@ -47,8 +53,12 @@ func (s *sharedConn) run() {
 // awaitTurn waits until the connection's goroutine has the read turn: passed on
 // by a lone caller, or taken because nobody has called for a while. It returns
 // false once the connection has ended.
-func (s *sharedConn) awaitTurn(tick *time.Timer) bool {
+func (s *sharedConn) awaitTurn() bool {
 	const none = ^uint64(0) // no number of calls: the while begins anew
+	if s.tick == nil {
+		s.tick = time.NewTimer(watchAfter)
+	}
+	tick := s.tick
 	defer tick.Stop()
 	ticked, seen := false, none
 	for {
@@ -63,6 +73,9 @@ func (s *sharedConn) awaitTurn(tick *time.Timer) bool {
 		parked, alive, mine := s.parked, s.err == nil, s.reading == readerLoop
 		s.mu.Unlock()
 		if !alive || mine {
+			if quiet {
+				s.tick = nil
+			}
 			return alive
 		}
 		if parked {
@@ -98,15 +111,15 @@ func (s *sharedConn) readFrames() {
 		return
 	}
 	s.mu.Lock()
-	watching := s.queue.len() == 0 && !s.async
+	s.watch = s.queue.len() == 0 && !s.async
 	s.mu.Unlock()
 	for done := false; !done; {
-		if watching {
+		if s.watch {
+			s.watch = false
 			if err := s.frames.Wait(); err != nil {
 				s.readFailed(err)
 				return
 			}
-			watching = false
 			if !s.expecting() {
 				s.fail(ErrUnsolicited)
 				return
@@ -264,7 +277,7 @@ func (s *sharedConn) deliver(frame []byte, own *call) (stop bool) {
 			break
 		}
 		batch = append(batch, c)
-		if len(batch) == cap(batch) || !s.quick || len(frame) > batchFrame || c == own || !s.frames.Buffered() {
+		if len(batch) == batchMax || !s.quick || len(frame) > batchFrame || c == own || !s.frames.Buffered() {
 			break
 		}
 		s.take(c, frame)
@@ -292,6 +305,7 @@ func (s *sharedConn) deliver(frame []byte, own *call) (stop bool) {
 		s.finish(c, own)
 	}
 	clear(batch)
+	s.batch = batch[:0]
 	if err != nil {
 		s.fail(err)
 		return true
@@ -357,7 +371,8 @@ func (s *sharedConn) handle(m meaning, frame []byte, wait bool) bool {
 }
 
 // yield gives up the read turn of the connection's goroutine if no call is left to
-// read for.
+// read for. Where calls are rare, it keeps the turn and watches for the peer's close at
+// once: no caller would take the turn before awaitTurn does.
 func (s *sharedConn) yield() bool {
 	s.mu.Lock()
 	if s.queue.len() > 0 {
@@ -366,7 +381,8 @@ func (s *sharedConn) yield() bool {
 	}
 	_ = s.frames.Release() // what is left in the buffer now, nobody asked for
 	rest := s.nc.Buffered() > 0
-	if rest && s.async {
+	if rest && s.async || !rest && s.rare {
+		s.watch = !s.async
 		s.mu.Unlock()
 		return false
 	}

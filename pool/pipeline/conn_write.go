@@ -15,22 +15,58 @@ const (
 	spareMax = 1 << 20
 )
 
-// writeLoop writes whenever woken with the write turn, until the connection ends.
+// handWriteOn gives the write turn to writeLoop.
+func (s *sharedConn) handWriteOn() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handWriteOnLocked()
+}
+
+// handWriteOnLocked is handWriteOn with mu held. It starts writeLoop, if that does not
+// run.
+func (s *sharedConn) handWriteOnLocked() {
+	if s.err != nil {
+		s.writing = false // nothing can be written any more
+		return
+	}
+	s.handedOn = true
+	if s.writer {
+		wake(s.writes)
+		return
+	}
+	if s.writes == nil {
+		s.writes = make(chan struct{}, 1)
+	}
+	s.writer = true
+	wake(s.writes)
+	s.own.Go(s.writeLoop)
+}
+
+// dismissWriterLocked ends writeLoop, if it has nothing to do.
+func (s *sharedConn) dismissWriterLocked() {
+	if s.writer && !s.handedOn {
+		wake(s.writes)
+	}
+}
+
+// writeLoop writes whenever it is woken with the write turn. It ends when it is woken
+// without.
 func (s *sharedConn) writeLoop() {
 	for {
-		select {
-		case <-s.writes:
-			for more := true; more; {
-				s.gather()
-				more = s.flush()
-			}
-		case <-s.ended:
-			// The turn ends with the loop; a caller who has it, flushing directly,
-			// has the read turn too and is waited for.
-			s.mu.Lock()
-			s.writing = false
+		<-s.writes
+		s.mu.Lock()
+		if !s.handedOn || s.over {
+			// A caller who has the turn, writing itself, has the read turn too and is
+			// waited for.
+			s.writing = s.writing && !s.handedOn
+			s.writer = false
 			s.mu.Unlock()
 			return
+		}
+		s.mu.Unlock()
+		for more := true; more; {
+			s.gather()
+			more = s.flush()
 		}
 	}
 }
@@ -68,7 +104,7 @@ func (s *sharedConn) flush() (more bool) {
 	s.mu.Lock()
 	s.wroteLocked(b, n)
 	more = len(s.pending) > 0 && s.err == nil && s.broken == nil
-	s.writing = more
+	s.writing, s.handedOn = more, more
 	s.mu.Unlock()
 	return more
 }
@@ -79,7 +115,7 @@ func (s *sharedConn) takeLocked() []byte {
 	s.closeHolesLocked()
 	b := s.pending
 	if len(b) == 0 || s.err != nil || s.broken != nil {
-		s.writing = false
+		s.writing, s.handedOn = false, false
 		return nil
 	}
 	s.pending, s.spare = s.spare[:0], nil
@@ -159,7 +195,7 @@ func (s *sharedConn) closeHolesLocked() {
 func (s *sharedConn) wantWriteLocked() {
 	if !s.writing {
 		s.writing = true
-		wake(s.writes)
+		s.handWriteOnLocked()
 	}
 }
 

@@ -20,7 +20,8 @@ type dial struct {
 	pass    dialgate.Pass
 	begun   time.Time
 	done    chan struct{}
-	err     error // valid once done is closed
+	err     error         // valid once done is closed
+	heirs   []*sharedConn // those that the connection replaces; guarded by Pipeline.mu
 }
 
 // pick returns the least loaded connection, dialing where there is none, and
@@ -121,14 +122,15 @@ func (p *Pipeline) beginDialLocked(ctx context.Context) (*dial, error) {
 
 // succeed returns the dial of a connection that is to take another's place, or
 // nil if there can be none at the moment. Beside those to be replaced there may
-// be one more than MaxConns.
-func (p *Pipeline) succeed() *dial {
+// be one more than MaxConns. When the dial has ended, s looks.
+func (p *Pipeline) succeed(s *sharedConn) *dial {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case p.closed:
 		return nil
 	case p.dialing != nil:
+		p.dialing.heirs = append(p.dialing.heirs, s)
 		return p.dialing
 	case len(*p.live.Load()) > p.cfg.MaxConns:
 		return nil
@@ -137,6 +139,7 @@ func (p *Pipeline) succeed() *dial {
 	if err != nil {
 		return nil
 	}
+	d.heirs = append(d.heirs, s)
 	return d
 }
 
@@ -330,7 +333,8 @@ func (p *Pipeline) countDial(took time.Duration, err error) {
 	}
 }
 
-// runDial makes one connection and then is its reader.
+// runDial makes one connection, and starts its reader: on a goroutine of its own, for
+// the stack of this one has grown.
 func (p *Pipeline) runDial(d *dial) {
 	a := p.attempts(d)
 	d.ctx = nil // a connection outlives what its first caller's context holds
@@ -342,6 +346,7 @@ func (p *Pipeline) runDial(d *dial) {
 	}
 	p.mu.Lock()
 	p.dialing = nil
+	heirs := d.heirs
 	if a.err != nil {
 		p.lastErr = a.err
 		d.err = &Error{Op: "dial", Addr: p.target.Address, Err: a.err}
@@ -353,13 +358,16 @@ func (p *Pipeline) runDial(d *dial) {
 	}
 	p.mu.Unlock()
 	close(d.done)
+	for _, heir := range heirs {
+		heir.look()
+	}
 	if s == nil {
 		return
 	}
 	if p.ctx.Err() != nil {
 		s.fail(ErrClosed) // Close may have looked before s was live
 	}
-	s.run()
+	p.done.Go(s.run)
 }
 
 // remove takes a connection that has ended out of those callers choose from.

@@ -40,7 +40,8 @@ type Pipeline struct {
 	done    sync.WaitGroup // dials and connections
 	ids     atomic.Uint64  // of connections
 	clock   func() stamp
-	number  *Number // cfg.Match, if it is one
+	often   time.Duration // see Config.often
+	number  *Number       // cfg.Match, if it is one
 
 	live atomic.Pointer[[]*sharedConn] // copied on write, under mu
 
@@ -95,6 +96,7 @@ func New(t conn.Target, f framing.Format, c Config) (*Pipeline, error) {
 		hooks:  hooks,
 		encode: encode,
 		clock:  now,
+		often:  c.often(),
 		gate:   dialgate.New(0, c.DialBackoff),
 		conns:  make(map[*sharedConn]struct{}),
 		permits: permits{

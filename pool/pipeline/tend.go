@@ -17,58 +17,107 @@ const (
 	farAway = 24 * time.Hour
 )
 
-// tender is what tend knows of its connection.
+// tender is what tend knows of its connection. Its times are those of the monotonic
+// clock of stamps.
 type tender struct {
-	s         *sharedConn
 	read      uint64        // bytes, when it last looked
-	changed   stamp         // when it first saw them
+	changed   time.Duration // when it first saw them
 	calls     uint64        // likewise
 	used      stamp         // when it last saw calls
 	owing     bool          // a call that was handed over had no reply at the last look
 	start     uint64        // of the oldest in the stream, whoever holds its place
-	silent    stamp         // since when it has found that one and no new byte
-	waiting   stamp         // since when the oldest call is one that was given up
+	silent    time.Duration // since when it has found that one and no new byte
+	waiting   time.Duration // since when the oldest call is one that was given up
 	stuck     bool          // waiting is set
 	expireAt  time.Duration // when to look for calls whose time is over
-	beatAt    stamp         // when the last heartbeat was sent
+	beatAt    time.Duration // when the last heartbeat was sent
 	beating   bool          // and nothing has come since
 	expiring  bool
-	leaving   bool  // it has a successor, or needs none
-	successor *dial // of a connection to take this one's place
-	retryAt   stamp // when to dial one again
+	leaving   bool          // it has a successor, or needs none
+	successor *dial         // of a connection to take this one's place
+	retryAt   time.Duration // when to dial one again
 }
 
-// tend looks after the connection until it ends: its lifetime, heartbeats, and
-// whether its peer still replies.
+func newTender(now stamp) tender {
+	return tender{changed: now.mono, used: now, silent: now.mono, retryAt: now.mono, expireAt: now.mono}
+}
+
+// tend looks after the connection: its lifetime, heartbeats, and whether its peer still
+// replies. It is called by the timer, and sets that for the next look. One goroutine
+// looks at a time; if there is one, it looks once more.
 func (s *sharedConn) tend() {
-	now := s.p.clock()
-	w := &tender{s: s, changed: now, used: now, silent: now, retryAt: now, expireAt: now.mono}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	s.mu.Lock()
+	if s.tending || s.over || s.err != nil {
+		s.again = true
+		s.mu.Unlock()
+		return
+	}
+	s.tending = true
+	s.own.Add(1)
+	s.mu.Unlock()
+	defer s.own.Done()
 	for {
-		var dialed <-chan struct{}
-		if w.successor != nil {
-			dialed = w.successor.done
-		}
-		select {
-		case <-s.ctx.Done():
+		now := s.p.clock()
+		next := max(s.inspect(now), time.Millisecond)
+		s.mu.Lock()
+		if !s.again || s.err != nil {
+			s.tending = false
+			s.lookAt = now.mono + next
+			if s.err == nil {
+				s.timer.Reset(next)
+			}
+			s.mu.Unlock()
 			return
-		case <-dialed:
-			w.replaced()
-		case <-s.look:
-		case <-timer.C:
 		}
-		timer.Reset(max(w.inspect(), time.Millisecond))
+		s.again = false
+		s.mu.Unlock()
+	}
+}
+
+// look has tend look at once.
+func (s *sharedConn) look() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lookLocked()
+}
+
+// lookLocked is look with mu held.
+func (s *sharedConn) lookLocked() {
+	switch {
+	case s.tending:
+		s.again = true
+	case s.timer != nil && !s.over: // else run's start has it look, or nobody needs to
+		s.lookAt = 0
+		s.timer.Reset(0)
+	}
+}
+
+// lookWithinLocked has tend look after d at the latest.
+func (s *sharedConn) lookWithinLocked(now stamp, d time.Duration) {
+	if s.tending {
+		s.again = true
+		return
+	}
+	if at := now.mono + d; s.timer != nil && at < s.lookAt {
+		s.lookAt = at
+		s.timer.Reset(d)
 	}
 }
 
 // inspect does what is due, and returns when to look again.
-func (w *tender) inspect() time.Duration {
-	s, c, now := w.s, &w.s.p.cfg, w.s.p.clock()
+func (s *sharedConn) inspect(now stamp) time.Duration {
+	w, c := &s.tender, &s.p.cfg
+	if d := w.successor; d != nil {
+		select {
+		case <-d.done:
+			s.replaced()
+		default:
+		}
+	}
 	s.mu.Lock()
 	inFlight, oldest, calls := s.queue.len(), s.queue.first, s.count.calls
 	waiting := oldest != nil && oldest.abandoned && !oldest.beat
-	stuck := w.stuckLocked()
+	stuck := s.stuckLocked()
 	owing, start := false, uint64(0) // of a call that was not handed over, the place may be another's later
 	if oldest != nil {
 		owing, start = oldest.start < s.handed, oldest.start
@@ -84,51 +133,50 @@ func (w *tender) inspect() time.Duration {
 	read := s.nc.BytesRead()
 	heard := read != w.read
 	if heard {
-		w.read, w.changed, w.beating = read, now, false
+		w.read, w.changed, w.beating = read, now.mono, false
 	}
 	if inFlight > 0 || calls != w.calls {
 		w.calls, w.used = calls, now
 		s.usedSeen.Store(now.wall.UnixNano())
 	}
 
-	next := w.expire(now, inFlight)
+	next := s.expireDue(now, inFlight)
 	if c.StallTimeout > 0 {
-		if w.suspect(now, owing, start, heard) && lonely && s.p.full() {
+		if s.suspectSilence(now, owing, start, heard) && lonely && s.p.full() {
 			s.fail(ErrStalled)
 			return farAway
 		}
-		next = min(next, w.stall(now, waiting, stuck))
+		next = min(next, s.stall(now, waiting, stuck))
 	}
 	if c.Heartbeat.Interval > 0 {
-		next = min(next, w.heartbeat(now))
+		next = min(next, s.heartbeat(now))
 	}
-	next = min(next, w.lifetime(now))
-	if idle, in := w.idle(now, inFlight); idle {
+	next = min(next, s.outlive(now))
+	if idle, in := s.idle(now, inFlight); idle {
 		s.retire(errIdle)
 		return 0
 	} else if in < next {
 		next = in
 	}
-	return min(next, w.sleep())
+	return min(next, s.sleep())
 }
 
-// expire ends the calls whose time is over, when there may be some, and returns in how
+// expireDue ends the calls whose time is over, when there may be some, and returns in how
 // long there may be others.
-func (w *tender) expire(now stamp, inFlight int) time.Duration {
-	limit := w.s.p.cfg.CallTimeout
+func (s *sharedConn) expireDue(now stamp, inFlight int) time.Duration {
+	w, limit := &s.tender, s.p.cfg.CallTimeout
 	if limit <= 0 || inFlight == 0 {
 		return farAway
 	}
 	if now.mono >= w.expireAt {
-		w.expireAt = now.mono + min(w.s.expire(now), limit/limitShare)
+		w.expireAt = now.mono + min(s.expire(now), limit/limitShare)
 	}
 	return w.expireAt - now.mono
 }
 
 // sleep returns how soon to look at a connection in use again. One that is not
 // in use wakes tend with its next call.
-func (w *tender) sleep() time.Duration {
-	s := w.s
+func (s *sharedConn) sleep() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.queue.len() == 0 && s.suspect.Load() {
@@ -136,36 +184,61 @@ func (w *tender) sleep() time.Duration {
 		// avoided until a call came to it, and none does.
 		return 0
 	}
-	if s.asleep = s.queue.len() == 0 && s.count.calls == w.calls && s.leaving == nil; s.asleep {
+	if s.asleep = s.queue.len() == 0 && s.count.calls == s.tender.calls && s.leaving == nil; s.asleep {
+		s.slimLocked()
 		return farAway
 	}
+	return s.p.often
+}
+
+// idleBuffer is the largest buffer that a connection keeps while it is quiet, so that a
+// rare call needs no memory.
+const idleBuffer = 512
+
+// slimLocked gives up what a connection does not need while it is quiet.
+func (s *sharedConn) slimLocked() {
+	s.dismissWriterLocked()
+	if c := s.spareCall; c != nil {
+		s.spareCall = nil
+		s.p.calls.put(c)
+	}
+	if len(s.pending) == 0 && cap(s.pending) > idleBuffer {
+		s.pending = nil
+	}
+	if cap(s.spare) > idleBuffer {
+		s.spare = nil
+	}
+}
+
+// often is how often tend looks at a connection that is in use.
+func (c *Config) often() time.Duration {
 	often := tendEvery
-	if t := s.p.cfg.StallTimeout; t > 0 {
+	if t := c.StallTimeout; t > 0 {
 		often = min(often, t/100)
 	}
-	if t := s.p.cfg.CallTimeout; t > 0 {
+	if t := c.CallTimeout; t > 0 {
 		often = min(often, t/limitShare)
 	}
 	return often
 }
 
-// suspect finds out whether the peer has sent nothing for a while although it
+// suspectSilence finds out whether the peer has sent nothing for a while although it
 // owes a reply, always the same. New calls then go to another connection, if
 // there can be one. When the peer is heard again, and another connection has
 // taken its place meanwhile, the connection retires. It returns true as long as
 // the peer is silent so.
-func (w *tender) suspect(now stamp, owing bool, start uint64, heard bool) bool {
-	s := w.s
+func (s *sharedConn) suspectSilence(now stamp, owing bool, start uint64, heard bool) bool {
+	w := &s.tender
 	same := owing && w.owing && start == w.start
 	w.owing, w.start = owing, start
 	if heard || !same {
-		w.silent = now
+		w.silent = now.mono
 		if s.suspect.Swap(false) && s.p.surplus(s) {
 			s.retire(errSurplus)
 		}
 		return false
 	}
-	if now.mono-w.silent.mono >= s.p.cfg.StallTimeout*suspectParts/100 {
+	if now.mono-w.silent >= s.p.cfg.StallTimeout*suspectParts/100 {
 		s.suspect.Store(true)
 	}
 	return s.suspect.Load()
@@ -174,33 +247,32 @@ func (w *tender) suspect(now stamp, owing bool, start uint64, heard bool) bool {
 // stall ends a connection that owes a reply to a caller that has given up and
 // has brought nothing for StallTimeout. With Match the others go on, so one
 // that brings other replies is replaced.
-func (w *tender) stall(now stamp, waiting, stuck bool) time.Duration {
-	limit := w.s.p.cfg.StallTimeout
+func (s *sharedConn) stall(now stamp, waiting, stuck bool) time.Duration {
+	w, limit := &s.tender, s.p.cfg.StallTimeout
 	if !waiting {
 		w.stuck = false
 		if stuck {
-			w.replace(now)
+			s.replace(now)
 		}
 		return limit
 	}
-	if !w.stuck || w.changed.mono > w.waiting.mono {
-		w.stuck, w.waiting = true, now
+	if !w.stuck || w.changed > w.waiting {
+		w.stuck, w.waiting = true, now.mono
 	}
-	silent := now.mono - w.waiting.mono
+	silent := now.mono - w.waiting
 	if silent >= limit {
-		w.s.fail(ErrStalled)
+		s.fail(ErrStalled)
 		return farAway
 	}
 	if stuck {
-		w.replace(now)
+		s.replace(now)
 	}
 	return limit - silent
 }
 
 // stuckLocked tells whether a call was given up more than StallTimeout ago and
 // has no reply yet, on a connection whose replies come in any order.
-func (w *tender) stuckLocked() bool {
-	s := w.s
+func (s *sharedConn) stuckLocked() bool {
 	limit := s.p.cfg.StallTimeout
 	if s.p.cfg.Match == nil || limit < 0 || s.left == s.beats {
 		return false
@@ -215,10 +287,10 @@ func (w *tender) stuckLocked() bool {
 
 // heartbeat sends one when nothing has come for Interval, and ends the
 // connection when nothing has come for Timeout after it.
-func (w *tender) heartbeat(now stamp) time.Duration {
-	s, hb := w.s, &w.s.p.cfg.Heartbeat
+func (s *sharedConn) heartbeat(now stamp) time.Duration {
+	w, hb := &s.tender, &s.p.cfg.Heartbeat
 	if w.beating {
-		in := hb.Timeout - (now.mono - w.beatAt.mono)
+		in := hb.Timeout - (now.mono - w.beatAt)
 		if in <= 0 {
 			s.fail(ErrNoHeartbeat)
 			return farAway
@@ -230,49 +302,50 @@ func (w *tender) heartbeat(now stamp) time.Duration {
 	if in > 0 {
 		return in
 	}
-	if w.changed == now {
+	if w.changed == now.mono {
 		return hb.Interval // a part of a frame has come
 	}
 	s.beat()
-	w.beating, w.beatAt = true, now
+	w.beating, w.beatAt = true, now.mono
 	return hb.Timeout
 }
 
 // idle tells whether the connection has been out of use for MaxIdleTime, and
 // if not in how long it can be.
-func (w *tender) idle(now stamp, inFlight int) (idle bool, in time.Duration) {
-	limit := w.s.p.cfg.MaxIdleTime
+func (s *sharedConn) idle(now stamp, inFlight int) (idle bool, in time.Duration) {
+	limit := s.p.cfg.MaxIdleTime
 	if limit <= 0 || inFlight > 0 {
 		return false, farAway
 	}
-	in = limit - now.age(w.used)
+	in = limit - now.age(s.tender.used)
 	return in <= 0, in
 }
 
-// lifetime sees to it that a connection whose time is over gets a successor.
-func (w *tender) lifetime(now stamp) time.Duration {
-	if w.s.lifetime <= 0 {
+// outlive sees to it that a connection whose time is over gets a successor.
+func (s *sharedConn) outlive(now stamp) time.Duration {
+	if s.lifetime <= 0 {
 		return farAway
 	}
-	in := w.s.lifetime - now.age(w.s.born)
-	if in > 0 && !w.expiring {
+	in := s.lifetime - now.age(s.born)
+	if in > 0 && !s.tender.expiring {
 		return in
 	}
-	w.expiring = true
-	return w.replace(now)
+	s.tender.expiring = true
+	return s.replace(now)
 }
 
 // replace begins to dial a successor. The connection takes calls until there is
 // one.
-func (w *tender) replace(now stamp) time.Duration {
+func (s *sharedConn) replace(now stamp) time.Duration {
+	w := &s.tender
 	if w.successor != nil || w.leaving {
 		return farAway
 	}
-	if in := w.retryAt.mono - now.mono; in > 0 {
+	if in := w.retryAt - now.mono; in > 0 {
 		return in
 	}
-	w.retryAt = stamp{now.mono + tendEvery, now.wall}
-	w.successor = w.s.p.succeed()
+	w.retryAt = now.mono + tendEvery
+	w.successor = s.p.succeed(s)
 	if w.successor == nil {
 		return tendEvery
 	}
@@ -280,15 +353,16 @@ func (w *tender) replace(now stamp) time.Duration {
 }
 
 // replaced retires the connection, if the dial of its successor was a success.
-func (w *tender) replaced() {
+func (s *sharedConn) replaced() {
+	w := &s.tender
 	err := w.successor.err
 	w.successor = nil
 	switch {
 	case err != nil:
 	case w.expiring:
-		w.s.retire(errExpired)
+		s.retire(errExpired)
 	default:
-		w.s.retire(errSurplus)
+		s.retire(errSurplus)
 	}
 }
 
