@@ -136,3 +136,41 @@ func ExampleFrameHandler() {
 	// you said hello <nil>
 	// nothing asked <nil>
 }
+
+// The messages of this protocol begin with a number of one byte, by which a client
+// finds the request of a reply. ErrorReplyTo puts it into the reply to an error too.
+// The Limiter's refusals get their replies in the same way.
+func ExampleFrameHandler_errorReplyTo() {
+	h := server.Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) {
+		return nil, errors.New("not found")
+	})
+	h.Limiter = &server.Limiter{Max: 100}
+	h.ErrorReplyTo = func(_ context.Context, req []byte, err error) []byte {
+		if len(req) == 0 {
+			return nil // no number: the error ends the connection
+		}
+		return append(req[:1], err.Error()...)
+	}
+	srv := &server.Server{Handler: h}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	go func() { _ = srv.Serve(l) }()
+	defer srv.Close()
+
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("\x00\x05\x07user")); err != nil {
+		fmt.Println(err)
+		return
+	}
+	reply, err := framing.NewReader(c, framing.Format{}).Next()
+	fmt.Println(reply[0], string(reply[1:]), err)
+	// Output: 7 not found <nil>
+}

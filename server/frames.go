@@ -53,8 +53,8 @@ type FrameHandler struct {
 	// Format is how requests and replies are framed, the limit on their size
 	// included. The zero value is gtcp's package protocol: a length of 2 bytes.
 	// A request over the limit is logged and ends its connection, after the
-	// replies to those before it. With Format.SkipOversize and an ErrorReply it
-	// gets that reply instead, and the connection stays open.
+	// replies to those before it. With Format.SkipOversize and an ErrorReply,
+	// or an ErrorReplyTo, it gets that reply instead, and the connection stays open.
 	Format framing.Format
 
 	// Handle handles one request and returns the reply. req is valid only until
@@ -75,6 +75,13 @@ type FrameHandler struct {
 	// ends the connection, after the replies to earlier requests. Concurrency
 	// applies to it as to Handle.
 	ErrorReply func(ctx context.Context, err error) []byte
+
+	// ErrorReplyTo is an ErrorReply that gets the request too, for protocols whose
+	// replies repeat a number of their requests. It also makes the replies to
+	// requests that the Limiter refuses. req is as the handler left it, and the
+	// reply may be a part of it. For a request over the size limit that is skipped,
+	// req is nil. Set either ErrorReplyTo or ErrorReply.
+	ErrorReplyTo func(ctx context.Context, req []byte, err error) []byte
 
 	// Concurrency is how many requests of one connection may be in progress at
 	// once. Each runs on a goroutine that exists only while requests are in
@@ -112,8 +119,8 @@ type FrameHandler struct {
 	// *envelope.StatusError its own, with the message, and the end of the caller's
 	// time envelope.StatusTimeout. Any other error is envelope.StatusFailed without
 	// a message; the server logs that error. The
-	// connection stays open. ErrorReply, if set, returns the payload of these
-	// replies. A request without a valid envelope, or over the size limit, ends
+	// connection stays open. ErrorReply or ErrorReplyTo, if set, returns the payload
+	// of these replies. A request without a valid envelope, or over the size limit, ends
 	// its connection. Goodbye is envelope.Goodbye() unless it is set. Frames of
 	// Send must begin with an envelope with Push. Format.Strip must be 0.
 	Envelope bool
@@ -124,7 +131,8 @@ type FrameHandler struct {
 	// Zero means no limit. Negative
 	// means that the time has passed. The context of the request ends after that
 	// time. If the time passes before the turn of the request, the request is not
-	// handled: its reply is what ErrorReply returns for context.DeadlineExceeded.
+	// handled: its reply is what ErrorReply or ErrorReplyTo returns for
+	// context.DeadlineExceeded.
 	// For a request that waits in the read buffer, the time counts from the last
 	// read.
 	Deadline func(req []byte) time.Duration
@@ -192,6 +200,8 @@ func (h *FrameHandler) Validate() error {
 		return errors.New("server: FrameHandler has neither Handle nor Append")
 	case h.Handle != nil && h.Append != nil:
 		return errors.New("server: FrameHandler has both Handle and Append")
+	case h.ErrorReply != nil && h.ErrorReplyTo != nil:
+		return errors.New("server: FrameHandler has both ErrorReply and ErrorReplyTo")
 	case h.Unordered && h.Concurrency <= 1:
 		return errors.New("server: FrameHandler.Unordered needs Concurrency above 1")
 	case h.Envelope && h.Deadline != nil:

@@ -124,7 +124,7 @@ func (h *FrameHandler) respondEnveloped(r *opened, o *observed, buf *[]byte) ([]
 	e := envelope.Envelope{Number: r.number}
 	var none error // why there is no reply
 	if err != nil {
-		reply, none = h.errorEnvelope(r.ctx, err, &e)
+		reply, none = h.errorEnvelope(r.ctx, r.payload, err, &e)
 	}
 	if o != nil {
 		o.end(reply, err, none != nil)
@@ -172,7 +172,7 @@ func (h *FrameHandler) seal(e *envelope.Envelope, reply []byte, buf *[]byte) []b
 
 // errorEnvelope sets what the envelope of a reply says of err. It returns the payload
 // of that reply, or the error if there is none.
-func (h *FrameHandler) errorEnvelope(ctx context.Context, err error, e *envelope.Envelope) ([]byte, error) {
+func (h *FrameHandler) errorEnvelope(ctx context.Context, req []byte, err error, e *envelope.Envelope) ([]byte, error) {
 	var status *envelope.StatusError
 	switch {
 	case errors.Is(err, ErrNoReply):
@@ -194,10 +194,7 @@ func (h *FrameHandler) errorEnvelope(ctx context.Context, err error, e *envelope
 			s.srv.summary.log(s.srv.logger(), slog.LevelWarn, "server: handler failed", "remote", remote(s.conn), "err", err)
 		}
 	}
-	if h.ErrorReply == nil {
-		return nil, nil
-	}
-	return h.ErrorReply(ctx, err), nil
+	return h.errorPayload(ctx, req, err), nil
 }
 
 // goodbyeFrame is the payload of the last frame, or nil.

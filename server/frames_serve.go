@@ -172,7 +172,7 @@ func (f *frameConn) handle(req []byte) ([]byte, error) {
 		f.x.n++
 		reply, err := f.h.Handle(f.ctx, req)
 		if err != nil {
-			return f.h.errorReply(f.ctx, err)
+			return f.h.errorReply(f.ctx, nil, err)
 		}
 		return reply, nil
 	}
@@ -250,7 +250,7 @@ func (h *FrameHandler) respond(ctx context.Context, o *observed, buf *[]byte, re
 	}
 	cause := err
 	if err != nil {
-		reply, err = h.errorReply(ctx, err)
+		reply, err = h.errorReply(ctx, req, err)
 	}
 	if o != nil {
 		o.end(reply, cause, err != nil)
@@ -280,7 +280,7 @@ func (h *FrameHandler) respondInTime(ctx context.Context, o *observed, arrived t
 		}
 		return h.respond(ctx, o, buf, req)
 	}
-	reply, err := h.errorReply(ctx, context.DeadlineExceeded)
+	reply, err := h.errorReply(ctx, req, context.DeadlineExceeded)
 	if o != nil {
 		o.end(reply, context.DeadlineExceeded, err != nil)
 	}
@@ -305,23 +305,6 @@ func (h *FrameHandler) call(ctx context.Context, dst, req []byte) ([]byte, error
 		return h.Handle(ctx, req)
 	}
 	return h.Append(ctx, dst, req)
-}
-
-// errorReply is the reply to a request whose handler returned err, or an
-// error where there is none.
-func (h *FrameHandler) errorReply(ctx context.Context, err error) ([]byte, error) {
-	switch {
-	case errors.Is(err, ErrNoReply):
-		return nil, ErrNoReply
-	case err == errGone:
-		return nil, errGone
-	}
-	if h.ErrorReply != nil {
-		if reply := h.ErrorReply(ctx, err); reply != nil {
-			return reply, nil
-		}
-	}
-	return nil, err
 }
 
 // reply collects the reply to a request.
@@ -364,7 +347,7 @@ func (f *frameConn) replyFailed(err error) bool {
 
 // refuse replies to an oversize request that is skipped, in its turn.
 func (f *frameConn) refuse(err error) bool {
-	reply, replyErr := f.h.errorReply(f.ctx, err)
+	reply, replyErr := f.h.errorReply(f.ctx, nil, err)
 	o := f.x.observe(f.ctx, 0)
 	if o != nil {
 		o.end(reply, err, replyErr != nil)
@@ -385,7 +368,7 @@ func (f *frameConn) badRequest(err error) bool {
 	switch {
 	case errors.As(err, &size):
 		f.sess.srv.stats.oversize.Add(1)
-		if f.h.Format.SkipOversize && f.h.ErrorReply != nil && !f.h.Envelope {
+		if f.h.Format.SkipOversize && f.h.repliesToErrors() && !f.h.Envelope {
 			f.x.skipping = f.x.r.Err() == nil
 			f.linger = !f.x.skipping // where its end lies cannot be said
 			return f.refuse(err) && f.x.skipping

@@ -26,10 +26,12 @@ func (overloadedError) Kind() string      { return conn.KindOverloaded }
 // that share it. Under overload the server then handles as many requests as it can
 // in time and refuses the others. Without a Limiter it would handle all of them too
 // late. A request above the limit waits for at most MaxWait, the oldest first. Then
-// it is refused: its reply is what ErrorReply returns for ErrOverloaded, or with
-// FrameHandler.Envelope a reply with envelope.StatusOverloaded. Without both it
-// waits without a time limit, and its connection is not read meanwhile. A waiting request is dropped if its peer closes the connection. If its
-// FrameHandler.Deadline passes, its reply is the one for context.DeadlineExceeded.
+// it is refused: its reply is what ErrorReply or ErrorReplyTo returns for
+// ErrOverloaded, or with FrameHandler.Envelope a reply with
+// envelope.StatusOverloaded. Without all of these it waits without a time limit, and
+// its connection is not read meanwhile. A waiting request is dropped if its peer
+// closes the connection. If its FrameHandler.Deadline passes, its reply is the one
+// for context.DeadlineExceeded.
 //
 // Only Max must be set. Fields must not change once it is in use.
 type Limiter struct {
@@ -231,7 +233,7 @@ func (g *gauge) next(bound, busy float64, took time.Duration) float64 {
 // limited runs handle within the bound, if there is one.
 func (h *FrameHandler) limited(ctx context.Context, dst, req []byte) (reply []byte, err error) {
 	l := h.Limiter
-	if err := l.acquire(ctx, h.ErrorReply != nil || h.Envelope); err != nil {
+	if err := l.acquire(ctx, h.repliesToErrors() || h.Envelope); err != nil {
 		if errors.Is(err, ErrOverloaded) {
 			if s := sessionOf(ctx); s != nil {
 				s.srv.stats.overloaded.Add(1)

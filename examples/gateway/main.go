@@ -48,11 +48,12 @@ func message(command, number uint32, body string) []byte {
 }
 
 // newGateway returns the server for the devices. It has up to 64 requests of a
-// device in progress, and sends each reply when it is ready.
+// device and 1000 of all devices in progress, and sends each reply when it is ready.
 func newGateway(backend *gtcp.Client) *server.Server {
 	g := &gateway{backend}
 	frames := server.Frames(format, g.forward)
 	frames.Concurrency, frames.Unordered = 64, true
+	frames.Limiter, frames.ErrorReplyTo = &server.Limiter{Max: 1000}, errorReply
 	return &server.Server{Handler: frames, MaxConns: 10000}
 }
 
@@ -64,21 +65,24 @@ func newBackendClient(addr string) *gtcp.Client {
 type gateway struct{ backend *gtcp.Client }
 
 // forward sends a request to the backend, and returns its reply. The client puts a
-// number of its own into the request, and the number of the device into the reply. An
-// error becomes a message too, with the number of the request, so that the device
-// knows which request has failed. A message without a number ends the connection.
+// number of its own into the request, and the number of the device into the reply.
 func (g *gateway) forward(ctx context.Context, request []byte) ([]byte, error) {
 	if len(request) < headerSize {
 		return nil, errors.New("a message that is shorter than its header")
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	reply, err := g.backend.Call(ctx, request)
-	if err != nil {
-		number := binary.BigEndian.Uint32(request[8:])
-		return message(isReply|failed|submit, number, conn.KindOf(err)), nil
+	return g.backend.Call(ctx, request)
+}
+
+// errorReply makes a message of an error of forward, or of the Limiter. It has the
+// number of the request, so that the device knows which request has failed. A message
+// without a number ends the connection.
+func errorReply(_ context.Context, request []byte, err error) []byte {
+	if len(request) < headerSize {
+		return nil
 	}
-	return reply, nil
+	return message(isReply|failed|submit, binary.BigEndian.Uint32(request[8:]), conn.KindOf(err))
 }
 
 // newBackend returns a server that replies to each message, some later than others.
