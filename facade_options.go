@@ -60,6 +60,15 @@ type PoolOptions struct {
 	// docs/compat.md.
 	KeepUnanswered bool
 
+	// LeakReport, if not nil, is called once for each PoolConn that is not closed
+	// within LeakAfter, on a goroutine of its own. It gets the stack of the
+	// caller of NewPoolConn. With it, each NewPoolConn records its stack.
+	LeakReport func(pool.Leak)
+
+	// LeakAfter is when LeakReport is called. Zero means a minute. Negative is
+	// invalid, and so is a LeakAfter without LeakReport.
+	LeakAfter time.Duration
+
 	// Hooks observe the pools of the addresses. Each element implements one or
 	// more of the hook interfaces of package pool, such as [pool.GetHook] and
 	// [conn.DialHook]. Empty means none.
@@ -141,6 +150,8 @@ func (o PoolOptions) config() pool.Config {
 		MaxDialing:  -1,
 		DialTimeout: maxDialTimeout,
 		DialBackoff: conn.DialBackoff{After: -1},
+		LeakReport:  o.LeakReport,
+		LeakAfter:   o.LeakAfter,
 		Hooks:       o.Hooks,
 	}
 	if c.MaxConns == 0 {

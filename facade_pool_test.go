@@ -344,8 +344,10 @@ func TestConfigureForAllAddresses(t *testing.T) {
 
 func TestPoolOptionsOutOfRange(t *testing.T) {
 	for field, options := range map[string]gtcp.PoolOptions{
-		"Hooks":       {Hooks: []any{"no hook"}},
-		"UserTimeout": {UserTimeout: math.MaxInt64},
+		"Hooks":                    {Hooks: []any{"no hook"}},
+		"UserTimeout":              {UserTimeout: math.MaxInt64},
+		"LeakAfter is set without": {LeakAfter: time.Second},
+		"LeakAfter is negative":    {LeakAfter: -1, LeakReport: func(pool.Leak) {}},
 	} {
 		require.ErrorContains(t, gtcp.ConfigurePools(options), field)
 		require.ErrorContains(t, gtcp.ConfigurePools(options, "a:1"), field)
