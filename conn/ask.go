@@ -31,7 +31,7 @@ func (c *Conn) Ask(p []byte) (n int, err error) {
 		return 0, err
 	}
 	rest := true
-	if k.onReadable != nil && len(p) > 0 {
+	if k.tr().onReadable != nil && len(p) > 0 {
 		n, rest, err = k.askSocket(p)
 	} else if err = c.check(k); err != nil {
 		err = k.askFound(true, err)
@@ -54,10 +54,16 @@ func (c *Conn) Ask(p []byte) (n int, err error) {
 func (c *Conn) beginAsk() (*core, error) {
 	k := c.core
 	if k == nil || !c.live(k) {
-		return nil, handleError("ask", k)
+		if err := c.rouse("ask", k); err != nil {
+			return nil, err
+		}
 	}
 	if !k.rmu.TryLock() && !k.lockIdle() {
 		return nil, k.askRefused(ErrBusy)
+	}
+	if k.state.Load()&markAsleep != 0 { // again
+		k.rmu.Unlock()
+		return c.beginAsk()
 	}
 	// If the lock is held without a write in progress, it is about to be
 	// released, as in lockIdle.
@@ -95,7 +101,7 @@ func (c *Conn) writeRest(k *core, p []byte, n int) (int, error) {
 	if n == len(p) {
 		return n, nil
 	}
-	m, err := k.nc.Write(p[n:])
+	m, err := k.tr().nc.Write(p[n:])
 	k.written.Add(uint64(m))
 	n += m
 	if err != nil {
@@ -147,23 +153,24 @@ const maxWrite = 1 << 30
 // writes. So everything that comes later is reported, and the first attempt to
 // read, which would find nothing, is not needed.
 func (k *core) askSocket(p []byte) (n int, rest bool, err error) {
-	ck := k.makeChecker()
+	t := k.tr()
+	ck := t.makeChecker()
 	if ck.ask == nil {
 		ck.ask = k.askCallback(ck)
 	}
 	k.peeked = false
-	k.got, k.gotErrno = -1, 0
+	t.got, t.gotErrno = -1, 0
 	ck.errno, ck.out, ck.outErr = syscall.EAGAIN, p, nil
 	k.rbusy.Store(true)
-	err = k.raw.Read(ck.ask)
+	err = t.raw.Read(ck.ask)
 	k.rbusy.Store(false)
 	left := len(ck.out)
 	n, ck.out = len(p)-left, nil
 	switch {
 	case left == 0:
-		if k.got > 0 {
-			k.buf.w += k.got
-			return n, false, k.received(k.got, nil)
+		if t.got > 0 {
+			k.buf.w += t.got
+			return n, false, k.received(t.got, nil)
 		}
 		return n, false, k.readError(k.rawReadError(err))
 	case err != nil: // it was not even tried
@@ -184,7 +191,7 @@ func (k *core) askCallback(ck *checker) func(fd uintptr) bool {
 	return func(fd uintptr) bool {
 		if len(ck.out) == 0 {
 			k.room()
-			return k.onReadable(fd)
+			return k.tr().onReadable(fd)
 		}
 		if ck.run(fd); ck.errno != syscall.EAGAIN {
 			return true

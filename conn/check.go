@@ -30,11 +30,8 @@ const (
 // Peek are no longer valid.
 func (c *Conn) Check() error {
 	k := c.core
-	if k == nil || !c.live(k) {
-		return handleError("check", k)
-	}
-	if !k.lockIdle() {
-		return k.error("check", ErrBusy)
+	if err := c.lockAwake("check", k); err != nil {
+		return err
 	}
 	err := c.check(k)
 	k.endRead()
@@ -56,7 +53,7 @@ func (c *Conn) check(k *core) error {
 		return err
 	case !k.empty():
 		return ErrUnread
-	case k.raw == nil:
+	case k.tr().raw == nil:
 		return k.checkByWaiting()
 	case k.opaque:
 		return k.checkBelow()

@@ -35,12 +35,11 @@ func New(nc net.Conn) *Conn {
 		core   core
 	}{}
 	k := &c.core
-	k.nc = nc
 	if _, wraps := nc.(interface{ NetConn() net.Conn }); wraps {
 		_, plain := nc.(*Conn)
 		k.opaque = !plain
 	}
-	k.openRaw()
+	k.transport.Store(k.newTransport(nc))
 	k.state.Store(generation)
 	c.handle = Conn{core: k, gen: generation}
 	return &c.handle
@@ -57,10 +56,10 @@ func New(nc net.Conn) *Conn {
 // that has ended.
 func (c *Conn) Handoff(to *Conn) error {
 	k := c.core
-	if k == nil || !c.live(k) {
+	if k == nil || !c.open(k) {
 		return handleError("handoff", k)
 	}
-	if to.core != nil && to.live(to.core) {
+	if to.core != nil && to.open(to.core) {
 		return k.error("handoff", errHandleInUse)
 	}
 	if err := c.pass(k, to); err != nil {
@@ -76,7 +75,8 @@ func (c *Conn) pass(k *core, to *Conn) error {
 		return ErrBusy
 	}
 	var err error
-	for err == nil && !(k.empty() && k.state.CompareAndSwap(c.gen, c.gen+generation)) {
+	asleep := k.state.Load() & markAsleep // it stays so while rmu is held
+	for err == nil && !(k.empty() && k.state.CompareAndSwap(c.gen|asleep, (c.gen+generation)|asleep)) {
 		err = c.unfitness(k, 0) // nil if the reason is gone meanwhile
 	}
 	if err == nil {
@@ -100,7 +100,7 @@ func (c *Conn) Close() error {
 		return handleError("close", k)
 	}
 	k.mu.Lock()
-	if !c.mark(k, markClosed) {
+	if !c.markUnless(k, markClosed, markClosed) {
 		k.mu.Unlock()
 		return handleError("close", k)
 	}
@@ -113,8 +113,10 @@ func (c *Conn) Close() error {
 	var err error
 	if looping {
 		k.interruptLoop()
+	} else if t := k.tr(); t != nil {
+		err = t.nc.Close()
 	} else {
-		err = k.nc.Close()
+		err = k.asleep.Load().close()
 	}
 	// A reader in progress releases its buffer itself. A slice from Peek may
 	// be in use elsewhere, so that buffer is left to the collector.
@@ -143,7 +145,7 @@ func (c *Conn) OnClose(f func()) {
 		return
 	}
 	k.mu.Lock()
-	if c.mark(k, markHooking) {
+	if c.markUnless(k, markHooking, markClosed) {
 		k.onClose = f
 		k.unmark(markHooking)
 		k.mu.Unlock()
@@ -165,7 +167,7 @@ func (c *Conn) CloseWrite() error {
 		return err
 	}
 	defer k.endWrite()
-	half, ok := k.nc.(interface{ CloseWrite() error })
+	half, ok := k.tr().nc.(interface{ CloseWrite() error })
 	if !ok {
 		return k.error("half-close", errors.ErrUnsupported)
 	}
@@ -182,10 +184,21 @@ func (c *Conn) CloseWrite() error {
 // package's buffer and counts. Do not close it, but the Conn: within ReadLoop, and so
 // within a handler of server.FrameHandler, its Close waits for the caller itself.
 func (c *Conn) NetConn() net.Conn {
-	if c.core == nil || !c.live(c.core) {
-		return nil
+	k := c.core
+	for {
+		if k == nil || !c.live(k) {
+			if c.rouse("netconn", k) != nil {
+				return nil
+			}
+		}
+		k.mu.Lock()
+		if c.live(k) {
+			defer k.mu.Unlock()
+			k.held = true
+			return k.tr().nc
+		}
+		k.mu.Unlock()
 	}
-	return c.core.nc
 }
 
 // LocalAddr returns the local address, also after the handle has ended. It is
@@ -194,7 +207,7 @@ func (c *Conn) LocalAddr() net.Addr {
 	if c.core == nil {
 		return nil
 	}
-	return c.core.nc.LocalAddr()
+	return c.core.addresses().LocalAddr()
 }
 
 // RemoteAddr returns the peer's address, also after the handle has ended. It
@@ -203,7 +216,7 @@ func (c *Conn) RemoteAddr() net.Addr {
 	if c.core == nil {
 		return nil
 	}
-	return c.core.nc.RemoteAddr()
+	return c.core.addresses().RemoteAddr()
 }
 
 // BytesRead returns how many bytes the connection has received since it was

@@ -8,12 +8,11 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"syscall"
 )
 
 // core is the connection itself; Conns are handles on it. It is small, since a
-// server holds many that are idle: what most connections never need is behind a
-// pointer. For the same reason the functions from Peek and Read down to the
+// server holds many that are idle: what most connections never need, and a sleeping
+// one does without, is behind a pointer. For the same reason the functions from Peek and Read down to the
 // system call have small stack frames (no defer, errors made elsewhere): a
 // goroutine that waits for a frame must fit the 2 KiB it started with.
 //
@@ -23,8 +22,8 @@ import (
 // is held while a deadline is set. Close acquires mu alone, so it can interrupt
 // both.
 type core struct {
-	nc  net.Conn
-	raw syscall.RawConn // of nc, or of what nc wraps; nil if there is none
+	transport atomic.Pointer[transport] // nil while the connection sleeps
+	asleep    atomic.Pointer[sleeper]   // nil while it is awake
 
 	state   atomic.Uint64 // the live handle's generation, and the marks: see state.go
 	read    atomic.Uint64 // bytes, over the connection's life
@@ -32,13 +31,9 @@ type core struct {
 	torn    atomic.Uint32 // writes that failed and may have sent more than written says
 	avail   atomic.Int32  // bytes buffered as of the last unlock of rmu, for Buffered
 
-	rmu        sync.Mutex // one reader at a time; guards the fields below
-	buf        *buffer    // nil while no bytes are in it
-	got        int        // what onReadable brought; negative: nothing yet
-	gotErrno   syscall.Errno
-	onReadable func(fd uintptr) bool // nil: reads go through nc
-	checker    *checker              // made by the first Check
-	rerr       *Error                // permanent read error; endOfStream for io.EOF
+	rmu  sync.Mutex // one reader at a time; guards the fields below, and those of transport that change
+	buf  *buffer    // nil while no bytes are in it
+	rerr *Error     // permanent read error; endOfStream for io.EOF
 
 	wmu  sync.Mutex // one writer at a time; guards the field below
 	werr *Error     // permanent write error
@@ -53,6 +48,7 @@ type core struct {
 	opaque bool // never changes: nc transforms bytes (TLS), so counts and readiness below it are not those above
 	big    bool // rmu: the next buffer is a large one
 	peeked bool // rmu: a slice from Peek may be in use
+	held   bool // mu: somebody may hold what NetConn has returned, so it must stay
 }
 
 // endOfStream stands for io.EOF where a permanent error is kept.
@@ -95,21 +91,24 @@ func (k *core) error(op string, err error) *Error {
 //go:noinline
 func (k *core) peerAddr() (a net.Addr) {
 	defer func() { _ = recover() }()
-	return k.nc.RemoteAddr()
+	return k.addresses().RemoteAddr()
 }
 
 // beginRead acquires rmu. It does not even do that for a handle that has ended.
 func (c *Conn) beginRead() (*core, error) {
 	k := c.core
-	if k == nil || !c.live(k) {
-		return nil, handleError("read", k)
-	}
-	k.rmu.Lock()
-	if !c.live(k) {
+	for {
+		if k == nil || !c.live(k) {
+			if err := c.rouse("read", k); err != nil {
+				return nil, err
+			}
+		}
+		k.rmu.Lock()
+		if c.live(k) {
+			return k, nil
+		}
 		k.rmu.Unlock()
-		return nil, handleError("read", k)
 	}
-	return k, nil
 }
 
 func (k *core) endRead() {
@@ -128,15 +127,18 @@ func (k *core) endRead() {
 // beginWrite acquires wmu.
 func (c *Conn) beginWrite(op string) (*core, error) {
 	k := c.core
-	if k == nil || !c.live(k) {
-		return nil, handleError(op, k)
-	}
-	k.wmu.Lock()
-	if !c.mark(k, markWriting) {
+	for {
+		if k == nil || !c.live(k) {
+			if err := c.rouse(op, k); err != nil {
+				return nil, err
+			}
+		}
+		k.wmu.Lock()
+		if c.mark(k, markWriting) {
+			return k, nil
+		}
 		k.wmu.Unlock()
-		return nil, handleError(op, k)
 	}
-	return k, nil
 }
 
 func (k *core) endWrite() {
@@ -157,6 +159,25 @@ func (k *core) lockIdle() bool {
 	return true
 }
 
+// lockAwake acquires rmu for an operation of c, unless a read is in progress. The
+// connection does not sleep then.
+func (c *Conn) lockAwake(op string, k *core) error {
+	for {
+		if k == nil || !c.live(k) {
+			if err := c.rouse(op, k); err != nil {
+				return err
+			}
+		}
+		if !k.lockIdle() {
+			return k.error(op, ErrBusy)
+		}
+		if k.state.Load()&markAsleep == 0 {
+			return nil
+		}
+		k.rmu.Unlock()
+	}
+}
+
 // fill waits for bytes and reads once from the transport into the buffer.
 // Slices from Peek are no longer valid after it. The caller holds rmu. The error
 // is that of the transport, io.EOF, or the permanent one.
@@ -170,7 +191,7 @@ func (k *core) fill() error {
 	var err error
 	if k.looping() {
 		err = errNothing
-	} else if k.onReadable != nil {
+	} else if k.tr().onReadable != nil {
 		n, err = k.fillRaw()
 	} else {
 		room := k.room()
@@ -214,7 +235,7 @@ const maxIdleReads = 100
 // error means nothing, as io.Reader says, and is repeated.
 func (k *core) readTransport(p []byte) (n int, err error) {
 	for range maxIdleReads {
-		if n, err = k.nc.Read(p); n != 0 || err != nil {
+		if n, err = k.tr().nc.Read(p); n != 0 || err != nil {
 			return n, err
 		}
 	}
@@ -241,8 +262,8 @@ func (k *core) readError(err error) error {
 		return k.rerr.public()
 	}
 	err = k.interrupted(err)
-	if err == io.EOF && k.checker != nil && k.checker.lost != nil {
-		err = k.checker.lost
+	if ck := k.tr().checker; err == io.EOF && ck != nil && ck.lost != nil {
+		err = ck.lost
 	}
 	if err == io.EOF {
 		k.rerr = endOfStream
@@ -264,7 +285,7 @@ func (k *core) readError(err error) error {
 //
 //go:noinline
 func (k *core) handshakeCut() bool {
-	tc, ok := k.nc.(*tls.Conn)
+	tc, ok := k.tr().nc.(*tls.Conn)
 	return ok && !tc.ConnectionState().HandshakeComplete
 }
 

@@ -33,10 +33,14 @@ func (c *Conn) setDeadline(t time.Time, read, write bool) error {
 		return handleError("deadline", k)
 	}
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	if !c.mark(k, markDeadline) {
-		return handleError("deadline", k)
+	for !c.mark(k, markDeadline) {
+		k.mu.Unlock()
+		if err := c.rouse("deadline", k); err != nil {
+			return err
+		}
+		k.mu.Lock()
 	}
+	defer k.mu.Unlock()
 	var l *limits
 	if k.limits != nil || !t.IsZero() {
 		l = k.makeLimits()
@@ -52,11 +56,11 @@ func (c *Conn) setDeadline(t time.Time, read, write bool) error {
 	case l != nil && (l.underDo() || !l.wait.IsZero()):
 		err = k.applyLimits(read, write)
 	case !write:
-		err = k.nc.SetReadDeadline(t)
+		err = k.tr().nc.SetReadDeadline(t)
 	case !read:
-		err = k.nc.SetWriteDeadline(t)
+		err = k.tr().nc.SetWriteDeadline(t)
 	default:
-		err = k.nc.SetDeadline(t)
+		err = k.tr().nc.SetDeadline(t)
 	}
 	if l == nil || l.read.IsZero() && l.write.IsZero() {
 		k.unmark(markDeadline)
@@ -93,16 +97,16 @@ func (k *core) applyLimits(read, write bool) error {
 	}
 	switch {
 	case read && write && rd.Equal(wd):
-		return k.nc.SetDeadline(rd)
+		return k.tr().nc.SetDeadline(rd)
 	case read && write:
-		if err := k.nc.SetReadDeadline(rd); err != nil {
+		if err := k.tr().nc.SetReadDeadline(rd); err != nil {
 			return err
 		}
-		return k.nc.SetWriteDeadline(wd)
+		return k.tr().nc.SetWriteDeadline(wd)
 	case read:
-		return k.nc.SetReadDeadline(rd)
+		return k.tr().nc.SetReadDeadline(rd)
 	default:
-		return k.nc.SetWriteDeadline(wd)
+		return k.tr().nc.SetWriteDeadline(wd)
 	}
 }
 

@@ -33,7 +33,9 @@ type doState struct {
 func (c *Conn) Do(ctx context.Context, f func() error) error {
 	k := c.core
 	if k == nil || !c.live(k) {
-		return handleError("do", k)
+		if err := c.rouse("do", k); err != nil {
+			return err
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return &Error{Op: "do", Addr: k.peerAddr(), Err: newInterruptError(ctx, err, nil), safe: true}
@@ -52,10 +54,14 @@ func (c *Conn) Do(ctx context.Context, f func() error) error {
 func (c *Conn) beginDo(deadline time.Time) error {
 	k := c.core
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	if !c.mark(k, markDoing) {
-		return handleError("do", k)
+	for !c.mark(k, markDoing) {
+		k.mu.Unlock()
+		if err := c.rouse("do", k); err != nil {
+			return err
+		}
+		k.mu.Lock()
 	}
+	defer k.mu.Unlock()
 	l := k.makeLimits()
 	if l.do == nil {
 		l.do = &doState{interrupt: k.interrupt, fired: make(chan struct{}, 1)}

@@ -32,7 +32,7 @@ func (c *Conn) SetMidMessage(mid bool) {
 		return
 	}
 	if mid {
-		c.mark(k, markMid)
+		c.markUnless(k, markMid, markClosed)
 		return
 	}
 	for {
@@ -69,11 +69,11 @@ func (c *Conn) Reusable() error {
 // unfitness returns why the connection is not reusable, or nil. It ignores the
 // marks in own. The caller holds rmu.
 func (c *Conn) unfitness(k *core, own uint64) error {
-	state := k.state.Load() &^ own
+	state := k.state.Load() &^ (own | markAsleep)
 	switch {
 	case state == c.gen && k.empty():
 		return nil
-	case !c.live(k):
+	case !c.open(k):
 		return net.ErrClosed
 	case k.err.Load() != nil:
 		return k.err.Load().public()

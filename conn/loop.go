@@ -24,15 +24,20 @@ import (
 // fails with errors.ErrUnsupported and does not call step.
 func (c *Conn) ReadLoop(step func(*Step) bool) error {
 	k := c.core
-	if !canLoop || k != nil && k.onReadable == nil {
+	if !canLoop {
 		return errors.ErrUnsupported
+	}
+	if k != nil {
+		if t := k.tr(); t != nil && t.onReadable == nil {
+			return errors.ErrUnsupported
+		}
 	}
 	if err := c.beginLoop(k); err != nil {
 		return err
 	}
 	defer k.endLoop()
 	s := &Step{c: c}
-	err := k.raw.Read(func(fd uintptr) bool {
+	err := k.tr().raw.Read(func(fd uintptr) bool {
 		s.fd = fd
 		return !step(s)
 	})
@@ -54,11 +59,8 @@ func (k *core) loopError(err error) error {
 
 // beginLoop marks the connection as looping. No read is in progress then.
 func (c *Conn) beginLoop(k *core) error {
-	if k == nil {
-		return handleError("read", k)
-	}
-	if !k.lockIdle() {
-		return k.error("read", ErrBusy)
+	if err := c.lockAwake("read", k); err != nil {
+		return err
 	}
 	defer k.rmu.Unlock()
 	k.mu.Lock()
@@ -80,7 +82,7 @@ func (k *core) endLoop() {
 	closed := k.closed()
 	k.mu.Unlock()
 	if closed {
-		_ = k.nc.Close()
+		_ = k.tr().nc.Close()
 	}
 }
 
@@ -133,7 +135,7 @@ func (k *core) readNow(fd uintptr, p []byte) (int, error) {
 	case errno == syscall.EAGAIN:
 		return 0, nil
 	case errno != 0:
-		k.gotErrno = errno
+		k.tr().gotErrno = errno
 		return 0, k.rawReadError(nil)
 	case n == 0:
 		return 0, io.EOF

@@ -10,6 +10,7 @@ const canLoop = true
 
 // interruptLoop ends a ReadLoop for Close, and the connection for its peer.
 func (k *core) interruptLoop() {
-	_ = k.raw.Control(func(fd uintptr) { _ = syscall.Shutdown(int(fd), syscall.SHUT_RDWR) })
-	_ = k.nc.SetReadDeadline(aLongTimeAgo)
+	t := k.tr()
+	_ = t.raw.Control(func(fd uintptr) { _ = syscall.Shutdown(int(fd), syscall.SHUT_RDWR) })
+	_ = t.nc.SetReadDeadline(aLongTimeAgo)
 }

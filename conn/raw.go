@@ -11,11 +11,11 @@ import (
 // maxWrappers is more than any sane stack of connections has.
 const maxWrappers = 8
 
-// openRaw finds the descriptor of nc, or of a connection that nc wraps.
-func (k *core) openRaw() {
-	nc := k.nc
+// openRaw finds the descriptor of the transport, or of a connection that it wraps.
+func (k *core) openRaw(t *transport) {
+	nc := t.nc
 	for range maxWrappers {
-		if k.raw = rawConn(nc); k.raw != nil {
+		if t.raw = rawConn(nc); t.raw != nil {
 			break
 		}
 		inner, ok := nc.(interface{ NetConn() net.Conn })
@@ -24,10 +24,10 @@ func (k *core) openRaw() {
 		}
 		nc = inner.NetConn()
 	}
-	if !isSocket(k.nc) {
+	if !isSocket(t.nc) {
 		k.opaque = true
 	} else if rawReads {
-		k.onReadable = k.readCallback()
+		t.onReadable = k.readCallback()
 	}
 }
 
@@ -65,14 +65,15 @@ func rawConn(nc net.Conn) syscall.RawConn {
 // releases the buffer before the wait, so after a wait there is none. fillRaw
 // then acquires one here, where the stack is less deep, and starts again.
 func (k *core) fillRaw() (int, error) {
+	t := k.tr()
 	for {
 		k.room()
-		k.got, k.gotErrno = -1, 0
-		err := k.raw.Read(k.onReadable)
-		switch n := k.got; {
+		t.got, t.gotErrno = -1, 0
+		err := t.raw.Read(t.onReadable)
+		switch n := t.got; {
 		case n > 0:
 			return n, nil
-		case err != nil || n == 0 || k.gotErrno != 0:
+		case err != nil || n == 0 || t.gotErrno != 0:
 			return 0, k.rawReadError(err)
 		}
 	}
@@ -86,8 +87,8 @@ func (k *core) rawReadError(err error) error {
 	case ok:
 		err = op.Err
 	case err != nil:
-	case k.gotErrno != 0:
-		err = os.NewSyscallError("read", k.gotErrno)
+	case k.tr().gotErrno != 0:
+		err = os.NewSyscallError("read", k.tr().gotErrno)
 	default:
 		return io.EOF
 	}
@@ -97,11 +98,11 @@ func (k *core) rawReadError(err error) error {
 // opError makes the error that package net would make.
 func (k *core) opError(op string, err error) error {
 	network := "unix"
-	if _, ok := k.nc.(*net.TCPConn); ok {
+	if _, ok := k.tr().nc.(*net.TCPConn); ok {
 		network = "tcp"
 	}
 	// The remote address can be nil: net.FileConn of a socket that was reset.
-	return &net.OpError{Op: op, Net: network, Source: k.nc.LocalAddr(), Addr: k.peerAddr(), Err: err}
+	return &net.OpError{Op: op, Net: network, Source: k.addresses().LocalAddr(), Addr: k.peerAddr(), Err: err}
 }
 
 // readCallback makes onReadable: one attempt to read, on the goroutine of the
@@ -112,11 +113,11 @@ func (k *core) readCallback() func(fd uintptr) bool {
 		if k.buf == nil {
 			return true // the wait is over
 		}
-		b := k.buf
+		b, t := k.buf, k.tr()
 		n, errno := sysRead(fd, b.data[b.w:])
 		switch errno {
 		case 0:
-			k.got = n
+			t.got = n
 			k.big = n > smallBuffer || n == len(b.data)-b.w
 			return true
 		case syscall.EAGAIN:
@@ -124,7 +125,7 @@ func (k *core) readCallback() func(fd uintptr) bool {
 			k.releaseBuffer()
 			return false
 		}
-		k.gotErrno = errno
+		t.gotErrno = errno
 		return true
 	}
 }
@@ -142,12 +143,13 @@ type rawWriter struct {
 
 // writeTransport writes p once to nc: all of it, unless there is an error.
 func (k *core) writeTransport(p []byte) (int, error) {
-	if !rawWrites || k.onReadable == nil {
-		return k.nc.Write(p)
+	t := k.tr()
+	if !rawWrites || t.onReadable == nil {
+		return t.nc.Write(p)
 	}
 	w := rawWriters.Get().(*rawWriter)
 	w.out, w.errno = p, 0
-	err := k.raw.Write(w.write)
+	err := t.raw.Write(w.write)
 	n, errno := len(p)-len(w.out), w.errno
 	w.out = nil
 	rawWriters.Put(w)
@@ -205,13 +207,13 @@ type checker struct {
 }
 
 // makeChecker returns the checker, and makes it if there is none.
-func (k *core) makeChecker() *checker {
-	if k.checker == nil {
+func (t *transport) makeChecker() *checker {
+	if t.checker == nil {
 		ck := &checker{}
 		ck.peek = ck.run
-		k.checker = ck
+		t.checker = ck
 	}
-	return k.checker
+	return t.checker
 }
 
 func (ck *checker) run(fd uintptr) {
@@ -221,8 +223,9 @@ func (ck *checker) run(fd uintptr) {
 // checkSocket looks for a first byte in the socket. It uses RawConn.Control,
 // which works after a deadline has passed, unlike RawConn.Read.
 func (k *core) checkSocket() (readable bool, err error) {
-	ck := k.makeChecker()
-	if err := k.raw.Control(ck.peek); err != nil {
+	t := k.tr()
+	ck := t.makeChecker()
+	if err := t.raw.Control(ck.peek); err != nil {
 		return false, err
 	}
 	return k.checked()
@@ -230,11 +233,12 @@ func (k *core) checkSocket() (readable bool, err error) {
 
 // checked returns what the checker has found.
 func (k *core) checked() (readable bool, err error) {
-	ck := k.checker
+	t := k.tr()
+	ck := t.checker
 	if ck.errno != 0 && ck.errno != syscall.EAGAIN {
 		// The socket reports its error once; a read after this finds a clean
 		// end of the stream.
-		k.gotErrno = ck.errno
+		t.gotErrno = ck.errno
 		ck.lost = k.rawReadError(nil)
 	}
 	switch {

@@ -190,7 +190,7 @@ func (c *Conn) ReadAvailable(dst []byte, short int, wait time.Duration) ([]byte,
 			continue
 		}
 		if isTimeout(err) && !k.readTimedOut() {
-			if k.raw != nil {
+			if k.tr().raw != nil {
 				if readable, _ := k.checkSocket(); readable {
 					continue // it came while this goroutine was held up
 				}

@@ -20,6 +20,7 @@ const (
 	markMid                         // a message is half read or half written
 	markUnfit                       // an operation failed or timed out; never removed
 	markTimedOut                    // one has timed out, so markUnfit is set too; never removed
+	markAsleep                      // the connection sleeps; changed with all three locks held
 	markClosed                      // Close has been called; set with mu held, never removed
 	generation                      // the first; each is a multiple of it
 )
@@ -27,15 +28,23 @@ const (
 // latest reports whether the state is that of c, which has not been handed on.
 func (c *Conn) latest(state uint64) bool { return state&^(generation-1) == c.gen }
 
-// live reports whether c is the handle of an open connection. With rmu held or
-// a mark set, only Close can change the result.
-func (c *Conn) live(k *core) bool { return k.state.Load()&^(generation-1-markClosed) == c.gen }
+// live reports whether c is the handle of an open connection that does not sleep.
+// With rmu held or a mark set, only Close can change the result.
+func (c *Conn) live(k *core) bool {
+	return k.state.Load()&^(generation-1-markClosed-markAsleep) == c.gen
+}
 
-// mark sets a mark if c is the handle of an open connection.
-func (c *Conn) mark(k *core, m uint64) bool {
+// open reports whether c is the handle of an open connection, which may sleep.
+func (c *Conn) open(k *core) bool { return k.state.Load()&^(generation-1-markClosed) == c.gen }
+
+// mark sets a mark if c is the handle of an open connection that does not sleep.
+func (c *Conn) mark(k *core, m uint64) bool { return c.markUnless(k, m, markClosed|markAsleep) }
+
+// markUnless sets a mark if c is the handle of a connection without the marks of not.
+func (c *Conn) markUnless(k *core, m, not uint64) bool {
 	for {
 		state := k.state.Load()
-		if !c.latest(state) || state&markClosed != 0 {
+		if !c.latest(state) || state&not != 0 {
 			return false
 		}
 		if state&m != 0 || k.state.CompareAndSwap(state, state|m) {

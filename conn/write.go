@@ -89,7 +89,7 @@ func (k *core) writeVector(bufs [][]byte) (int64, error) {
 	v := vectors.Get().(*vector)
 	v.store = append(v.store[:0], bufs...)
 	v.bufs = v.store
-	n, err := v.bufs.WriteTo(k.nc)
+	n, err := v.bufs.WriteTo(k.tr().nc)
 	clear(v.store)
 	v.bufs = nil
 	vectors.Put(v)

@@ -30,7 +30,7 @@ func (s *Server) accept(l net.Listener) error {
 		switch {
 		case err == nil:
 			delay = 0
-			s.start(nc)
+			s.start(nc, isPlain(l))
 		case s.draining.Load():
 			s.emptyBacklog(l)
 			return ErrServerClosed
@@ -96,7 +96,7 @@ func (s *Server) emptyBacklog(l net.Listener) {
 		switch {
 		case err == nil:
 			n++
-			s.start(nc)
+			s.start(nc, isPlain(l))
 		case timedOut(err):
 			_, known := isWaiting(raw)
 			if !known && !time.Now().Before(until) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/internal/sleep"
 )
 
 // How a connection of frames is drained. When Shutdown begins, a point in the peer's
@@ -31,7 +32,7 @@ const unknownArrived = 1 << 20
 // not reading: what a read has taken from the socket and not counted yet would be
 // missed. Otherwise the drain wakes the reader, which notes the point itself.
 func (s *session) notePointLocked(own bool) {
-	if s.point != 0 || !isSocket(s.conn.NetConn()) {
+	if s.point != 0 || !isSocket(sleep.NetConn(s.conn)) {
 		return
 	}
 	more := int64(unknownArrived)

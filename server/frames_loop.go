@@ -5,6 +5,7 @@ import (
 	"net"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/internal/sleep"
 )
 
 // A plain socket is served from within conn.ReadLoop: no read is made only to be
@@ -61,7 +62,7 @@ const busyFrom = 16
 func (f *frameConn) seesEnd() bool {
 	if f.rounds < busyFrom {
 		if f.rounds++; f.rounds == busyFrom {
-			_, tcp := f.conn.NetConn().(*net.TCPConn) // a unix socket may stop before other kinds of data
+			_, tcp := sleep.NetConn(f.conn).(*net.TCPConn) // a unix socket may stop before other kinds of data
 			f.endWatched = tcp && f.sess.watchEnd()
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/internal/sleep"
 )
 
 // A connection that has been idle for FrameHandler.ParkAfter is parked: its goroutine
@@ -45,6 +47,7 @@ func (s *session) askToPark(now int64) {
 	young := h.ParkAfter == 0 && s.requests.Load() <= 1
 	switch {
 	case after == 0 || !young && now-s.idleSince.Load() < after:
+	case s.depth.Load() == asleep: // somebody wakes it just now
 	case !s.canPark():
 		s.parking.Store(neverParks)
 	case s.parking.CompareAndSwap(unparked, askedToPark):
@@ -78,6 +81,8 @@ func (f *frameConn) park() bool {
 	if f.ctx != s {
 		s.makeExtra().parked = f.ctx
 	}
+	s.settling.Add(1)
+	defer s.settling.Add(-1)
 	s.parking.Store(parked)
 	watched := p.watchAll(s)
 	if watched && !f.draining() && s.readDue.Load() != overdue && s.conn.Err() == nil {
@@ -92,7 +97,7 @@ func (f *frameConn) park() bool {
 
 // canPark reports whether all that the connection waits for comes through its socket.
 func (s *session) canPark() bool {
-	nc := s.conn.NetConn()
+	nc := sleep.NetConn(s.conn)
 	if tc, ok := nc.(*tls.Conn); ok {
 		nc = tc.NetConn()
 	}
@@ -115,11 +120,13 @@ func (f *frameConn) putAside() bool {
 	return true
 }
 
-// unpark resumes a parked connection on a new goroutine.
-func (s *session) unpark() {
-	if s.parking.CompareAndSwap(parked, unparked) {
-		go s.resume()
+// unpark resumes a parked connection on a new goroutine. It reports whether it did.
+func (s *session) unpark() bool {
+	if !s.parking.CompareAndSwap(parked, unparked) {
+		return false
 	}
+	go s.resume()
+	return true
 }
 
 // watchEnd has the reader woken at the end of the peer's stream.
@@ -144,6 +151,9 @@ func (s *session) polled() {
 func (s *session) resume() {
 	gone := false
 	defer s.handlerDone(&gone)
+	if s.depth.Load() == asleep && !s.rises() {
+		return
+	}
 	var ctx context.Context = s
 	if e := s.extra.Load(); e != nil && e.parked != nil {
 		ctx = e.parked

@@ -3,14 +3,11 @@ package server_test
 import (
 	"context"
 	"crypto/tls"
-	"math/rand/v2"
 	"net"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
@@ -18,18 +15,31 @@ import (
 	"github.com/seed-99d6a01a/gtcp/server"
 )
 
-// parking makes a handler that parks connections as soon as it can.
+// parking makes a handler that parks connections as soon as it can, and lets none
+// sleep.
 func parking(h *server.FrameHandler) *server.FrameHandler {
-	h.ParkAfter = time.Millisecond
+	h.ParkAfter, h.SleepAfter = time.Millisecond, -1
 	return h
 }
 
-func waitParked(t *testing.T, s *server.Server, n int) {
-	t.Helper()
-	require.Eventually(t, func() bool { return s.Stat().Parked == n }, patience, time.Millisecond)
+// sleeping is parking, and lets them sleep as soon as they can.
+func sleeping(h *server.FrameHandler) *server.FrameHandler {
+	h.ParkAfter, h.SleepAfter = time.Millisecond, time.Millisecond
+	return h
 }
 
-// eachSocket runs f over the kinds of connections that park.
+// waitParked waits until n connections are parked, and sleep where they are to.
+func waitParked(t *testing.T, s *server.Server, n int) {
+	t.Helper()
+	h, _ := s.Handler.(*server.FrameHandler)
+	sleeps := canSleep && h != nil && h.SleepAfter > 0
+	require.Eventually(t, func() bool {
+		st := s.Stat()
+		return st.Parked == n && (!sleeps || st.Sleeping == n)
+	}, patience, time.Millisecond)
+}
+
+// eachSocket runs f over the kinds of connections that park, and those that sleep.
 func eachSocket(t *testing.T, f func(t *testing.T, s *server.Server, dial func() *client)) {
 	serve := func(t *testing.T, s *server.Server, network string) string {
 		addr := "127.0.0.1:0"
@@ -41,9 +51,16 @@ func eachSocket(t *testing.T, f func(t *testing.T, s *server.Server, dial func()
 		startOn(t, s, l)
 		return l.Addr().String()
 	}
-	for _, network := range []string{"tcp", "unix"} {
-		t.Run(network, func(t *testing.T) {
-			s := &server.Server{Handler: parking(echo())}
+	for name, kind := range map[string]struct {
+		network string
+		handler func(h *server.FrameHandler) *server.FrameHandler
+	}{
+		"tcp": {"tcp", parking}, "tcp asleep": {"tcp", sleeping},
+		"unix": {"unix", parking}, "unix asleep": {"unix", sleeping},
+	} {
+		t.Run(name, func(t *testing.T) {
+			network := kind.network
+			s := &server.Server{Handler: kind.handler(echo())}
 			addr := ""
 			f(t, s, func() *client {
 				if addr == "" {
@@ -195,7 +212,7 @@ func TestParkedConnectionIsClosedHere(t *testing.T) {
 
 func TestIdleTimeoutOfAParkedConnection(t *testing.T) {
 	eachSocket(t, func(t *testing.T, s *server.Server, dial func() *client) {
-		s.Handler.(*server.FrameHandler).IdleTimeout = 100 * time.Millisecond
+		s.Handler.(*server.FrameHandler).IdleTimeout = time.Second // longer than to park takes
 		c := dial()
 		waitParked(t, s, 1)
 		c.expectEnd()
@@ -207,17 +224,23 @@ func TestIdleTimeoutOfAParkedConnection(t *testing.T) {
 func TestSendToAParkedConnection(t *testing.T) {
 	eachSocket(t, func(t *testing.T, s *server.Server, dial func() *client) {
 		ctxs := make(chan context.Context, 1)
-		s.Handler = parking(server.Frames(framing.Format{}, func(ctx context.Context, req []byte) ([]byte, error) {
+		s.Handler.(*server.FrameHandler).Handle = func(ctx context.Context, req []byte) ([]byte, error) {
 			ctxs <- ctx
 			return req, nil
-		}))
+		}
 		c := dial()
 		c.send("x")
 		c.expect("x")
 		waitParked(t, s, 1)
-		require.NoError(t, server.Send(<-ctxs, []byte("push")))
-		c.expect("push")
-		require.Equal(t, 1, s.Stat().Parked)
+		ctx := <-ctxs
+		for range 3 {
+			require.NoError(t, server.Send(ctx, []byte("push")))
+			c.expect("push")
+			require.Equal(t, 1, s.Stat().Parked)
+			waitParked(t, s, 1)
+		}
+		c.send("y")
+		c.expect("y")
 	})
 }
 
@@ -310,46 +333,6 @@ func TestHandlerAroundAFrameHandlerDoesNotPark(t *testing.T) {
 	c := dial(t, start(t, s))
 	c.expectEnd()
 	<-returned
-}
-
-// Requests, parking, resets and a drain meet at random: every request that is not
-// cut off by its own client gets its reply, and nothing is left.
-func TestParkingAtRandom(t *testing.T) {
-	for name, n := range map[string]int{"one": 1, "concurrent": 4} {
-		t.Run(name, func(t *testing.T) {
-			h := parking(echo())
-			h.Concurrency = n
-			s := &server.Server{Handler: h}
-			addr := start(t, s)
-			var wg sync.WaitGroup
-			for i := range 40 {
-				c := dial(t, addr)
-				wg.Go(func() {
-					rnd := rand.New(rand.NewPCG(1, uint64(i)))
-					frame, _ := framing.Format{}.Append(nil, []byte("request"))
-					for range 100 {
-						time.Sleep(time.Duration(rnd.Int64N(int64(6 * time.Millisecond))))
-						_, err := c.Write(frame[:4])
-						assert.NoError(t, err)
-						if rnd.IntN(4) == 0 {
-							time.Sleep(time.Duration(rnd.Int64N(int64(3 * time.Millisecond))))
-						}
-						_, err = c.Write(frame[4:])
-						assert.NoError(t, err)
-						got, err := c.r.Next()
-						assert.NoError(t, err)
-						assert.Equal(t, "request", string(got))
-					}
-					if i%2 == 0 {
-						_ = c.Close()
-					}
-				})
-			}
-			wg.Wait()
-			require.EqualValues(t, 4000, s.Stat().Requests)
-			shutdown(t, s)
-		})
-	}
 }
 
 // With the defaults, connections park that have had no request, one, or more.

@@ -17,12 +17,17 @@ type poller struct {
 
 	mu   sync.Mutex // guards byFD
 	byFD []*session // whose socket has that descriptor
+
+	spareMu sync.Mutex // guards spare; held while that is in use
+	spare   int        // a descriptor that is good for nothing but to be closed; -1 if there is none
 }
 
 // Events of epoll(7), of which package syscall has some with an unfit type.
 const (
 	epollEdge    = 1 << 31 // EPOLLET
 	epollOneShot = 1 << 30 // EPOLLONESHOT
+
+	watchedOnce = syscall.EPOLLIN | syscall.EPOLLRDHUP | epollOneShot
 )
 
 func newPoller() (*poller, error) {
@@ -34,11 +39,12 @@ func newPoller() (*poller, error) {
 		_ = syscall.Close(fd)
 		return nil, os.NewSyscallError("setnonblock", err)
 	}
-	p := &poller{file: os.NewFile(uintptr(fd), "epoll"), done: make(chan struct{})}
+	p := &poller{file: os.NewFile(uintptr(fd), "epoll"), done: make(chan struct{}), spare: -1}
 	if p.raw, err = p.file.SyscallConn(); err != nil {
 		_ = p.file.Close()
 		return nil, err
 	}
+	p.takeSpare()
 	go p.run()
 	return p, nil
 }
@@ -47,6 +53,9 @@ func newPoller() (*poller, error) {
 func (p *poller) close() {
 	_ = p.file.Close()
 	<-p.done
+	if p.spare >= 0 {
+		_ = syscall.Close(p.spare)
+	}
 }
 
 // run tells sessions of their events.
@@ -90,7 +99,7 @@ func (p *poller) watchEnd(s *session) bool { return p.watch(s, syscall.EPOLLRDHU
 
 // watchAll has s told once of whatever happens next, or has happened and is unread.
 func (p *poller) watchAll(s *session) bool {
-	return p.watch(s, syscall.EPOLLIN|syscall.EPOLLRDHUP|epollOneShot)
+	return p.watch(s, watchedOnce)
 }
 
 // watch replaces what s is told of. It fails where the system is short of something,
@@ -100,13 +109,63 @@ func (p *poller) watch(s *session, events uint32) (ok bool) {
 	if raw == nil {
 		return false
 	}
-	err := raw.Control(func(fd uintptr) {
-		p.remember(s, int(fd))
-		event := syscall.EpollEvent{Events: events, Fd: int32(fd), Pad: int32(s.id)}
-		ok = p.control(syscall.EPOLL_CTL_MOD, int(fd), &event) == nil ||
-			p.control(syscall.EPOLL_CTL_ADD, int(fd), &event) == nil
-	})
+	err := raw.Control(func(fd uintptr) { ok = p.watchAt(s, int(fd), events) })
 	return ok && err == nil
+}
+
+func (p *poller) watchAt(s *session, fd int, events uint32) bool {
+	p.remember(s, fd)
+	event := syscall.EpollEvent{Events: events, Fd: int32(fd), Pad: int32(s.id)}
+	return p.control(syscall.EPOLL_CTL_MOD, fd, &event) == nil ||
+		p.control(syscall.EPOLL_CTL_ADD, fd, &event) == nil
+}
+
+// watchAllAt is watchAll for a descriptor that is not, or not yet, that of the socket
+// of s. If it fails, s is told of what it was told before.
+func (p *poller) watchAllAt(s *session, fd int) bool {
+	p.mu.Lock()
+	before := s.fd
+	p.mu.Unlock()
+	if p.watchAt(s, fd, watchedOnce) {
+		return true
+	}
+	p.forgetAt(s, fd)
+	p.mu.Lock()
+	s.fd = before
+	p.mu.Unlock()
+	return false
+}
+
+// forgetAt has s told of nothing at fd any more. The system would not forget fd by
+// itself, since another descriptor of the same socket stays open.
+func (p *poller) forgetAt(s *session, fd int) {
+	_ = p.control(syscall.EPOLL_CTL_DEL, fd, new(syscall.EpollEvent))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if fd < len(p.byFD) && p.byFD[fd] == s {
+		p.byFD[fd] = nil
+	}
+}
+
+// withSpare calls f with one descriptor more than there was before.
+func (p *poller) withSpare(f func()) {
+	p.spareMu.Lock()
+	defer p.spareMu.Unlock()
+	if p.spare >= 0 {
+		_ = syscall.Close(p.spare)
+		p.spare = -1
+	}
+	f()
+	p.takeSpare()
+}
+
+// takeSpare keeps a descriptor for withSpare, if the process has one.
+func (p *poller) takeSpare() {
+	if p.spare < 0 {
+		if fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC); err == nil {
+			p.spare = fd
+		}
+	}
 }
 
 func (p *poller) control(op, fd int, event *syscall.EpollEvent) (err error) {

@@ -15,3 +15,7 @@ func (*poller) close()                 {}
 func (*poller) watchEnd(*session) bool { return false }
 func (*poller) watchAll(*session) bool { return false }
 func (*poller) forget(*session)        {}
+
+func (*poller) watchAllAt(*session, int) bool { return false }
+func (*poller) forgetAt(*session, int)        {}
+func (*poller) withSpare(func())              {}

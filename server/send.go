@@ -117,6 +117,9 @@ func (s *session) send(ctx context.Context, wire []byte) error {
 	if e.over {
 		return net.ErrClosed
 	}
+	if err := s.rouse(ctx); err != nil {
+		return s.sendCause(err)
+	}
 	h := s.frames.Load()
 	e.due.Store(s.srv.clock.after(orDefault(h.WriteTimeout, defaultWriteTimeout)))
 	_, err := s.conn.Write(wire)

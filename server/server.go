@@ -213,7 +213,7 @@ func (s *Server) Serve(l net.Listener) error {
 }
 
 // start admits an accepted connection and serves it on a new goroutine.
-func (s *Server) start(nc net.Conn) {
+func (s *Server) start(nc net.Conn, plain bool) {
 	s.stats.accepted.Add(1)
 	if d := orDefault(s.UserTimeout, defaultUserTimeout); d > 0 {
 		_ = conn.SetUserTimeout(nc, d) // the connection may have ended already
@@ -221,7 +221,7 @@ func (s *Server) start(nc net.Conn) {
 	if s.TLSConfig != nil {
 		nc = tls.Server(nc, s.TLSConfig)
 	}
-	sess := &session{srv: s, conn: conn.New(nc), accepted: time.Now().UnixNano()}
+	sess := &session{srv: s, conn: conn.New(nc), accepted: time.Now().UnixNano(), plain: plain}
 	if s.ConnState != nil {
 		sess.changes = new(changes)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/internal/sleep"
 )
 
 // session is one accepted connection as the server sees it. It is also the
@@ -35,6 +36,8 @@ type session struct {
 	extra        atomic.Pointer[extra]        // made when first needed
 
 	parking   atomic.Uint32 // see park.go
+	depth     atomic.Uint32 // see sleep.go
+	settling  atomic.Int32  // goroutines that are about to park it: it must not sleep
 	fd        int32         // of its socket, if the poller knows it; guarded by poller.mu
 	idleSince atomic.Int64  // on the watch's clock
 
@@ -45,8 +48,9 @@ type session struct {
 	point   int64      // where in the peer's stream a drain ends, plus 1; 0 if not noted
 	phase   phase
 
-	kept bool // the handler has returned and KeepOpen is set; its goroutine's
-	own  bool // a goroutine of the server's serves frames; set before they are
+	kept  bool // the handler has returned and KeepOpen is set; its goroutine's
+	own   bool // a goroutine of the server's serves frames; set before they are
+	plain bool // the listener has nothing around its connections; never changes
 
 	// Guarded by srv.mu.
 	parts      int8 // what is left of it: the connection and the goroutine
@@ -102,7 +106,7 @@ func (s *session) begin() context.Context {
 
 // handshake completes TLS, where the connection has it.
 func (s *session) handshake() bool {
-	tc, ok := s.conn.NetConn().(*tls.Conn)
+	tc, ok := sleep.NetConn(s.conn).(*tls.Conn)
 	if !ok {
 		return true
 	}
@@ -239,6 +243,9 @@ func (s *session) askLocked() {
 	case beginning:
 		_ = s.conn.SetReadDeadline(time.Now().Add(beginTime))
 	case inFrames:
+		if s.depth.Load() == asleep && s.unpark() {
+			break // it notes the point itself
+		}
 		s.notePointLocked(false)
 		_ = s.conn.SetReadDeadline(aLongTimeAgo)
 		s.unpark()
@@ -254,7 +261,7 @@ func (s *session) askLocked() {
 // abort closes the connection without the courtesies that may block: the alert of
 // TLS waits for a peer that does not read.
 func (s *session) abort() {
-	if nc := s.conn.NetConn(); nc != nil {
+	if nc := sleep.NetConn(s.conn); nc != nil {
 		if below := socketOf(nc); below != nc {
 			_ = below.Close()
 		}
@@ -262,7 +269,7 @@ func (s *session) abort() {
 	_ = s.conn.Close()
 }
 
-// socket is the transport below TLS; nil once the connection is closed.
+// socket is the transport below TLS; nil if the connection sleeps or is closed.
 func (s *session) socket() net.Conn {
-	return socketOf(s.conn.NetConn())
+	return socketOf(sleep.NetConn(s.conn))
 }

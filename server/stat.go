@@ -16,6 +16,8 @@ type Stat struct {
 	Idle int
 	// Parked is how many of the idle connections have no goroutine.
 	Parked int
+	// Sleeping is how many of the parked connections have no net.Conn.
+	Sleeping int
 	// Handlers is how many connections are open or have a running handler.
 	Handlers int
 	// InProgress is how many requests of FrameHandlers have no written reply.
@@ -88,6 +90,9 @@ func (s *Server) Stat() Stat {
 			st.Idle++
 			if sess.parking.Load() == parked {
 				st.Parked++
+				if sess.depth.Load() == asleep {
+					st.Sleeping++
+				}
 			}
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/internal/sleep"
 )
 
 // Shutdown stops the server without losing a request it has received. It stops
@@ -94,7 +96,7 @@ func (s *Server) Close() error {
 	}
 	var wg sync.WaitGroup
 	for _, sess := range s.sessions() {
-		if isSocket(sess.conn.NetConn()) {
+		if nc := sleep.NetConn(sess.conn); nc == nil || isSocket(nc) {
 			sess.abort()
 		} else { // closing one may take its time: TLS says goodbye to a peer that does not read
 			wg.Go(sess.abort)

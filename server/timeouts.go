@@ -168,9 +168,13 @@ func (s *Server) isOver() bool {
 // reports whether requests are in progress.
 func (s *Server) look(all []*session, now, late int64, peers bool) (busy bool) {
 	s.clock.resting.Store(true) // before the states are read: one that changes later wakes
+	fallen := 0
 	for i, sess := range all {
 		sess.expire(now, late)
 		sess.askToPark(now)
+		if fallen < mostAsleep && sess.fallAsleep(now) {
+			fallen++
+		}
 		if sess.inHandler() {
 			busy = true
 			if peers {
@@ -216,7 +220,7 @@ func (c *watchClock) after(d time.Duration) int64 {
 // expire acts on what is overdue: it interrupts the read or the write, and the
 // goroutine that is in it decides. late is by how much this look was late.
 func (s *session) expire(now, late int64) {
-	if isOverdue(&s.readDue, now, late) {
+	if isOverdue(&s.readDue, now, late) && !(s.depth.Load() == asleep && s.unpark()) {
 		_ = s.conn.SetReadDeadline(aLongTimeAgo)
 		s.unpark()
 	}

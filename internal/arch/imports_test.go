@@ -38,7 +38,8 @@ var inEveryTest = []string{testify, assert, goleak, "internal/memnet", "internal
 var public = []string{".", "conn", "framing", "framing/envelope", "retry", "server", "pool", "pool/backend", "pool/puddlepool", "pool/slotpool", "pool/engine", "pool/pipeline", "pool/resolve", "pool/balance"}
 
 var rules = []rule{
-	{pkg: "conn", reason: "the bottom: standard library only"},
+	{pkg: "conn", may: []string{"internal/sleep"}, reason: "the bottom: standard library, and what it does for the server alone"},
+	{pkg: "internal/sleep", reason: "what conn does for the server alone"},
 	{pkg: "framing", tests: []string{"conn"}, reason: "works on any byte stream"},
 	{pkg: "framing/envelope", tests: []string{"conn", "framing"}, reason: "bytes before a payload: standard library only"},
 	{pkg: "retry", reason: "sees only errors"},
@@ -55,7 +56,7 @@ var rules = []rule{
 	{pkg: "pool/pipeline", may: []string{"conn", "framing", "framing/envelope", "internal/contain", "internal/dialgate"}, tests: []string{"server"}, reason: "its own connections, no pool"},
 	{pkg: "pool/resolve", may: []string{"internal/contain", "internal/signal"}, reason: "where the servers are: it dials nothing"},
 	{pkg: "pool/balance", may: []string{"internal/contain", "pool/resolve"}, reason: "which of them: it keeps any value for an endpoint"},
-	{pkg: "server", may: []string{"conn", "framing", "framing/envelope"}, reason: "the accepting side"},
+	{pkg: "server", may: []string{"conn", "framing", "framing/envelope", "internal/sleep"}, reason: "the accepting side"},
 	{pkg: ".", may: public[1:], tests: []string{"pool/pooltest"}, reason: "everything but the suite"},
 	{pkg: "server/debugpage", may: []string{".", "conn", "pool", "pool/pipeline", "pool/balance", "server"},
 		tests: []string{"framing", "retry", "pool/backend", "pool/resolve", "examples/custompool"}, reason: "it shows what all others do, and none of them needs it"},

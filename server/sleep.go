@@ -1,0 +1,144 @@
+package server
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/seed-99d6a01a/gtcp/internal/sleep"
+)
+
+// A parked connection that stays idle falls asleep: its net.Conn is closed, and the
+// poller waits at a duplicate of its descriptor. The watch has it fall asleep; who
+// needs its net.Conn first wakes it. Both hold the locks of the connection, so parking
+// need not know of it: the same events resume a parked connection, asleep or not.
+
+// What session.depth is.
+const (
+	awake     uint32 = iota
+	asleep           // it has a descriptor and no net.Conn
+	sleepless        // its net.Conn must stay
+)
+
+// mostAsleep is how many connections a look of the watch has fall asleep: each takes
+// some 3 µs, and timeouts wait.
+const mostAsleep = 2000
+
+// sleepAfter is FrameHandler.SleepAfter, resolved; 0 is never.
+func (h *FrameHandler) sleepAfter() time.Duration { return orDefault(h.SleepAfter, defaultSleepAfter) }
+
+// fallAsleep has a parked connection sleep that has been idle for long enough. It
+// reports whether it did. The watch calls it.
+//
+// By default a connection that has had at most one request sleeps when the watch finds
+// it parked: the runtime keeps 512 bytes for ever for each net.Conn that there was at
+// the same time.
+func (s *session) fallAsleep(now int64) bool {
+	if s.parking.Load() != parked || s.depth.Load() != awake {
+		return false
+	}
+	h := s.frames.Load()
+	after := int64(h.sleepAfter())
+	young := h.ParkAfter == 0 && h.SleepAfter == 0 && s.requests.Load() <= 1
+	if after == 0 || !young && now-s.idleSince.Load() < after {
+		return false
+	}
+	if !s.plain {
+		s.depth.Store(sleepless)
+		return false
+	}
+	switch sleep.Fall(s.conn, s) {
+	case sleep.Asleep:
+		return true
+	case sleep.Never:
+		s.depth.Store(sleepless)
+	}
+	return false
+}
+
+// isPlain reports whether nobody but the server has the connections that l accepts.
+func isPlain(l net.Listener) bool {
+	switch l.(type) {
+	case *net.TCPListener, *net.UnixListener:
+		return true
+	}
+	return false
+}
+
+// Watch is part of sleep.Watcher. A goroutine that still parks the connection has its
+// net.Conn in use. No other can begin to: it would need the locks first.
+func (s *session) Watch(fd int) bool {
+	if s.parking.Load() != parked || s.settling.Load() > 0 {
+		return false
+	}
+	if !s.srv.poller.watchAllAt(s, fd) {
+		return false
+	}
+	s.depth.Store(asleep)
+	return true
+}
+
+// Forget is part of sleep.Watcher.
+func (s *session) Forget(fd int) { s.srv.poller.forgetAt(s, fd) }
+
+// Woken is part of sleep.Watcher. A connection can be woken and stay parked, when
+// something is sent on it.
+func (s *session) Woken(fd int) {
+	s.depth.Store(awake)
+	if s.parking.Load() == parked && !s.srv.poller.watchAllAt(s, fd) {
+		s.unpark()
+	}
+}
+
+// Pauses between attempts to wake a connection.
+const (
+	minWakePause = 5 * time.Millisecond
+	maxWakePause = time.Second
+)
+
+// rouse wakes the connection if it sleeps. It waits for descriptors if the process has
+// none left. It fails if the connection or ctx ends first.
+func (s *session) rouse(ctx context.Context) error {
+	for pause := minWakePause; s.depth.Load() == asleep; pause = min(2*pause, maxWakePause) {
+		if s.wake() == nil {
+			break
+		}
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-s.Done():
+		case <-ctx.Done():
+		}
+		t.Stop()
+		if s.Err() != nil {
+			return net.ErrClosed
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rises wakes the connection that its new goroutine is to serve, and passes on the
+// reason that a reader would have been woken for. It is false if the connection has
+// ended.
+func (s *session) rises() bool {
+	if s.rouse(context.Background()) != nil {
+		return false
+	}
+	if s.readDue.Load() == overdue {
+		s.wakeReader()
+	}
+	return true
+}
+
+// wake wakes the connection once. The process may have no descriptor left, and it
+// takes two for a moment: the poller has a spare one.
+func (s *session) wake() error {
+	err := sleep.Wake(s.conn)
+	if err != nil {
+		s.srv.poller.withSpare(func() { err = sleep.Wake(s.conn) })
+	}
+	return err
+}
