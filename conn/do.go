@@ -8,8 +8,8 @@ import (
 // doState is the state of Do. core.mu guards it, except the two fields that
 // never change.
 type doState struct {
-	interrupt func()        // for context.AfterFunc
-	fired     chan struct{} // gets one token from each interrupt
+	interrupt func()        // for context.AfterFunc; made by the first Do whose context can be cancelled
+	fired     chan struct{} // gets one token from each interrupt; made with it
 
 	active      bool
 	interrupted bool      // the context has ended
@@ -42,16 +42,17 @@ func (c *Conn) Do(ctx context.Context, f func() error) error {
 	}
 	before := k.sent()
 	deadline, limited := ctx.Deadline()
-	if !limited && ctx.Done() == nil {
+	cancellable := ctx.Done() != nil // else its deadline alone ends it, which is set
+	if !limited && !cancellable {
 		return k.doError(ctx, before, f())
 	}
-	if err := c.beginDo(deadline); err != nil {
+	if err := c.beginDo(deadline, cancellable); err != nil {
 		return err
 	}
-	return k.doError(ctx, before, k.runDo(ctx, f))
+	return k.doError(ctx, before, k.runDo(ctx, cancellable, f))
 }
 
-func (c *Conn) beginDo(deadline time.Time) error {
+func (c *Conn) beginDo(deadline time.Time, cancellable bool) error {
 	k := c.core
 	k.mu.Lock()
 	for !c.mark(k, markDoing) {
@@ -64,13 +65,16 @@ func (c *Conn) beginDo(deadline time.Time) error {
 	defer k.mu.Unlock()
 	l := k.makeLimits()
 	if l.do == nil {
-		l.do = &doState{interrupt: k.interrupt, fired: make(chan struct{}, 1)}
+		l.do = &doState{}
 	}
 	d := l.do
 	if d.active {
 		return &Error{Op: "do", Addr: k.peerAddr(), Err: ErrBusy, safe: true}
 	}
 	d.active, d.interrupted, d.deadline = true, false, deadline
+	if cancellable && d.interrupt == nil {
+		d.interrupt, d.fired = k.interrupt, make(chan struct{}, 1)
+	}
 	if deadline.IsZero() {
 		return nil
 	}
@@ -84,9 +88,9 @@ func (c *Conn) beginDo(deadline time.Time) error {
 
 // runDo runs f with the interrupt armed, and leaves nothing behind even if f
 // panics.
-func (k *core) runDo(ctx context.Context, f func() error) error {
+func (k *core) runDo(ctx context.Context, cancellable bool, f func() error) error {
 	var stop func() bool
-	if ctx.Done() != nil { // else its deadline alone ends it, which is set
+	if cancellable {
 		stop = context.AfterFunc(ctx, k.limits.do.interrupt)
 	}
 	defer k.endDo(stop)

@@ -93,7 +93,7 @@ func (p *Pool) redial(ctx context.Context, m *Member, lease backend.Lease[*Membe
 	_ = old.Close()
 	dialing, cancel := context.WithTimeout(ctx, p.cfg.DialTimeout)
 	defer cancel()
-	defer context.AfterFunc(p.ending, cancel)()
+	defer context.AfterFunc(p.ending.context(), cancel)()
 	err = p.connect(dialing, ctx, m, into, end)
 	if p.closed.Load() { // a Close that does not wait may have closed the old one
 		_, c, _ := m.live()
@@ -104,10 +104,10 @@ func (p *Pool) redial(ctx context.Context, m *Member, lease backend.Lease[*Membe
 	if err != nil {
 		return err
 	}
-	p.evicted[why].Add(1)
+	p.countEvicted(why)
 	p.roster.replaced(m, m.life.expires, &old)
 	p.reaper.arm(m.life.expires)
-	p.hasEnded(life, &old, uses, ending{why, cause})
+	p.hasEnded(life, &old, uses, eviction{why, cause})
 	return nil
 }
 

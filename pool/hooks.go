@@ -123,6 +123,9 @@ type hooks struct {
 	evict      []EvictHook
 }
 
+// noHooks are those of a pool without.
+var noHooks hooks
+
 // add sorts v in, and reports whether it is a hook at all.
 func (h *hooks) add(v any) bool {
 	some := false

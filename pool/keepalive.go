@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"math/rand/v2"
 	"time"
 
@@ -25,29 +26,29 @@ func (k *keepAlive) wait() {
 
 func (k *keepAlive) run(p *Pool) {
 	defer close(k.done)
-	interval := p.cfg.KeepAlive
-	for sleep(p.ending, max(interval/10, time.Millisecond)) {
-		p.probeIdle(int64(interval - rand.N(interval/10+1)))
+	interval, ending := p.cfg.KeepAlive, p.ending.context()
+	for sleep(ending, max(interval/10, time.Millisecond)) {
+		p.probeIdle(ending, int64(interval-rand.N(interval/10+1)))
 	}
 }
 
 // probeIdle probes the connections that have been idle, or were last probed,
 // at least so long ago. A connection is nobody else's while it is probed.
-func (p *Pool) probeIdle(interval int64) {
+func (p *Pool) probeIdle(ending context.Context, interval int64) {
 	p.backend.Sweep(func(m *Member) bool {
 		now := p.clock.now()
-		if p.ending.Err() != nil || now-m.trusted() < interval {
+		if ending.Err() != nil || now-m.trusted() < interval {
 			return true
 		}
 		why, err := Dead, error(nil)
-		if panicked := contain.Call("Config.Probe.Func", func() { why, err = p.probe(p.ending, m) }); panicked != nil {
+		if panicked := contain.Call("Config.Probe.Func", func() { why, err = p.probe(ending, m) }); panicked != nil {
 			why, err = Dead, panicked
 		}
 		if why == kept {
 			m.probed = p.clock.now()
 			return true
 		}
-		if p.ending.Err() == nil { // else the probe was cut off
+		if ending.Err() == nil { // else the probe was cut off
 			m.evictAs(why, err)
 			p.distrust(m.trusted())
 		}

@@ -24,7 +24,7 @@ type Member struct {
 	// pool's clock. Written by the owner.
 	since atomic.Int64
 	// What evictAs noted; nil while the member goes on.
-	end atomic.Pointer[ending]
+	end atomic.Pointer[eviction]
 	// The number that EvictConn was given, to end the connection of that number.
 	unwanted atomic.Uint64
 
@@ -44,10 +44,14 @@ type Member struct {
 	probed   int64  // when KeepAlive last looked, 0 if it has not
 	watch    *watch // nil unless somebody observes checkouts
 	doing    *doing // nil unless Pool.Do has it
+
+	// Guarded by roster.mu.
+	place   int   // in the roster, counted from 1; 0: not there
+	expires int64 // when it expires
 }
 
-// ending is why a member ends.
-type ending struct {
+// end is why a member ends.
+type eviction struct {
 	why Reason
 	err error // the error behind it, or nil
 }
@@ -155,8 +159,8 @@ func (m *Member) overdue(now int64) Reason {
 
 // evictAs notes and counts why the member ends, unless that is known.
 func (m *Member) evictAs(why Reason, err error) {
-	if m.end.CompareAndSwap(nil, &ending{why, err}) {
-		m.pool.evicted[why].Add(1)
+	if m.end.CompareAndSwap(nil, &eviction{why, err}) {
+		m.pool.countEvicted(why)
 	}
 }
 
@@ -195,7 +199,7 @@ func (m *Member) closeLive() (*Conn, conn.Conn, *life) {
 }
 
 // hasEnded tells the hooks of the end of a connection.
-func (p *Pool) hasEnded(l *life, c *conn.Conn, uses uint64, e ending) {
+func (p *Pool) hasEnded(l *life, c *conn.Conn, uses uint64, e eviction) {
 	if len(p.hooks.evict) == 0 {
 		return
 	}

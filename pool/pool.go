@@ -18,9 +18,9 @@ type Pool struct {
 	target      conn.Target
 	cfg         Config
 	backend     backend.Backend[*Member]
-	lateBinding bool // the backend is a LateBinder
-	hooks       hooks
-	stamps      bool // note exactly when a connection is released
+	lateBinding bool   // the backend is a LateBinder
+	hooks       *hooks // never nil
+	stamps      bool   // note exactly when a connection is released
 
 	clock      clock
 	ids        atomic.Uint64 // of connections
@@ -28,8 +28,7 @@ type Pool struct {
 	distrusted atomic.Int64  // connections idle since before are not trusted
 	unwanted   atomic.Bool   // EvictConn was called
 	closed     atomic.Bool
-	ending     context.Context // ends when Shutdown or Close begins
-	end        context.CancelFunc
+	ending     ending // begins with Shutdown or Close
 
 	gate      *dialgate.Gate
 	suspended signal.Signal // for dials that wait until dialing goes on
@@ -40,7 +39,7 @@ type Pool struct {
 	tasks     tasks
 	roster    roster
 
-	evicted             [reasons]atomic.Uint64
+	evicted             atomic.Pointer[[reasons]atomic.Uint64] // nil before the first
 	dials, dialErrors   atomic.Uint64
 	dialTime            atomic.Int64
 	timeouts, cancelled atomic.Uint64
@@ -60,7 +59,10 @@ func New(t conn.Target, c Config) (*Pool, error) {
 		return nil, err
 	}
 	c = c.withDefaults()
-	p := &Pool{target: t, cfg: c}
+	p := &Pool{target: t, cfg: c, hooks: &noHooks}
+	if len(c.Hooks) > 0 {
+		p.hooks = new(hooks)
+	}
 	for _, h := range c.Hooks {
 		p.hooks.add(h)
 	}
@@ -68,7 +70,6 @@ func New(t conn.Target, c Config) (*Pool, error) {
 	p.clock.init()
 	p.gate = dialgate.New(c.MaxDialing, c.DialBackoff)
 	p.reaper.init(p)
-	p.ending, p.end = context.WithCancel(context.Background())
 	limits := backend.Limits{Max: c.MaxConns, MaxWaiters: c.MaxWaiters, DialTimeout: c.DialTimeout}
 	if !c.StrictFIFO {
 		limits.Queue = &p.admission
@@ -154,7 +155,7 @@ func (p *Pool) Close() error {
 
 func (p *Pool) shut(ctx context.Context) error {
 	p.closed.Store(true)
-	p.end()
+	p.ending.begin()
 	p.reaper.stop()
 	p.minIdle.stop()
 	p.keepAlive.wait()

@@ -107,7 +107,7 @@ func (p *Pool) probe(ctx context.Context, m *Member) (Reason, error) {
 	defer p.tasks.end()
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.Probe.Timeout)
 	defer cancel()
-	defer context.AfterFunc(p.ending, cancel)()
+	defer context.AfterFunc(p.ending.context(), cancel)()
 	c := &m.handle.Load().Conn
 	err := bounded(ctx, c, func() error { return p.cfg.Probe.Func(ctx, c) }, nil)
 	if err == nil {

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
@@ -10,7 +11,7 @@ import (
 // one is made or ends, not when one is checked out.
 type roster struct {
 	mu            sync.Mutex // guards what follows
-	expires       map[*Member]int64
+	all           []*Member
 	uses          uint64 // checkouts of those that have ended
 	read, written uint64 // bytes of those that have ended
 }
@@ -18,17 +19,21 @@ type roster struct {
 func (r *roster) add(m *Member, expires int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.expires == nil {
-		r.expires = make(map[*Member]int64)
-	}
-	r.expires[m] = expires
+	r.all = append(r.all, m)
+	m.place, m.expires = len(r.all), expires
 }
 
 // remove forgets m, whose connection was c.
 func (r *roster) remove(m *Member, uses uint64, c *conn.Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.expires, m)
+	if m.place > 0 {
+		last := r.all[len(r.all)-1]
+		r.all[m.place-1], last.place = last, m.place
+		r.all[len(r.all)-1] = nil
+		r.all = r.all[:len(r.all)-1]
+		m.place = 0
+	}
 	r.uses += uses
 	r.read += c.BytesRead()
 	r.written += c.BytesWritten()
@@ -40,9 +45,7 @@ func (r *roster) replaced(m *Member, expires int64, old *conn.Conn) {
 	defer r.mu.Unlock()
 	r.read += old.BytesRead()
 	r.written += old.BytesWritten()
-	if _, here := r.expires[m]; here {
-		r.expires[m] = expires
-	}
+	m.expires = expires
 }
 
 // next returns the first time after now when one expires.
@@ -50,9 +53,9 @@ func (r *roster) next(now int64) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	next := int64(never)
-	for _, at := range r.expires {
-		if at > now {
-			next = min(next, at)
+	for _, m := range r.all {
+		if m.expires > now {
+			next = min(next, m.expires)
 		}
 	}
 	return next
@@ -63,7 +66,7 @@ func (r *roster) totals() (uses, read, written uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	uses, read, written = r.uses, r.read, r.written
-	for m := range r.expires {
+	for _, m := range r.all {
 		h, c, _ := m.live()
 		uses += h.usesEnded()
 		read += c.BytesRead()
@@ -76,9 +79,5 @@ func (r *roster) totals() (uses, read, written uint64) {
 func (r *roster) members() []*Member {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := make([]*Member, 0, len(r.expires))
-	for m := range r.expires {
-		all = append(all, m)
-	}
-	return all
+	return slices.Clone(r.all)
 }

@@ -3,6 +3,7 @@ package pool
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/internal/dialgate"
@@ -148,6 +149,14 @@ type Stat struct {
 	Evictions Evictions
 }
 
+// countEvicted counts the end of a connection.
+func (p *Pool) countEvicted(why Reason) {
+	if p.evicted.Load() == nil {
+		p.evicted.CompareAndSwap(nil, new([reasons]atomic.Uint64))
+	}
+	p.evicted.Load()[why].Add(1)
+}
+
 // Stat returns a snapshot. It reads the counters of each connection, and is
 // cheap enough for many calls a second. Figures may differ from each other
 // by the calls in progress.
@@ -167,8 +176,10 @@ func (p *Pool) Stat() Stat {
 	if !s.Suspended {
 		s.SuspendedUntil = time.Time{}
 	}
-	for r := range p.evicted {
-		s.Evictions[r] = p.evicted[r].Load()
+	if evicted := p.evicted.Load(); evicted != nil {
+		for r := range evicted {
+			s.Evictions[r] = evicted[r].Load()
+		}
 	}
 	return s
 }

@@ -20,17 +20,23 @@ type Gate struct {
 	limit   int // dials at once; 0 means no limit
 	backoff conn.DialBackoff
 
-	mu       sync.Mutex // guards what follows
-	active   int        // dials in progress
-	queue    list.List  // of chan error: callers that wait for active to fall
-	failures int        // in a row
-	since    time.Time  // when the first of them began
-	unproven int        // failures before the last success, until a peer has answered
-	before   time.Time  // their since
-	paused   bool       // no dial but one probe at a time
-	until    time.Time  // when the next probe may begin
-	probing  bool       // the probe is in progress
-	last     error      // the last failure; kept after a success
+	mu      sync.Mutex // guards what follows
+	active  int        // dials in progress
+	queue   *list.List // of chan error: callers that wait for active to fall; nil before the first
+	trouble *trouble   // nil before the first failure
+}
+
+// trouble is what a gate knows of failures. Most gates have none, and there may be a
+// gate for each of thousands of addresses.
+type trouble struct {
+	failures int       // in a row
+	since    time.Time // when the first of them began
+	unproven int       // failures before the last success, until a peer has answered
+	before   time.Time // their since
+	paused   bool      // no dial but one probe at a time
+	until    time.Time // when the next probe may begin
+	probing  bool      // the probe is in progress
+	last     error     // the last failure; kept after a success
 }
 
 // New returns a gate that lets limit dials run at once, any number if limit is
@@ -50,13 +56,13 @@ type Pass struct {
 // context.Cause(ctx) when ctx ends.
 func (g *Gate) Enter(ctx context.Context) (Pass, error) {
 	g.mu.Lock()
-	if g.paused {
+	if t := g.trouble; t != nil && t.paused {
 		defer g.mu.Unlock()
 		now := time.Now()
-		if g.probing || now.Before(g.until) {
-			return Pass{}, g.suspendedLocked(now)
+		if t.probing || now.Before(t.until) {
+			return Pass{}, g.suspended(t, now)
 		}
-		g.probing = true
+		t.probing = true
 		g.active++
 		return Pass{probe: true, begun: now}, nil
 	}
@@ -66,6 +72,9 @@ func (g *Gate) Enter(ctx context.Context) (Pass, error) {
 		return Pass{begun: time.Now()}, nil
 	}
 	turn := make(chan error, 1)
+	if g.queue == nil {
+		g.queue = list.New()
+	}
 	at := g.queue.PushBack(turn)
 	g.mu.Unlock()
 
@@ -107,20 +116,22 @@ func (g *Gate) Leave(p Pass, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.active--
+	t := g.trouble
 	if p.probe {
-		g.probing = false
+		t.probing = false
 	}
 	switch {
+	case err == nil && t == nil:
 	case err == nil:
-		if g.failures > 0 {
-			g.unproven, g.before = g.failures, g.since
+		if t.failures > 0 {
+			t.unproven, t.before = t.failures, t.since
 		}
-		g.failures, g.paused = 0, false
+		t.failures, t.paused = 0, false
 	case errors.Is(err, context.Canceled):
-	case g.paused && !p.probe:
+	case t != nil && t.paused && !p.probe:
 		// It was in progress when the pause began, and does not lengthen it.
-		g.last = err
-		g.failures++
+		t.last = err
+		t.failures++
 	default:
 		g.failLocked(p.begun, err)
 	}
@@ -132,7 +143,9 @@ func (g *Gate) Leave(p Pass, err error) {
 func (g *Gate) Answered() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.unproven = 0
+	if g.trouble != nil {
+		g.trouble.unproven = 0
+	}
 }
 
 // Unanswered says that a connection, whose dial began at the given time, broke
@@ -141,52 +154,57 @@ func (g *Gate) Answered() {
 func (g *Gate) Unanswered(begun time.Time, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.paused {
-		return
-	}
-	if g.unproven > 0 {
-		g.failures += g.unproven
-		g.since, g.unproven = g.before, 0
+	if t := g.trouble; t != nil {
+		if t.paused {
+			return
+		}
+		if t.unproven > 0 {
+			t.failures += t.unproven
+			t.since, t.unproven = t.before, 0
+		}
 	}
 	g.failLocked(begun, err)
 }
 
 // failLocked counts a failure, and begins a pause if it is due.
 func (g *Gate) failLocked(begun time.Time, err error) {
-	now := time.Now()
-	g.last = err
-	if g.failures == 0 {
-		g.since = begun
+	if g.trouble == nil {
+		g.trouble = new(trouble)
 	}
-	g.failures++
-	pause := g.backoff.Pause(g.failures, now.Sub(g.since))
+	t, now := g.trouble, time.Now()
+	t.last = err
+	if t.failures == 0 {
+		t.since = begun
+	}
+	t.failures++
+	pause := g.backoff.Pause(t.failures, now.Sub(t.since))
 	if pause == 0 {
 		return
 	}
-	g.paused = true
-	g.until = now.Add(pause)
-	for e := g.queue.Front(); e != nil; e = g.queue.Front() {
-		g.queue.Remove(e).(chan error) <- g.suspendedLocked(now)
+	t.paused = true
+	t.until = now.Add(pause)
+	for g.queue != nil && g.queue.Len() > 0 {
+		g.queue.Remove(g.queue.Front()).(chan error) <- g.suspended(t, now)
 	}
 }
 
 // serveLocked lets the next in the queue through.
 func (g *Gate) serveLocked() {
-	for g.active < g.limit && g.queue.Len() > 0 {
+	for g.queue != nil && g.active < g.limit && g.queue.Len() > 0 {
 		g.active++
 		g.queue.Remove(g.queue.Front()).(chan error) <- nil
 	}
 }
 
-// suspendedLocked is the error of a dial that is not made. While the probe is
+// suspended is the error of a dial that is not made. While the probe is
 // in progress nobody knows when the next may begin: it is then the pause that
 // would follow if the probe failed now.
-func (g *Gate) suspendedLocked(now time.Time) error {
-	wait := g.until.Sub(now)
+func (g *Gate) suspended(t *trouble, now time.Time) error {
+	wait := t.until.Sub(now)
 	if wait <= 0 {
-		wait = g.backoff.Pause(g.failures+1, now.Sub(g.since))
+		wait = g.backoff.Pause(t.failures+1, now.Sub(t.since))
 	}
-	return &conn.BackoffError{Err: g.last, Wait: wait}
+	return &conn.BackoffError{Err: t.last, Wait: wait}
 }
 
 // Readable is err as a snapshot shows it: encoding/json writes its text, where it
@@ -207,7 +225,10 @@ func (r readable) MarshalText() ([]byte, error) { return []byte(r.Error()), nil 
 func (g *Gate) LastError() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.last
+	if g.trouble == nil {
+		return nil
+	}
+	return g.trouble.last
 }
 
 // Suspended returns until when dialing is suspended, and whether it is. While
@@ -215,5 +236,8 @@ func (g *Gate) LastError() error {
 func (g *Gate) Suspended() (until time.Time, suspended bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.until, g.paused
+	if g.trouble == nil {
+		return time.Time{}, false
+	}
+	return g.trouble.until, g.trouble.paused
 }

@@ -170,7 +170,8 @@ func (p *engine[T]) dialed(d *dial[T], v T, err error) {
 		}
 	} else {
 		e := &Entry[T]{value: v, engine: p, gen: p.gen.Load()}
-		p.entries[e] = struct{}{}
+		e.place = len(p.entries)
+		p.entries = append(p.entries, e)
 		p.store.Add(e)
 		p.inheritLocked(owner)
 		p.deliverLocked(e)

@@ -71,6 +71,7 @@ type Entry[T any] struct {
 	// epoch goes up by one when a Lease ends, or is set to evicted. Whoever
 	// changes it is the one who ended that Lease.
 	epoch atomic.Uint64
+	place int  // in engine.entries; guarded by engine.mu
 	gone  bool // closed or being closed; guarded by engine.mu
 }
 
@@ -103,7 +104,7 @@ type engine[T any] struct {
 
 	mu       sync.Mutex // guards what follows; never held during a callback
 	max      int        // 0: none
-	entries  map[*Entry[T]]struct{}
+	entries  []*Entry[T]
 	dials    []*dial[T] // those not given up, the oldest first
 	orphans  []*dial[T] // those of them that nobody waits for, the oldest first
 	canceled int        // those given up: calls of New that have not returned
@@ -112,7 +113,7 @@ type engine[T any] struct {
 	turn     uint64        // counts those served while the newest are first
 	sweeping int           // sweeps in progress
 	closed   bool
-	drained  chan struct{} // closed once closed is true and no entry is left
+	drained  chan struct{} // made when closed is set, and closed when no entry is left
 	broken   error         // the first panic of Factory.Close
 
 	// work counts the goroutines that dial or close. Once drained is closed
@@ -140,10 +141,8 @@ func Open[T any](f backend.Factory[T], l backend.Limits, store Store[T]) (backen
 		limits:  l,
 		store:   store,
 		max:     max(l.Max, 0),
-		entries: make(map[*Entry[T]]struct{}),
 		queue:   newQueue[T](),
 		born:    time.Now(),
-		drained: make(chan struct{}),
 	}
 	p.waiters.New = func() any { return &waiter[T]{ready: make(chan struct{}, 1)} }
 	return p, nil

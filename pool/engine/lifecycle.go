@@ -21,7 +21,11 @@ func (p *engine[T]) endLocked(e *Entry[T]) {
 // forgetLocked closes e, whoever has it.
 func (p *engine[T]) forgetLocked(e *Entry[T]) {
 	e.gone = true
-	delete(p.entries, e)
+	last := len(p.entries) - 1
+	p.entries[e.place] = p.entries[last]
+	p.entries[e.place].place = e.place
+	p.entries[last] = nil
+	p.entries = p.entries[:last]
 	p.disposeLocked(e.value)
 	p.noteExcessLocked()
 	if p.closed && len(p.entries) == 0 {
@@ -150,6 +154,7 @@ func (p *engine[T]) shut() {
 		return
 	}
 	p.closed = true
+	p.drained = make(chan struct{})
 	p.gen.Add(1) // what comes back is too old
 	p.cancelDialsLocked(len(p.dials))
 	for w := p.queue.all.head; w != nil; w = p.queue.all.head {
@@ -166,7 +171,8 @@ func (p *engine[T]) shut() {
 func (p *engine[T]) evict() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for e := range p.entries {
+	for len(p.entries) > 0 {
+		e := p.entries[len(p.entries)-1]
 		e.epoch.Store(evicted)
 		p.forgetLocked(e)
 	}

@@ -22,9 +22,9 @@ import (
 type store[T any] struct {
 	// sweeping has room for one: sweeps take turns. A channel, for a
 	// callback may wait long, and synctest sees who waits for a channel.
-	sweeping chan struct{}
+	sweeping chan struct{} // made by the first
 
-	mu      sync.Mutex // guards what follows; never held during a callback
+	mu      sync.Mutex // guards what follows and the making of sweeping; never held during a callback
 	puddle  *puddle.Pool[*engine.Entry[T]]
 	newborn *engine.Entry[T]   // what the constructor hands over
 	idle    int                // idle in the puddle or set aside
@@ -40,7 +40,7 @@ type resource[T any] struct {
 }
 
 func newStore[T any]() *store[T] {
-	s := &store[T]{sweeping: make(chan struct{}, 1)}
+	s := &store[T]{}
 	p, err := puddle.NewPool(&puddle.Config[*engine.Entry[T]]{
 		Constructor: func(context.Context) (*engine.Entry[T], error) { return s.newborn, nil },
 		Destructor:  nil,           // not called: see Remove
@@ -116,8 +116,9 @@ func (s *store[T]) Put(e *engine.Entry[T]) {
 // Sweep implements engine.Store. A puddle gives out only the last in, so what
 // has been seen is set aside, where Claim finds it, until all has been.
 func (s *store[T]) Sweep(visit func(*engine.Entry[T])) {
-	s.sweeping <- struct{}{}
-	defer func() { <-s.sweeping }()
+	turns := s.turns()
+	turns <- struct{}{}
+	defer func() { <-turns }()
 	s.mu.Lock()
 	s.sweep++
 	s.active = true
@@ -131,6 +132,16 @@ func (s *store[T]) Sweep(visit func(*engine.Entry[T])) {
 		}
 		visit(e)
 	}
+}
+
+// turns returns the channel in which sweeps take turns.
+func (s *store[T]) turns() chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sweeping == nil {
+		s.sweeping = make(chan struct{}, 1)
+	}
+	return s.sweeping
 }
 
 // unseen claims an entry that the sweep in progress has not seen.
