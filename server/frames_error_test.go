@@ -92,6 +92,29 @@ func TestErrorReplyTo(t *testing.T) {
 	}
 }
 
+// A handler on its own is called on a short way of its own.
+func TestErrorReplyToOfAHandlerAlone(t *testing.T) {
+	fails := func(_ context.Context, req []byte) error {
+		if req[0]%2 == 1 {
+			return errors.New("failed")
+		}
+		return nil
+	}
+	for name, h := range map[string]*server.FrameHandler{
+		"Handle": {Handle: func(ctx context.Context, req []byte) ([]byte, error) { return req, fails(ctx, req) }},
+		"Append": {Append: func(ctx context.Context, dst, req []byte) ([]byte, error) {
+			return append(dst, req...), fails(ctx, req)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h.ErrorReplyTo = toNumber
+			c := dial(t, start(t, &server.Server{Handler: h}))
+			c.send("1", "2", "3x")
+			c.expect("1 failed", "2", "3 failed")
+		})
+	}
+}
+
 // With envelopes it makes the payload of the reply, and gets that of the request.
 func TestErrorReplyToWithEnvelope(t *testing.T) {
 	eachOrder(t, func(t *testing.T, h *server.FrameHandler) {
