@@ -20,6 +20,10 @@ const (
 	// A backlog holds no more connections than this where no limit is known; what
 	// comes after so many came after Shutdown.
 	backlogMost = 1 << 16
+	// Where the system tells how many connections are in the backlog, so many more
+	// are accepted: nearly always it is empty before, and what is not accepted is
+	// reset. More than that are callers that connect again at once.
+	backlogMore = 64
 )
 
 // accept is the accept loop of one listener.
@@ -77,14 +81,20 @@ func (s *Server) pause(d time.Duration) {
 // emptyBacklog starts what the kernel had accepted before Shutdown: closing the
 // listener would reset those connections, with the requests they have sent. Where
 // descriptors are short it waits for connections that end to free some. It ends
-// early when Shutdown's ctx does.
+// early when Shutdown's ctx does, and when it has accepted more than there were.
 func (s *Server) emptyBacklog(l net.Listener) {
 	d, ok := l.(interface{ SetDeadline(time.Time) error })
 	if !ok {
 		return
 	}
 	raw := rawOf(l)
-	for n := 0; n < backlogMost && !s.isClosed(); {
+	most := backlogMost
+	if raw != nil {
+		if n, known := queued(raw); known {
+			most = n + backlogMore
+		}
+	}
+	for n := 0; n < most && !s.isClosed(); {
 		if yes, known := isWaiting(raw); known && !yes {
 			return
 		}
