@@ -151,7 +151,12 @@ func TestEvictionsTellTheTrueReason(t *testing.T) {
 			_, _ = c.Write([]byte("x"))
 		}, nil, pool.Broken, syscall.ECONNRESET},
 		"unread bytes": {func(t *testing.T, c *pool.Conn) { roundTripPart(t, c) }, nil, pool.Dirty, conn.ErrUnread},
-		"half done":    {func(_ *testing.T, c *pool.Conn) { c.SetMidMessage(true) }, nil, pool.Unfit, conn.ErrMidMessage},
+		"an operation timed out": {func(t *testing.T, c *pool.Conn) {
+			require.NoError(t, c.SetReadDeadline(time.Now()))
+			require.Error(t, readByte(&c.Conn))
+			require.NoError(t, c.SetReadDeadline(time.Time{}))
+		}, nil, pool.TimedOut, conn.ErrUnfit},
+		"half done": {func(_ *testing.T, c *pool.Conn) { c.SetMidMessage(true) }, nil, pool.Unfit, conn.ErrMidMessage},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubbles(t, func(t *testing.T, open opener) {

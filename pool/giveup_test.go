@@ -126,6 +126,20 @@ func TestGivenUpDialsAreNoOutage(t *testing.T) {
 	}
 }
 
+// A dial that fails before the caller's deadline counts.
+func TestReplaceThatFailsInTimeCounts(t *testing.T) {
+	inBubbles(t, func(t *testing.T, open opener) {
+		s := newMemServer(t, echo)
+		p := newPool(t, conn.Target{Dial: s.dial}, pool.Config{Backend: open, DialBackoff: conn.DialBackoff{After: 1, Min: time.Hour}})
+		c := get(t, p)
+		s.l.Refuse(true)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		require.Error(t, c.Replace(ctx))
+		require.True(t, p.Stat().Suspended)
+	})
+}
+
 // A dial that has succeeded ends an outage, even if who wanted it is gone.
 func TestDialThatSucceedsTooLate(t *testing.T) {
 	inBubbles(t, func(t *testing.T, open opener) {

@@ -113,6 +113,10 @@ type lossy struct {
 	err error
 }
 
+func (c *lossy) CloseWrite() error {
+	return c.Conn.(interface{ CloseWrite() error }).CloseWrite()
+}
+
 func (c *lossy) Write(b []byte) (int, error) {
 	if c.err != nil {
 		return 0, c.err
@@ -120,51 +124,76 @@ func (c *lossy) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
+// failWith ends a checkout by a transport that fails.
+func failWith(with error) func(*testing.T, *pool.Conn) {
+	return func(t *testing.T, c *pool.Conn) {
+		c.NetConn().(*lossy).err = with
+		_, err := c.Write([]byte("x"))
+		require.Error(t, err)
+		c.EvictFor(err)
+	}
+}
+
+// timeOut has a read time out.
+func timeOut(t *testing.T, c *pool.Conn) {
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Second)))
+	require.Error(t, readByte(&c.Conn))
+	require.NoError(t, c.SetReadDeadline(time.Time{}))
+}
+
+// checkoutEnds are ways in which a checkout ends, why its connection is then closed,
+// and whether others are distrusted.
+var checkoutEnds = map[string]struct {
+	end        func(t *testing.T, c *pool.Conn)
+	distrusted bool
+	why        pool.Reason
+}{
+	"reset":              {failWith(syscall.ECONNRESET), true, pool.Broken},
+	"not acknowledged":   {failWith(syscall.ETIMEDOUT), true, pool.Broken},
+	"another error":      {failWith(errors.New("no buffer")), false, pool.Broken},
+	"Evict":              {func(_ *testing.T, c *pool.Conn) { c.Evict() }, false, pool.Discarded},
+	"the caller's error": {func(_ *testing.T, c *pool.Conn) { c.EvictFor(io.ErrUnexpectedEOF) }, false, pool.Discarded},
+	"timeout, nothing came": {func(_ *testing.T, c *pool.Conn) {
+		c.EvictFor(context.DeadlineExceeded)
+	}, true, pool.TimedOut},
+	"timeout, something came": {func(t *testing.T, c *pool.Conn) {
+		roundTrip(t, c)
+		c.EvictFor(context.DeadlineExceeded)
+	}, false, pool.TimedOut},
+	"released after a timeout": {func(t *testing.T, c *pool.Conn) {
+		timeOut(t, c)
+		require.NoError(t, c.Close())
+	}, true, pool.TimedOut},
+	"released, not acknowledged": {func(t *testing.T, c *pool.Conn) {
+		c.NetConn().(*lossy).err = syscall.ETIMEDOUT
+		_, err := c.Write([]byte("x"))
+		require.Error(t, err)
+		require.NoError(t, c.Close())
+	}, true, pool.Broken},
+	"released after a cancellation": {func(t *testing.T, c *pool.Conn) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		require.Error(t, c.Do(ctx, func() error { return readByte(&c.Conn) }))
+		require.NoError(t, c.Close())
+	}, false, pool.Unfit},
+	"half-closed": {func(t *testing.T, c *pool.Conn) {
+		require.NoError(t, c.CloseWrite())
+		require.NoError(t, c.Close())
+	}, false, pool.Unfit},
+	"half a message": {func(t *testing.T, c *pool.Conn) {
+		c.SetMidMessage(true)
+		require.NoError(t, c.Close())
+	}, false, pool.Unfit},
+	"a deadline that was left": {func(t *testing.T, c *pool.Conn) {
+		require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Hour)))
+		require.NoError(t, c.Close())
+	}, false, pool.Unfit},
+}
+
 // Others are distrusted after a checkout that ended as it would on a dead host, and
 // after no other.
 func TestWhatCostsTheTrustInOthers(t *testing.T) {
-	fail := func(with error) func(*testing.T, *pool.Conn) {
-		return func(t *testing.T, c *pool.Conn) {
-			c.NetConn().(*lossy).err = with
-			_, err := c.Write([]byte("x"))
-			require.Error(t, err)
-			c.EvictFor(err)
-		}
-	}
-	timeOut := func(t *testing.T, c *pool.Conn) {
-		require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Second)))
-		require.Error(t, readByte(&c.Conn))
-		require.NoError(t, c.SetReadDeadline(time.Time{}))
-	}
-	for name, tc := range map[string]struct {
-		end        func(t *testing.T, c *pool.Conn)
-		distrusted bool
-	}{
-		"reset":              {fail(syscall.ECONNRESET), true},
-		"not acknowledged":   {fail(syscall.ETIMEDOUT), true},
-		"another error":      {fail(errors.New("no buffer")), false},
-		"Evict":              {func(_ *testing.T, c *pool.Conn) { c.Evict() }, false},
-		"the caller's error": {func(_ *testing.T, c *pool.Conn) { c.EvictFor(io.ErrUnexpectedEOF) }, false},
-		"timeout, nothing came": {func(_ *testing.T, c *pool.Conn) {
-			c.EvictFor(context.DeadlineExceeded)
-		}, true},
-		"timeout, something came": {func(t *testing.T, c *pool.Conn) {
-			roundTrip(t, c)
-			c.EvictFor(context.DeadlineExceeded)
-		}, false},
-		"released after a timeout": {func(t *testing.T, c *pool.Conn) {
-			timeOut(t, c)
-			require.NoError(t, c.Close())
-		}, true},
-		"half a message": {func(t *testing.T, c *pool.Conn) {
-			c.SetMidMessage(true)
-			require.NoError(t, c.Close())
-		}, false},
-		"a deadline that was left": {func(t *testing.T, c *pool.Conn) {
-			require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Hour)))
-			require.NoError(t, c.Close())
-		}, false},
-	} {
+	for name, tc := range checkoutEnds {
 		t.Run(name, func(t *testing.T) {
 			inBubbles(t, func(t *testing.T, open opener) {
 				s := newMemServer(t, echo)
@@ -179,6 +208,7 @@ func TestWhatCostsTheTrustInOthers(t *testing.T) {
 				tc.end(t, c)
 				time.Sleep(time.Minute)
 				synctest.Wait()
+				require.EqualValues(t, 1, p.Stat().Evictions[tc.why])
 				if tc.distrusted {
 					require.EqualValues(t, 1, p.Stat().Evictions[pool.Suspect])
 				} else {

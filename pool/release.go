@@ -102,7 +102,10 @@ func (p *Pool) closeConn(c *conn.Conn) {
 // could not be handed on, nil if nobody has tried.
 func (c *Conn) reason(cause, unfit error) (Reason, error) {
 	fatal := c.Err()
-	if fatal == nil && unfit == nil {
+	switch {
+	case fatal != nil:
+		unfit = nil // for the same reason
+	case unfit == nil:
 		unfit = c.Reusable()
 	}
 	err := cause
@@ -116,7 +119,7 @@ func (c *Conn) reason(cause, unfit error) (Reason, error) {
 		return TimedOut, err
 	case errors.Is(fatal, conn.ErrUnread), errors.Is(unfit, conn.ErrUnread):
 		return Dirty, err
-	case unfit != nil && conn.KindOf(unfit) == conn.KindTimeout:
+	case conn.KindOf(unfit) == conn.KindTimeout:
 		return TimedOut, err
 	case errors.Is(fatal, io.EOF):
 		return PeerClosed, err
@@ -196,7 +199,7 @@ func (p *Pool) learn(m *Member, info releaseInfo) {
 	switch kind := conn.KindOf(info.err); {
 	case info.why == Broken && (kind == conn.KindReset || kind == conn.KindTimeout):
 		p.distrust(info.now)
-	case silent && (info.why == TimedOut || errors.Is(info.err, conn.ErrUnfit)):
+	case silent && info.why == TimedOut:
 		p.distrust(begun)
 	}
 }
