@@ -113,7 +113,6 @@ func (r *race) start(ctx context.Context) {
 	if len(r.running) == maxAttempts {
 		oldest := r.running[1]
 		oldest.dropped = true
-		oldest.cancel()
 		r.forget(oldest)
 	}
 	a := &attempt{addr: r.addrs[r.next%len(r.addrs)]}
@@ -180,7 +179,7 @@ func (r *race) failed(a *attempt) {
 	}
 }
 
-// forget takes an attempt out of those that are running.
+// forget ends an attempt, and takes it out of those that are running.
 func (r *race) forget(a *attempt) {
 	a.cancel()
 	for i, b := range r.running {
