@@ -269,6 +269,8 @@ func TestAskOfNothing(t *testing.T) {
 	send(t, peer, "x")
 	require.NoError(t, <-asked)
 	require.Equal(t, 1, c.Buffered())
+	_, err := c.Write([]byte("y"))
+	require.NoError(t, err, "nothing stays locked")
 }
 
 // While the answer is waited for another may write, and Close ends the wait.

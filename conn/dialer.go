@@ -72,7 +72,7 @@ func (d *Dialer) Validate() error {
 	if d.UserTimeout > maxUserTimeout {
 		return &ConfigError{"Dialer.UserTimeout", fmt.Sprintf("is %v, more than the system can take", d.UserTimeout), nil}
 	}
-	if t := d.TLS; t != nil && t.MinVersion != 0 && t.MaxVersion != 0 && t.MinVersion > t.MaxVersion {
+	if t := d.TLS; t != nil && t.MaxVersion != 0 && t.MinVersion > t.MaxVersion {
 		return &ConfigError{"Dialer.TLS", fmt.Sprintf("has MinVersion %s above MaxVersion %s",
 			tls.VersionName(t.MinVersion), tls.VersionName(t.MaxVersion)), nil}
 	}
@@ -95,7 +95,7 @@ func (d *Dialer) Validate() error {
 func (d *Dialer) Dial(ctx context.Context, network, address string) (*Conn, error) {
 	nc, err := d.dial(ctx, network, address)
 	if err != nil {
-		return nil, &Error{Op: "dial", Addr: dialAddr{network, address}, Err: err, safe: true}
+		return nil, &Error{Op: "dial", Addr: dialAddr{network, address}, Err: err}
 	}
 	return New(nc), nil
 }
@@ -117,7 +117,7 @@ func (d *Dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 		LocalAddr:       d.LocalAddr,
 		Resolver:        d.Resolver,
 	}
-	if !d.KeepAlive.Enable && d.KeepAlive.Idle < 0 {
+	if d.KeepAlive.Idle < 0 { // net asks for it only if Enable is false
 		nd.KeepAlive = -1
 	}
 	nc, err := d.connect(ctx, &nd, network, address)
@@ -139,7 +139,7 @@ func (d *Dialer) connect(ctx context.Context, nd *net.Dialer, network, address s
 	r := race{addrs: addrs, dial: func(ctx context.Context, addr string) (net.Conn, error) {
 		return nd.DialContext(ctx, network, addr)
 	}}
-	if len(addrs) > 1 || addrs[0] != address {
+	if addrs[0] != address { // a name
 		r.resolve = func(ctx context.Context) ([]string, error) { return d.addresses(ctx, network, address) }
 	}
 	nc, addr, err := r.run(ctx)

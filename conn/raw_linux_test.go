@@ -2,11 +2,13 @@ package conn_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"testing"
 	"time"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/stretchr/testify/require"
 )
 
@@ -54,4 +56,29 @@ func TestWriteOfMoreThanASystemCallTakes(t *testing.T) {
 			require.EqualValues(t, n, c.BytesWritten())
 		})
 	}
+}
+
+// What Check has found out stands behind a timeout of the next read.
+func TestTimeoutAfterACheckThatFoundAReset(t *testing.T) {
+	c, peer := tcpPair(t)
+	require.NoError(t, peer.SetLinger(0))
+	require.NoError(t, peer.Close())
+	require.Eventually(t, func() bool { return c.Check() != nil }, 20*time.Second, time.Millisecond)
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(-time.Second)))
+	_, err := c.Read(make([]byte, 1))
+	requireTimeout(t, err)
+}
+
+// An Ask on a socket that comes too late leaves the connection as it was.
+func TestAskThatComesTooLateLeavesTheConnection(t *testing.T) {
+	c, _ := tcpPair(t)
+	err := c.Do(lateContext{t.Context()}, func() error {
+		_, err := c.Ask([]byte("x"))
+		var e *conn.Error
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, "ask", e.Op)
+		return err
+	})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NoError(t, c.Reusable())
 }

@@ -90,7 +90,7 @@ func (t Target) Connect(ctx context.Context) (*Conn, error) {
 		if errors.As(err, &e) && e.Op == "dial" {
 			return nil, err
 		}
-		return nil, &Error{Op: "dial", Addr: dialAddr{t.network(), t.Address}, Err: err, safe: true}
+		return nil, &Error{Op: "dial", Addr: dialAddr{t.network(), t.Address}, Err: err}
 	}
 	if c, ok := nc.(*Conn); ok {
 		return c, nil
