@@ -206,7 +206,8 @@ func TestClientStatOfServersThatLeft(t *testing.T) {
 			if s.Pool.Gets+s.Pipeline.Calls < 5 {
 				fell.Store(true)
 			}
-			return len(s.Endpoints) == 1 && s.Endpoints[0].Endpoint.Addr == fresh && s.Pool.Open+s.Pipeline.Open == 0
+			return len(s.Endpoints) == 1 && s.Endpoints[0].Endpoint.Addr == fresh && s.Pool.Open+s.Pipeline.Open == 0 &&
+				s.Pool.Evictions.Total()+s.Pipeline.Ends.Total() > 0 // counted after the close
 		}, 10*time.Second, time.Millisecond)
 		require.False(t, fell.Load(), "at no moment")
 		_, err := c.Call(t.Context(), []byte("x"))
