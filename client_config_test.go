@@ -53,10 +53,7 @@ func TestClientBadAddress(t *testing.T) {
 }
 
 func TestClientNobodyListens(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr := l.Addr().String()
-	require.NoError(t, l.Close())
+	addr := refusedAddr(t)
 	eachMode(t, func(t *testing.T, shared bool) {
 		c := client(t, addr, gtcp.ClientConfig{Shared: shared, Retry: retry.Policy{MaxAttempts: 1}})
 		_, err := c.Call(t.Context(), []byte("x"))

@@ -13,6 +13,7 @@ import (
 	"github.com/seed-99d6a01a/gtcp"
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/internal/faultproxy"
 	"github.com/seed-99d6a01a/gtcp/pool"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 	"github.com/seed-99d6a01a/gtcp/retry"
@@ -20,10 +21,11 @@ import (
 
 // refusedAddr is an address that refuses connections.
 func refusedAddr(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	t.Helper()
+	addr, stop, err := faultproxy.RefusedAddr()
 	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	return l.Addr().String()
+	t.Cleanup(func() { require.NoError(t, stop()) })
+	return addr
 }
 
 // silentServer reads and never replies.

@@ -20,7 +20,7 @@ import (
 // programs match.
 func TestErrorsSayWhatToLookAt(t *testing.T) {
 	quiet(t)
-	dead := deadAddr(t)
+	dead := refusedAddr(t)
 	silent := rawServer(t, func(c *net.TCPConn, _ int) { _, _ = io.Copy(io.Discard, c) })
 	hangsUp := rawServer(t, func(c *net.TCPConn, _ int) { _, _ = c.Read(make([]byte, 1)) })
 	greets := rawServer(t, func(c *net.TCPConn, _ int) {

@@ -42,15 +42,6 @@ func resolves(t *testing.T, r resolve.Resolver, policy balance.Policy) string {
 	return t.Name()
 }
 
-// deadAddr is an address that refuses connections.
-func deadAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	return l.Addr().String()
-}
-
 // ask makes one call and returns the address that replied.
 func ask(t *testing.T, name string) string {
 	t.Helper()
@@ -108,21 +99,21 @@ func TestServiceAvoidsTheBusyServer(t *testing.T) {
 // A server that refuses costs no caller anything.
 func TestServiceWithADeadServer(t *testing.T) {
 	alive := rawServer(t, echo)
-	name := resolves(t, resolve.Addrs(deadAddr(t), alive, deadAddr(t)), balance.RoundRobin)
+	name := resolves(t, resolve.Addrs(refusedAddr(t), alive, refusedAddr(t)), balance.RoundRobin)
 	for range 30 {
 		require.Equal(t, alive, ask(t, name))
 	}
 }
 
 func TestServiceOfDeadServers(t *testing.T) {
-	name := resolves(t, resolve.Addrs(deadAddr(t), deadAddr(t)), nil)
+	name := resolves(t, resolve.Addrs(refusedAddr(t), refusedAddr(t)), nil)
 	for range 3 {
 		c, err := gtcp.NewPoolConn(name)
 		require.Nil(t, c)
 		require.Equal(t, conn.KindRefused, conn.KindOf(err))
-		require.NoError(t, gtcp.ConfigureResolver(name, resolve.Addrs(deadAddr(t), deadAddr(t), deadAddr(t), deadAddr(t)), nil))
+		require.NoError(t, gtcp.ConfigureResolver(name, resolve.Addrs(refusedAddr(t), refusedAddr(t), refusedAddr(t), refusedAddr(t)), nil))
 	}
-	alone := deadAddr(t)
+	alone := refusedAddr(t)
 	require.NoError(t, gtcp.ConfigureResolver(name, resolve.Addrs(alone), nil))
 	_, err := gtcp.NewPoolConn(name)
 	require.ErrorContains(t, err, alone)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/internal/faultproxy"
 	"github.com/stretchr/testify/require"
 )
 
@@ -44,10 +45,9 @@ func closeAtOnce(nc net.Conn) { nc.Close() }
 
 func TestDialErrors(t *testing.T) {
 	busy := listen(t, "tcp", "127.0.0.1:0", closeAtOnce)
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	nobody, stop, err := faultproxy.RefusedAddr()
 	require.NoError(t, err)
-	nobody := gone.Addr().String()
-	require.NoError(t, gone.Close())
+	defer func() { require.NoError(t, stop()) }()
 	socket := filepath.Join(t.TempDir(), "none")
 
 	tests := []struct {

@@ -20,6 +20,7 @@ import (
 	"github.com/seed-99d6a01a/gtcp"
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/internal/faultproxy"
 	"github.com/seed-99d6a01a/gtcp/pool"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 	"github.com/seed-99d6a01a/gtcp/retry"
@@ -144,10 +145,9 @@ func TestHandlersErrorsAreNotShown(t *testing.T) {
 
 func TestClientsErrors(t *testing.T) {
 	p := &debugpage.Page{}
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, stop, err := faultproxy.RefusedAddr()
 	require.NoError(t, err)
-	addr := dead.Addr().String()
-	require.NoError(t, dead.Close())
+	defer func() { require.NoError(t, stop()) }()
 	once := retry.Policy{MaxAttempts: 2, Backoff: retry.Constant(0)}
 	for _, shared := range []bool{false, true} {
 		name := "exclusive"
@@ -176,10 +176,9 @@ func TestClientsErrors(t *testing.T) {
 
 // The pools behind NewPoolConn tell too.
 func TestNewPoolConnsErrors(t *testing.T) {
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, stop, err := faultproxy.RefusedAddr()
 	require.NoError(t, err)
-	addr := dead.Addr().String()
-	require.NoError(t, dead.Close())
+	defer func() { require.NoError(t, stop()) }()
 	p := &debugpage.Page{}
 	defer p.AddNewPoolConn()()
 	require.NoError(t, gtcp.ConfigurePools(gtcp.PoolOptions{Hooks: p.Hooks("old code")}, addr))
