@@ -172,7 +172,7 @@ func (f *frameConn) handle(req []byte) ([]byte, error) {
 		f.x.n++
 		reply, err := f.h.Handle(f.ctx, req)
 		if err != nil {
-			return f.h.errorReply(f.ctx, req, err)
+			return f.h.errorReply(f.ctx, nil, err)
 		}
 		return reply, nil
 	}

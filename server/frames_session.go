@@ -63,7 +63,7 @@ func (h *FrameHandler) open(ctx context.Context, sess *session, resumed bool) *f
 	h.composing.Do(h.compose)
 	f := &frameConn{h: h, conn: sess.conn, sess: sess, ctx: ctx}
 	f.plain = h.Handle != nil && h.invoke == nil && !h.Envelope && h.Deadline == nil &&
-		h.Concurrency <= 1 && len(sess.srv.Hooks) == 0
+		h.Concurrency <= 1 && h.ErrorReplyTo == nil && len(sess.srv.Hooks) == 0
 	if resumed {
 		return f
 	}
