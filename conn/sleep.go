@@ -37,13 +37,6 @@ func init() {
 	}
 }
 
-// sleeper is what is left of the transport of a sleeping connection.
-type sleeper struct {
-	endpoints
-	watcher sleep.Watcher
-	wakeful // how the system keeps it
-}
-
 // fallAsleep closes the net.Conn of an idle connection and keeps the descriptor.
 func (c *Conn) fallAsleep(w sleep.Watcher) sleep.Outcome {
 	k := c.core
@@ -71,12 +64,8 @@ func (c *Conn) fallAsleep(w sleep.Watcher) sleep.Outcome {
 		return sleep.Busy
 	}
 	s := &sleeper{watcher: w}
-	var ok bool
-	if s.endpoints, ok = newEndpoints(t.nc); !ok {
+	if !s.keepAddresses(t) {
 		return sleep.Never
-	}
-	if t.before != nil {
-		s.endpoints = t.before.endpoints
 	}
 	// A read that timed out makes it unfit for others, not for its owner.
 	state := k.state.Load()

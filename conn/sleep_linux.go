@@ -11,12 +11,6 @@ import (
 // canSleep says that a connection can do with its descriptor alone.
 const canSleep = true
 
-// wakeful is the descriptor of a sleeping connection.
-type wakeful struct {
-	fd   int
-	file *os.File // it owns the descriptor, once a wake has failed
-}
-
 // begin duplicates the descriptor of t, and has the watcher wait at the duplicate
 // instead. The socket is put into blocking mode, so that os.NewFile in end leaves it
 // alone.
@@ -26,17 +20,17 @@ func (s *sleeper) begin(t *transport) (ok bool) {
 		var dup uintptr
 		old = int(fd)
 		dup, _, errno = syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_DUPFD_CLOEXEC, 0)
-		s.fd = int(dup)
+		s.fd = int32(dup)
 	})
 	if err != nil || errno != 0 {
 		return false
 	}
-	if !s.watcher.Watch(s.fd) {
-		_ = syscall.Close(s.fd)
+	if !s.watcher.Watch(int(s.fd)) {
+		_ = syscall.Close(int(s.fd))
 		return false
 	}
 	s.watcher.Forget(old)
-	_ = syscall.SetNonblock(s.fd, false)
+	_ = syscall.SetNonblock(int(s.fd), false)
 	return true
 }
 
@@ -49,15 +43,15 @@ func (s *sleeper) end() (net.Conn, error) {
 	}
 	var was tcpOptions
 	if s.unix == nil {
-		was = getOptions(s.fd)
+		was = getOptions(int(s.fd))
 	}
 	nc, err := net.FileConn(s.file)
 	if err != nil {
 		return nil, err
 	}
-	s.watcher.Forget(s.fd)
+	s.watcher.Forget(int(s.fd))
 	if s.unix == nil {
-		was.restore(s.fd)
+		was.restore(int(s.fd))
 	}
 	_ = s.file.Close()
 	return nc, nil
@@ -68,7 +62,7 @@ func (s *sleeper) close() error {
 	if s.file != nil {
 		return s.file.Close()
 	}
-	return os.NewSyscallError("close", syscall.Close(s.fd))
+	return os.NewSyscallError("close", syscall.Close(int(s.fd)))
 }
 
 // tcpOptions are the options that net.FileConn sets.

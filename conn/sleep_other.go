@@ -9,8 +9,6 @@ import (
 
 const canSleep = false
 
-type wakeful struct{}
-
 func (s *sleeper) begin(*transport) bool  { return false }
 func (s *sleeper) end() (net.Conn, error) { return nil, errors.ErrUnsupported }
 func (s *sleeper) close() error           { return nil }

@@ -3,8 +3,11 @@ package conn
 import (
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
 	"unique"
+
+	"github.com/seed-99d6a01a/gtcp/internal/sleep"
 )
 
 // transport is the net.Conn of a connection and what reading it needs. A sleeping
@@ -54,43 +57,59 @@ func (k *core) addresses() addresses {
 	}
 }
 
-// endpoints are the addresses of a sleeping connection.
-type endpoints struct {
+// sleeper is what is left of the transport of a sleeping connection: 64 bytes.
+type sleeper struct {
+	watcher sleep.Watcher
+	file    *os.File // it owns the descriptor, once a wake has failed
+
 	local  unique.Handle[netip.AddrPort] // the connections of a listener mostly share it
-	remote netip.AddrPort
-	unix   *[2]net.Addr // local and remote, if it is no TCP connection
+	unix   *[2]net.Addr                  // local and remote, if it is no TCP connection
+	remote [16]byte                      // an IPv4 address is mapped into IPv6
+	fd     int32
+	port   uint16 // the peer's
+	short  bool   // remote is an IPv4 address that was not mapped
 }
 
-// newEndpoints keeps the addresses of nc; false for addresses of another kind.
-func newEndpoints(nc net.Conn) (e endpoints, ok bool) {
-	local, remote := nc.LocalAddr(), nc.RemoteAddr()
-	switch nc.(type) {
+// keepAddresses keeps the addresses of t; false for addresses of another kind.
+func (s *sleeper) keepAddresses(t *transport) bool {
+	if b := t.before; b != nil {
+		s.local, s.unix, s.remote, s.port, s.short = b.local, b.unix, b.remote, b.port, b.short
+		return true
+	}
+	local, remote := t.nc.LocalAddr(), t.nc.RemoteAddr()
+	switch t.nc.(type) {
 	case *net.UnixConn:
-		e.unix = &[2]net.Addr{local, remote}
-		return e, true
+		s.unix = &[2]net.Addr{local, remote}
+		return true
 	case *net.TCPConn:
 		l, lok := local.(*net.TCPAddr)
 		r, rok := remote.(*net.TCPAddr)
-		if lok && rok {
-			e.local, e.remote = unique.Make(l.AddrPort()), r.AddrPort()
-			return e, true
+		if lok && rok && r.Zone == "" {
+			addr := r.AddrPort().Addr()
+			s.local = unique.Make(l.AddrPort())
+			s.remote, s.port, s.short = addr.As16(), uint16(r.Port), addr.Is4()
+			return true
 		}
 	}
-	return e, false
+	return false
 }
 
 // LocalAddr is the address on this side.
-func (e *endpoints) LocalAddr() net.Addr {
-	if e.unix != nil {
-		return e.unix[0]
+func (s *sleeper) LocalAddr() net.Addr {
+	if s.unix != nil {
+		return s.unix[0]
 	}
-	return net.TCPAddrFromAddrPort(e.local.Value())
+	return net.TCPAddrFromAddrPort(s.local.Value())
 }
 
 // RemoteAddr is the address of the peer.
-func (e *endpoints) RemoteAddr() net.Addr {
-	if e.unix != nil {
-		return e.unix[1]
+func (s *sleeper) RemoteAddr() net.Addr {
+	if s.unix != nil {
+		return s.unix[1]
 	}
-	return net.TCPAddrFromAddrPort(e.remote)
+	addr := netip.AddrFrom16(s.remote)
+	if s.short {
+		addr = addr.Unmap()
+	}
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr, s.port))
 }

@@ -46,6 +46,10 @@ func (s *Server) track(sess *session) bool {
 		sess.next.prev = sess
 	}
 	s.first = sess
+	if s.made%crowd == 0 && s.clock.running.Load() {
+		s.clock.crowded.Store(true)
+		s.wakeWatch()
+	}
 	return true
 }
 

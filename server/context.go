@@ -12,23 +12,43 @@ import (
 // asks for one, and has the AfterFunc method by which package context hangs a
 // derived context on it without a goroutine.
 type lifetime struct {
-	mu    sync.Mutex // guards all below; not held while after's functions run
+	mu    sync.Mutex // guards heirs and what is in it; not held while after's functions run
+	heirs *heirs     // made for the first who asks; ended if the lifetime ends before
+}
+
+// heirs are who wants to know of the end of a lifetime.
+type heirs struct {
 	over  bool
-	done  chan struct{}
+	done  chan struct{} // nil if nobody has asked for it
 	after map[*func()]struct{}
+}
+
+// ended are those of a lifetime that nobody has asked before its end.
+var ended = func() *heirs {
+	h := &heirs{over: true, done: make(chan struct{})}
+	close(h.done)
+	return h
+}()
+
+// heirsLocked returns the heirs, which it makes if there are none.
+func (l *lifetime) heirsLocked() *heirs {
+	if l.heirs == nil {
+		l.heirs = new(heirs)
+	}
+	return l.heirs
 }
 
 // end ends the context. Once is enough; more is harmless.
 func (l *lifetime) end() {
+	var after map[*func()]struct{}
 	l.mu.Lock()
-	l.over = true
-	after := l.after
-	l.after = nil
-	if l.done != nil {
-		select {
-		case <-l.done:
-		default:
-			close(l.done)
+	if h := l.heirs; h == nil {
+		l.heirs = ended
+	} else if !h.over {
+		h.over = true
+		after, h.after = h.after, nil
+		if h.done != nil {
+			close(h.done)
 		}
 	}
 	l.mu.Unlock()
@@ -44,20 +64,21 @@ func (l *lifetime) Deadline() (time.Time, bool) { return time.Time{}, false }
 func (l *lifetime) Done() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.done == nil {
-		l.done = make(chan struct{})
-		if l.over {
-			close(l.done)
+	h := l.heirsLocked()
+	if h.done == nil {
+		h.done = make(chan struct{})
+		if h.over {
+			close(h.done)
 		}
 	}
-	return l.done
+	return h.done
 }
 
 // Err is part of context.Context.
 func (l *lifetime) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.over {
+	if l.heirs != nil && l.heirs.over {
 		return context.Canceled
 	}
 	return nil
@@ -68,20 +89,21 @@ func (l *lifetime) Err() error {
 func (l *lifetime) AfterFunc(f func()) (stop func() bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.over {
+	if l.heirs != nil && l.heirs.over {
 		go f() // not here: context holds a lock that f takes
 		return func() bool { return false }
 	}
-	if l.after == nil {
-		l.after = make(map[*func()]struct{})
+	h := l.heirsLocked()
+	if h.after == nil {
+		h.after = make(map[*func()]struct{})
 	}
 	key := &f
-	l.after[key] = struct{}{}
+	h.after[key] = struct{}{}
 	return func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		_, waiting := l.after[key]
-		delete(l.after, key)
+		_, waiting := h.after[key]
+		delete(h.after, key)
 		return waiting
 	}
 }

@@ -187,7 +187,7 @@ type FrameHandler struct {
 	ParkAfter time.Duration
 
 	// SleepAfter is how long a connection must have been idle before a parked one
-	// gives up its net.Conn too, and keeps only its descriptor. That leaves a quarter
+	// gives up its net.Conn too, and keeps only its descriptor. That leaves 0.4
 	// of the memory of a parked connection. The first request after that takes some
 	// 10 µs longer. Zero means 1 minute, and at most 0.2 s before the second request
 	// if ParkAfter is zero too. Negative means never. It has an effect where ParkAfter

@@ -56,6 +56,27 @@ func (s *session) fallAsleep(now int64) bool {
 	return false
 }
 
+// crowd is after how many new connections the watch looks at the newest, four times as
+// many. When thousands connect at once, those that have had their first request should
+// not keep a goroutine and a net.Conn until the next tick: the runtime keeps 1 kB for
+// ever for each that there is at the same time.
+const crowd = 256
+
+// lookAtNewest has the newest connections park, and fall asleep.
+func (s *Server) lookAtNewest() {
+	all := make([]*session, 0, 4*crowd)
+	s.mu.Lock()
+	for sess := s.first; sess != nil && len(all) < cap(all); sess = sess.next {
+		all = append(all, sess)
+	}
+	s.mu.Unlock()
+	now := s.clock.now.Load()
+	for _, sess := range all {
+		sess.askToPark(now)
+		sess.fallAsleep(now)
+	}
+}
+
 // isPlain reports whether nobody but the server has the connections that l accepts.
 func isPlain(l net.Listener) bool {
 	switch l.(type) {

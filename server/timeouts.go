@@ -47,6 +47,7 @@ const seenBit = 1
 type watchClock struct {
 	running atomic.Bool  // written with mu held; stays true while a session is live
 	resting atomic.Bool  // the watch found no request in progress: wake it for one
+	crowded atomic.Bool  // many connections have come since the watch looked at the newest
 	now     atomic.Int64 // nanoseconds, as of the last look
 	tick    atomic.Int64 // nanoseconds between looks
 }
@@ -99,6 +100,9 @@ func (s *Server) watch() {
 		select {
 		case <-timer.C:
 		case <-s.wake:
+			if s.clock.crowded.Swap(false) {
+				s.lookAtNewest()
+			}
 			if !s.isOver() { // look earlier, but not now
 				timer.Reset(time.Until(last.Add(s.untilLook(s.clock.resting.Load(), every))))
 				continue

@@ -35,14 +35,15 @@ func main() {
 			Columns:    []string{"bytes of RSS a connection after 3 s", "at once", "of which stacks"},
 			Compared:   2,
 			Bases:      []string{echo.Server},
-			Candidates: candidates(*n, echo.Server, echo.ServerAwake, echo.Loop, echo.LoopOwn, echo.StdBare, echo.Std, echo.Gtcp, echo.Netpoll, echo.Gnet),
+			Candidates: candidates(*n, echo.Server, echo.ServerParked, echo.ServerAwake, echo.Loop, echo.LoopOwn, echo.StdBare, echo.Std, echo.Gtcp, echo.Netpoll, echo.Gnet),
 			Goals: []compare.Goal{
 				{Ref: "2.5", Says: "a frame loop over conn and framing: at most 4 KiB", Of: echo.Loop, Column: 1, Want: compare.AtMost(limit)},
 				{Ref: "5.3", Says: "server.Frames: at most 4 KiB", Of: echo.Server, Column: 1, Want: compare.AtMost(limit)},
-				{Ref: "D.2", Says: "server.Frames, parked: at most 1.6 kB", Of: echo.Server, Want: compare.AtMost(1600)},
+				{Ref: "D.2", Says: "server.Frames, asleep: at most 0.5 kB", Of: echo.Server, Want: compare.AtMost(500)},
+				{Ref: "D.2", Says: "server.Frames, parked: at most 1.6 kB", Of: echo.ServerParked, Want: compare.AtMost(1600)},
 				{Ref: "5.3", Says: "server.Frames: at most half of gtcp's", Of: echo.Server, Column: 1, To: []string{echo.Gtcp}, Want: compare.AtMost(0.5)},
 			},
-		}), waking(p))
+		}), waking(p), million(p))
 	})
 }
 
@@ -75,7 +76,7 @@ func cost(server string, n int) (_ []float64, err error) {
 	if err != nil {
 		return nil, err
 	}
-	conns, err := echoOnce(p.Addr, n)
+	conns, err := echoOnce(p, n)
 	defer func() {
 		for _, c := range conns {
 			_ = c.Close()
@@ -100,13 +101,13 @@ func cost(server string, n int) (_ []float64, err error) {
 
 // echoOnce opens n connections, 64 at a time, and has each echo one frame. It
 // returns those it has opened in any case.
-func echoOnce(addr string, n int) (conns []net.Conn, err error) {
+func echoOnce(p *echo.Process, n int) (conns []net.Conn, err error) {
 	for len(conns) < n {
 		batch := make([]net.Conn, min(64, n-len(conns)))
 		errs := make([]error, len(batch))
 		var wg sync.WaitGroup
 		for i := range batch {
-			wg.Go(func() { batch[i], errs[i] = echo.DialAndEcho(addr) })
+			wg.Go(func() { batch[i], errs[i] = p.Dial() })
 		}
 		wg.Wait()
 		for _, c := range batch {

@@ -113,7 +113,7 @@ func readmeFigures(page string) (rows [][]string, err error) {
 	rows = append(rows,
 		[]string{"1", whole(theirAllocated), ratio(least), ratio(most), whole(allocated)},
 		[]string{"1", times(t.figure(piped, "server.Frames", "requests/s"), rate), times(t.figure(piped, "gnet", "requests/s"), rate)},
-		[]string{oneDecimal(t.figure(idle, "gtcp", "bytes of RSS") / 1000), "", ""},
+		[]string{oneDecimal(t.figure(idle, "gtcp", "bytes of RSS") / 1000), "", "", ""},
 		[]string{"1", "1",
 			oneDecimal(t.figure(read, "gtcp RecvPkg", ns) / t.figure(read, "framing Next, own buffer", ns)),
 			oneDecimal(t.figure(write, "gtcp SendPkg", ns) / t.figure(write, "framing WriteFrame, coalesced", ns)), "0"},

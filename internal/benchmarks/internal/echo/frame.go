@@ -42,7 +42,12 @@ func DialAndEcho(addr string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = c.SetDeadline(time.Now().Add(10 * time.Second))
+	return echoed(c)
+}
+
+// echoed has a new connection echo one frame.
+func echoed(c net.Conn) (net.Conn, error) {
+	err := c.SetDeadline(time.Now().Add(10 * time.Second))
 	if err == nil {
 		err = RoundTrip(c, Frame(), make([]byte, 2+Payload))
 	}

@@ -98,6 +98,7 @@ func be(name string) (err error) {
 type Process struct {
 	Addr string
 	cmd  *exec.Cmd
+	tls  bool
 	in   io.WriteCloser
 	out  *os.File
 	read *bufio.Reader // of out
@@ -137,7 +138,7 @@ func start(name string, delay time.Duration, listen string) (*Process, error) {
 	if err != nil {
 		return nil, errors.Join(err, out.Close())
 	}
-	p := &Process{cmd: cmd, in: in, out: out, read: bufio.NewReader(out)}
+	p := &Process{cmd: cmd, tls: name == ServerTLS, in: in, out: out, read: bufio.NewReader(out)}
 	if p.Addr, err = p.line(); err == nil {
 		err = p.waitReady()
 	}
@@ -156,7 +157,7 @@ func (p *Process) line() (string, error) {
 // again, so that early clients may be refused or cut off.
 func (p *Process) waitReady() error {
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		c, err := DialAndEcho(p.Addr)
+		c, err := p.Dial()
 		if err == nil {
 			return c.Close()
 		}

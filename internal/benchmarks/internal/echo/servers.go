@@ -18,7 +18,9 @@ import (
 // frames of one read with one write; Netpoll and gtcp's do so only where said.
 const (
 	Server       = "server.Frames"
+	ServerParked = "server.Frames, parked"
 	ServerAwake  = "server.Frames, never parked"
+	ServerTLS    = "server.Frames, parked, TLS"
 	Loop         = "conn, framing"
 	LoopOwn      = "conn, framing, a Writer each"
 	Gtcp         = "gtcp"
@@ -32,8 +34,10 @@ const (
 )
 
 var servers = map[string]func(net.Listener) error{
-	Server:       serveFrames(0),
-	ServerAwake:  serveFrames(-1),
+	Server:       serveFrames(0, 0, false), // parked within 0.1 s, and asleep
+	ServerParked: serveFrames(0, -1, false),
+	ServerAwake:  serveFrames(-1, 0, false),
+	ServerTLS:    serveFrames(0, 0, true),
 	Loop:         each(loopSharedWriter),
 	LoopOwn:      each(loopOwnWriter),
 	Gtcp:         serveGtcp,
@@ -61,13 +65,20 @@ func handle(req []byte) []byte {
 	return req
 }
 
-func serveFrames(parkAfter time.Duration) func(net.Listener) error {
+func serveFrames(parkAfter, sleepAfter time.Duration, secure bool) func(net.Listener) error {
 	return func(l net.Listener) error {
 		h := server.Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) {
 			return handle(req), nil
 		})
-		h.ParkAfter = parkAfter
-		return (&server.Server{Handler: h}).Serve(l)
+		h.ParkAfter, h.SleepAfter = parkAfter, sleepAfter
+		s := &server.Server{Handler: h}
+		if secure {
+			var err error
+			if s.TLSConfig, err = serverTLS(); err != nil {
+				return err
+			}
+		}
+		return s.Serve(l)
 	}
 }
 
