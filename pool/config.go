@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/internal/lastcopy"
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
 	"github.com/seed-99d6a01a/gtcp/pool/puddlepool"
 )
@@ -190,6 +191,19 @@ func (c Config) withDefaults() Config {
 }
 
 // defaulted is v, or def if v is zero, or zero if v is negative.
+// lastConfig is the Config of the last pool that could share it.
+var lastConfig lastcopy.Last[Config]
+
+// shared returns c for a pool to keep, without the backend, which is made once. Pools
+// with the same settings share it, if these have no code in them.
+func (c Config) shared() *Config {
+	c.Backend = nil
+	if c.AfterConnect != nil || c.Probe.Func != nil || c.LeakReport != nil || len(c.Hooks) > 0 {
+		return &c
+	}
+	return lastConfig.Of(c)
+}
+
 func defaulted[N ~int | ~int64](v, def N) N {
 	if v == 0 {
 		return def

@@ -16,7 +16,7 @@ import (
 // methods may be called from several goroutines.
 type Pool struct {
 	target      conn.Target
-	cfg         Config
+	cfg         *Config // defaults filled in; shared with other pools
 	backend     backend.Backend[*Member]
 	lateBinding bool   // the backend is a LateBinder
 	hooks       *hooks // never nil
@@ -59,7 +59,7 @@ func New(t conn.Target, c Config) (*Pool, error) {
 		return nil, err
 	}
 	c = c.withDefaults()
-	p := &Pool{target: t, cfg: c, hooks: &noHooks}
+	p := &Pool{target: t, cfg: c.shared(), hooks: &noHooks}
 	if len(c.Hooks) > 0 {
 		p.hooks = new(hooks)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/internal/lastcopy"
 )
 
 // Config has the settings of a [Pipeline]. The zero value works. [New] copies
@@ -220,6 +221,20 @@ func (c Config) withDefaults() Config {
 	c.MaxLifetime = orDefault(c.MaxLifetime, 600*time.Second)
 	c.Heartbeat.Timeout = orDefault(c.Heartbeat.Timeout, c.Heartbeat.Interval)
 	return c
+}
+
+// lastConfig is the Config of the last pipeline that could share it.
+var lastConfig lastcopy.Last[Config]
+
+// shared returns c for a pipeline to keep. Pipelines with the same settings share it, if
+// these have no code in them.
+func (c Config) shared() *Config {
+	n, plain := c.Match.(Number)
+	plain = plain && n.Reply == nil || c.Match == nil
+	if !plain || c.AfterConnect != nil || c.OnPush != nil || c.Heartbeat.Reply != nil || len(c.Hooks) > 0 {
+		return &c
+	}
+	return lastConfig.Of(c)
 }
 
 // permits returns how many calls may be in flight. Each has a number, and one

@@ -111,7 +111,7 @@ type sharedConn struct {
 }
 
 func newSharedConn(p *Pipeline, nc *conn.Conn) *sharedConn {
-	c := &p.cfg
+	c := p.cfg
 	s := &sharedConn{
 		p:        p,
 		born:     p.clock(),
@@ -281,7 +281,7 @@ func (s *sharedConn) outlivedLocked(now stamp) bool {
 	if !now.jumped(s.usedAt) || s.leaving != nil || s.err != nil {
 		return false
 	}
-	c := &s.p.cfg
+	c := s.p.cfg
 	switch {
 	case c.MaxLifetime > 0 && now.age(s.born) >= c.MaxLifetime:
 		s.leaving = errExpired

@@ -173,7 +173,7 @@ func (s *sharedConn) sort(frame []byte) (m meaning, number uint64) {
 	if !s.async {
 		return isReply, 0
 	}
-	c := &s.p.cfg
+	c := s.p.cfg
 	if len(c.Goodbye) > 0 && bytes.Equal(frame, c.Goodbye) {
 		return isGoodbye, 0
 	}
@@ -207,7 +207,7 @@ func (s *sharedConn) sortByCode(frame []byte) (m meaning, number uint64) {
 			s.fail(&PanicError{recover(), debug.Stack()})
 		}
 	}()
-	c := &s.p.cfg
+	c := s.p.cfg
 	if c.Heartbeat.Reply != nil && c.Heartbeat.Reply(frame) {
 		return isPong, 0
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -110,7 +111,7 @@ func (p *Pipeline) connect(ctx context.Context) (*dial, error) {
 
 // beginDialLocked starts a dial, unless it is too soon after a failure.
 func (p *Pipeline) beginDialLocked(ctx context.Context) (*dial, error) {
-	pass, err := p.gate.Enter(p.ctx) // does not wait, having no limit
+	pass, err := p.gate.Enter(context.Background()) // does not wait, having no limit
 	if err != nil {
 		return nil, &Error{Op: "dial", Addr: p.target.Address, Err: err}
 	}
@@ -195,7 +196,11 @@ type attempt struct {
 // somebody waits. The first outcome counts, good or bad.
 func (p *Pipeline) attempts(d *dial) *attempt {
 	ctx, cancel := context.WithCancel(d.ctx)
-	defer context.AfterFunc(p.ctx, cancel)()
+	p.mu.Lock()
+	if p.cancel = cancel; p.ended {
+		cancel()
+	}
+	p.mu.Unlock()
 	outcomes := make(chan *attempt)
 	var running []*attempt
 	begin := func() {
@@ -345,8 +350,8 @@ func (p *Pipeline) runDial(d *dial) {
 		s.id, s.begun, s.ready = a.id, d.begun, time.Now()
 	}
 	p.mu.Lock()
-	p.dialing = nil
-	heirs := d.heirs
+	p.dialing, p.cancel = nil, nil
+	heirs, ended := d.heirs, p.ended
 	if a.err != nil {
 		p.lastErr = a.err
 		d.err = &Error{Op: "dial", Addr: p.target.Address, Err: a.err}
@@ -354,7 +359,7 @@ func (p *Pipeline) runDial(d *dial) {
 		live := *p.live.Load()
 		live = append(live[:len(live):len(live)], s)
 		p.live.Store(&live)
-		p.conns[s] = struct{}{}
+		p.conns = append(p.conns, s)
 	}
 	p.mu.Unlock()
 	close(d.done)
@@ -364,7 +369,7 @@ func (p *Pipeline) runDial(d *dial) {
 	if s == nil {
 		return
 	}
-	if p.ctx.Err() != nil {
+	if ended {
 		s.fail(ErrClosed) // Close may have looked before s was live
 	}
 	p.done.Go(s.run)
@@ -404,7 +409,9 @@ func (p *Pipeline) connEnded(s *sharedConn, cause error, count counters, unrepli
 	defer p.mu.Unlock()
 	p.total.add(count)
 	p.ends[why]++
-	delete(p.conns, s)
+	if i := slices.Index(p.conns, s); i >= 0 {
+		p.conns = slices.Delete(p.conns, i, i+1)
+	}
 	switch {
 	case unreplied:
 		p.lastErr = cause

@@ -76,11 +76,7 @@ func (p *Pipeline) EvictConn(id uint64) bool {
 func (p *Pipeline) all() []*sharedConn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := make([]*sharedConn, 0, len(p.conns))
-	for s := range p.conns {
-		all = append(all, s)
-	}
-	return all
+	return slices.Clone(p.conns)
 }
 
 func (s *sharedConn) stat() ConnStat {

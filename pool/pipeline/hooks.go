@@ -151,6 +151,9 @@ type hooks struct {
 	dial  []conn.DialHook
 }
 
+// noHooks are those of a pipeline without.
+var noHooks hooks
+
 func newHooks(all []any) (hs hooks, err error) {
 	for i, h := range all {
 		var of callHooks

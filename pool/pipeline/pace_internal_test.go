@@ -15,7 +15,7 @@ func (broken) Deadline() (time.Time, bool) { panic("Deadline") }
 
 // Such a context keeps no permit: it counts as one without a deadline.
 func TestContextWhoseDeadlinePanics(t *testing.T) {
-	s := &sharedConn{p: &Pipeline{}}
+	s := &sharedConn{p: &Pipeline{cfg: &Config{}}}
 	s.load.Store(2 * crowd)
 	s.pace.each.Store(int64(time.Second))
 	soon, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -16,7 +16,7 @@ type permits struct {
 	calls      *callPool
 	timeout    time.Duration // Config.CallTimeout
 	closing    chan struct{} // closed when no caller is let in any more
-	idle       chan struct{} // capacity 1: told when the last caller has left
+	idle       chan struct{} // capacity 1: told when the last caller has left; made by close
 
 	state    atomic.Int64 // callers in the upper half, permits in the lower
 	waiting  atomic.Int64 // queue.len()
@@ -150,6 +150,7 @@ func (g *permits) close() {
 	defer g.mu.Unlock()
 	if !g.shut {
 		g.shut = true
+		g.idle = make(chan struct{}, 1)
 		close(g.closing)
 	}
 }

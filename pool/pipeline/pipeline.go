@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -29,14 +28,12 @@ import (
 type Pipeline struct {
 	target  conn.Target // prepared
 	format  framing.Format
-	cfg     Config // defaults filled in
-	hooks   hooks
+	cfg     *Config // defaults filled in; shared with other pipelines
+	hooks   *hooks  // never nil
 	encode  framing.Encoder
 	calls   callPool
 	permits permits
 	gate    *dialgate.Gate
-	ctx     context.Context // of dials
-	cancel  context.CancelFunc
 	done    sync.WaitGroup // dials and connections
 	ids     atomic.Uint64  // of connections
 	clock   func() stamp
@@ -48,11 +45,13 @@ type Pipeline struct {
 	// mu guards what follows. A connection's mutex may be taken under it,
 	// never the other way round.
 	mu      sync.Mutex
-	closed  bool                     // no dial begins any more
-	dialing *dial                    // the one in progress, or nil
-	lastErr error                    // of the last failed dial, nil once a connection has brought a reply
-	conns   map[*sharedConn]struct{} // live, or ended and not yet accounted for
-	total   counters                 // of the connections accounted for
+	closed  bool               // no dial begins any more
+	ended   bool               // and none may go on
+	dialing *dial              // the one in progress, or nil
+	cancel  context.CancelFunc // of its attempts, nil without
+	lastErr error              // of the last failed dial, nil once a connection has brought a reply
+	conns   []*sharedConn      // live, or ended and not yet accounted for
+	total   counters           // of the connections accounted for
 	ends    Ends
 
 	dials, dialErrors uint64
@@ -92,19 +91,17 @@ func New(t conn.Target, f framing.Format, c Config) (*Pipeline, error) {
 	p := &Pipeline{
 		target: t,
 		format: f,
-		cfg:    c,
-		hooks:  hooks,
+		cfg:    c.shared(),
+		hooks:  &noHooks,
 		encode: encode,
 		clock:  now,
 		often:  c.often(),
 		gate:   dialgate.New(0, c.DialBackoff),
-		conns:  make(map[*sharedConn]struct{}),
 		permits: permits{
 			limit:      c.permits(),
 			timeout:    c.CallTimeout,
 			maxWaiters: c.MaxWaiters,
 			closing:    make(chan struct{}),
-			idle:       make(chan struct{}, 1),
 		},
 	}
 	if n, ok := c.Match.(Number); ok {
@@ -112,7 +109,9 @@ func New(t conn.Target, f framing.Format, c Config) (*Pipeline, error) {
 	}
 	p.calls.New = makeCall
 	p.permits.calls = &p.calls
-	p.ctx, p.cancel = context.WithCancel(context.Background())
+	if len(c.Hooks) > 0 {
+		p.hooks = &hooks
+	}
 	p.live.Store(new([]*sharedConn))
 	return p, nil
 }
@@ -241,9 +240,12 @@ func (p *Pipeline) Shutdown(ctx context.Context) error {
 	p.mu.Unlock()
 	p.permits.close()
 	err := p.permits.drain(ctx)
-	p.cancel()
 	p.mu.Lock()
-	all := slices.Collect(maps.Keys(p.conns))
+	p.ended = true
+	if p.cancel != nil {
+		p.cancel()
+	}
+	all := slices.Clone(p.conns)
 	p.mu.Unlock()
 	for _, s := range all {
 		s.fail(ErrClosed)

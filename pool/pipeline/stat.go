@@ -144,7 +144,7 @@ func (p *Pipeline) Stat() Stat {
 	sum := p.total
 	s.Dialing = p.dialing != nil
 	s.LastDialError = dialgate.Readable(p.lastErr)
-	for c := range p.conns {
+	for _, c := range p.conns {
 		c.mu.Lock()
 		sum.add(c.count)
 		if c.count.read == 0 { // not settled

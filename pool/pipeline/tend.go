@@ -106,7 +106,7 @@ func (s *sharedConn) lookWithinLocked(now stamp, d time.Duration) {
 
 // inspect does what is due, and returns when to look again.
 func (s *sharedConn) inspect(now stamp) time.Duration {
-	w, c := &s.tender, &s.p.cfg
+	w, c := &s.tender, s.p.cfg
 	if d := w.successor; d != nil {
 		select {
 		case <-d.done:
