@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sort"
 	"sync"
 	"testing"
@@ -239,4 +240,31 @@ func sortedByTime(log []string) []string {
 	log = append([]string(nil), log...)
 	sort.Strings(log)
 	return log
+}
+
+// The timeout of a socket is that of the context if that has ended, or is about to.
+func TestAttemptError(t *testing.T) {
+	ended, cancel := context.WithDeadline(t.Context(), time.Unix(1, 0))
+	defer cancel()
+	odd := &net.OpError{Op: "dial", Err: context.DeadlineExceeded}
+	for name, tc := range map[string]struct {
+		ctx  context.Context
+		err  error
+		same bool
+	}{
+		"the socket's":        {ended, os.ErrDeadlineExceeded, false},
+		"the context goes on": {t.Context(), os.ErrDeadlineExceeded, true},
+		"says so already":     {ended, odd, true},
+		"another error":       {ended, errNoRoute, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := attemptError(tc.ctx, tc.err)
+			require.ErrorIs(t, err, tc.err)
+			if tc.same {
+				require.Equal(t, tc.err, err)
+			} else {
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+			}
+		})
+	}
 }

@@ -143,17 +143,23 @@ func (d *Dialer) connect(ctx context.Context, nd *net.Dialer, network, address s
 		r.resolve = func(ctx context.Context) ([]string, error) { return d.addresses(ctx, network, address) }
 	}
 	nc, addr, err := r.run(ctx)
-	if err != nil && isTimeout(err) && !errors.Is(err, context.DeadlineExceeded) && hasEnded(ctx) {
-		err = newInterruptError(ctx, context.DeadlineExceeded, err) // which the socket's timeout does not say
-	}
 	if err != nil {
-		return nil, err
+		return nil, attemptError(ctx, err)
 	}
 	d.memory.worked(addrs, addr)
 	if err := SetUserTimeout(nc, orDefault(d.UserTimeout, userTimeout)); err != nil {
 		return nil, errors.Join(err, nc.Close())
 	}
 	return nc, nil
+}
+
+// attemptError is the error of an attempt that ended as ctx did. A timeout of the
+// socket does not say that it was the context's.
+func attemptError(ctx context.Context, err error) error {
+	if isTimeout(err) && !errors.Is(err, context.DeadlineExceeded) && hasEnded(ctx) {
+		return newInterruptError(ctx, context.DeadlineExceeded, err)
+	}
+	return err
 }
 
 // orDefault returns v, or what zero means.

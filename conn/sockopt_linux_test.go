@@ -107,3 +107,13 @@ func TestTimeoutWithoutARemoteAddress(t *testing.T) {
 	require.NoError(t, c.SetReadDeadline(time.Now().Add(-time.Second)))
 	requireTimeout(t, readByte(c)())
 }
+
+// A connection that is closed, or never was, cannot be set, and says so.
+func TestSetUserTimeoutThatFails(t *testing.T) {
+	c, _ := tcpPair(t)
+	nc := c.NetConn()
+	require.NoError(t, nc.Close())
+	require.Error(t, conn.SetUserTimeout(nc, time.Second))
+	require.Error(t, conn.SetUserTimeout(new(net.TCPConn), time.Second))
+	require.NoError(t, conn.SetUserTimeout(new(net.TCPConn), 0), "nothing is to be set")
+}
