@@ -99,7 +99,7 @@ func TestManyConnections(t *testing.T) {
 	}
 	var limit syscall.Rlimit
 	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
-	if limit.Cur < uint64(n)+200 {
+	if uint64(limit.Cur) < uint64(n)+200 { // FreeBSD has another type for Cur
 		t.Skipf("only %d files can be open", limit.Cur)
 	}
 	addr, _ := startChild(t, n+100)
