@@ -24,28 +24,41 @@ import (
 // fails with errors.ErrUnsupported and does not call step.
 func (c *Conn) ReadLoop(step func(*Step) bool) error {
 	k := c.core
-	if !canLoop {
+	if !canLoop || !k.canLoop() {
 		return errors.ErrUnsupported
-	}
-	if k != nil {
-		if t := k.tr(); t != nil && t.onReadable == nil {
-			return errors.ErrUnsupported
-		}
 	}
 	if err := c.beginLoop(k); err != nil {
 		return err
 	}
 	defer k.endLoop()
 	s := &Step{c: c}
-	err := k.tr().raw.Read(func(fd uintptr) bool {
+	wait := func(fd uintptr) bool {
 		s.fd = fd
 		return !step(s)
-	})
+	}
+	err := k.rawToLoop().Read(wait)
 	if err != nil {
 		err = k.loopError(err)
 	}
 	return err
 }
+
+// canLoop reports whether reads go past the net.Conn. A connection that sleeps can.
+//
+//go:noinline
+func (k *core) canLoop() bool {
+	if k == nil {
+		return true // beginLoop has the error
+	}
+	t := k.tr()
+	return t == nil || t.onReadable != nil
+}
+
+// rawToLoop is kept out of ReadLoop, whose frame is on the stack of every idle
+// connection of a server.
+//
+//go:noinline
+func (k *core) rawToLoop() syscall.RawConn { return k.tr().raw }
 
 // loopError makes the error of a wait that has ended: Close ends it by a deadline.
 //

@@ -126,6 +126,14 @@ func (l *layout) writable() error {
 	if l.keep || l.body && l.offset == 0 {
 		return nil
 	}
+	return errStripped()
+}
+
+// errStripped is kept out of writable, which is called at the top of the stack of
+// every idle connection of a server.
+//
+//go:noinline
+func errStripped() error {
 	return fmt.Errorf("%w: Strip drops bytes other than the length field; a Strip of -1 keeps the whole frame", ErrReadOnly)
 }
 
@@ -140,9 +148,16 @@ func (l *layout) lengthFor(size int) (uint64, error) {
 	}
 	value := int64(size) - l.adjust
 	if value < 0 || size < 0 {
-		return 0, fmt.Errorf("%w: payload of %d bytes, the format's smallest has %d", ErrMalformed, size, max(l.adjust, 0))
+		return 0, l.tooSmall(size)
 	}
 	return uint64(value), nil
+}
+
+// tooSmall is kept out of lengthFor as errStripped is out of writable.
+//
+//go:noinline
+func (l *layout) tooSmall(size int) error {
+	return fmt.Errorf("%w: payload of %d bytes, the format's smallest has %d", ErrMalformed, size, max(l.adjust, 0))
 }
 
 // begin appends the front of the frame that carries payload, up to the end of the
