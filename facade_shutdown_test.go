@@ -180,11 +180,8 @@ func TestStatBeforeRun(t *testing.T) {
 
 // A named server that was closed can be run again, as a new one.
 func TestNamedServerRunsAgain(t *testing.T) {
+	const addr = "127.0.0.1:0"
 	name := t.Name()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr := l.Addr().String()
-	require.NoError(t, l.Close())
 	first := gtcp.GetServer(name)
 	first.SetAddress(addr)
 	first.SetHandler(serveEcho)
@@ -199,7 +196,7 @@ func TestNamedServerRunsAgain(t *testing.T) {
 			}
 		})
 		require.Same(t, s, gtcp.GetServer(name), "the one that runs")
-		got, err := gtcp.SendRecv(addr, []byte("hello"), 5)
+		got, err := gtcp.SendRecv(s.GetListenedAddress(), []byte("hello"), 5)
 		require.NoError(t, err)
 		require.Equal(t, "hello", string(got))
 		require.NoError(t, gtcp.GetServer(name).Close())

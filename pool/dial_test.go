@@ -15,16 +15,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/internal/faultproxy"
 	"github.com/seed-99d6a01a/gtcp/pool"
 )
 
 // TestDialRefused is about the error: the address, the cause, the state.
 func TestDialRefused(t *testing.T) {
 	overBackends(t, func(t *testing.T, open opener) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		addr, stop, err := faultproxy.RefusedAddr()
 		require.NoError(t, err)
-		addr := l.Addr().String()
-		require.NoError(t, l.Close())
+		defer func() { require.NoError(t, stop()) }()
 
 		p := newPool(t, conn.Target{Address: addr}, pool.Config{Backend: open, DialBackoff: conn.DialBackoff{After: 1, Min: time.Hour, Max: time.Hour}})
 		c, err := p.Get(t.Context())

@@ -157,10 +157,10 @@ func TestRefuseWhenThePortWasTaken(t *testing.T) {
 }
 
 func TestTargetGone(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	gone, stop, err := faultproxy.RefusedAddr()
 	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	p := start(t, l.Addr().String(), nil)
+	defer func() { require.NoError(t, stop()) }()
+	p := start(t, gone, nil)
 	requireResetAtOnce(t, p)
 	require.Equal(t, uint64(1), p.Counts().DialErrors)
 	p.SetTarget(echo(t))
