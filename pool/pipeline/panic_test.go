@@ -43,6 +43,7 @@ func TestEndHookThatBlocks(t *testing.T) {
 		p := b.exchange()
 		quiet()
 		require.NoError(b, p.Close())
+		synctest.Wait() // else the next call may still be written to it
 		b.exchange()
 		time.AfterFunc(time.Second, func() { close(h.release) })
 	})
