@@ -77,8 +77,8 @@ func keepPart(part []byte, box *[]byte) {
 	}
 	if box == nil {
 		box = new([]byte)
-		*box = part[:0]
 	}
+	*box = part[:0] // part may have been moved since it was taken out
 	parts[classOf(size)].Put(box)
 }
 

@@ -2,6 +2,7 @@ package framing_test
 
 import (
 	"bufio"
+	"bytes"
 	"runtime"
 	"runtime/debug"
 	"testing"
@@ -115,4 +116,30 @@ func TestAPromiseBehindALargeFrame(t *testing.T) {
 	frame, err = good.Next()
 	require.NoError(t, err)
 	require.True(t, kept == &frame[0], "the hostile peer has got it")
+}
+
+// What ReadFrame keeps at a timeout may be more than the kept buffer holds that there
+// is. The memory it is moved to is kept for frames of its own size then.
+func TestMemoryOfATimeoutIsKeptInItsClass(t *testing.T) {
+	keepAll(t)
+	const size = 1 << 20
+	r := framing.NewReader(steps(encode(t, large, fill(70_000))), large)
+	_, err := r.Next()
+	require.NoError(t, err)
+	require.NoError(t, r.Release()) // leaves a buffer of 128 KiB
+
+	wire := encode(t, large, fill(2*size))
+	r = framing.NewReader(newTagged(steps(wire[:4], wire[4:4+size], nil, wire[4+size:]), 16), large)
+	_, err = r.ReadFrame(make([]byte, 0, 2*size))
+	require.True(t, isTimeout(err))
+	frame, err := r.Next()
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(fill(2*size), frame)) // the first half was moved again
+
+	src := &asked{loop: loop{data: encode(t, large, fill(size))}}
+	r = framing.NewReader(src, large)
+	frame, err = r.Next()
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(fill(size), frame))
+	require.Greater(t, src.most, size/2, "the frame is read into the memory of the first half")
 }
