@@ -2,11 +2,13 @@ package server_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -157,47 +159,100 @@ func (l *shortListener) Accept() (net.Conn, error) {
 	return nc, err
 }
 
-// wordyListener is no socket that could be asked for its backlog, and says more of an
-// error than the system does.
-type wordyListener struct {
-	net.Listener
-	fails chan error
+// newStumbling is a stumbling listener that fails so, with one request in its backlog.
+func newStumbling(t *testing.T, s *server.Server, wrap func(net.Listener) net.Listener, fails ...error) (c *client, served chan error) {
+	t.Helper()
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	l := &stumbling{
+		TCPListener: tcp.(*net.TCPListener), fails: fails,
+		accepting: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	served = make(chan error, 1)
+	go func() { served <- s.Serve(wrap(l)) }()
+	<-l.accepting
+	c = dial(t, tcp.Addr().String())
+	c.send("early")
+	return c, served
 }
 
-func (l wordyListener) SetDeadline(t time.Time) error {
-	return l.Listener.(*net.TCPListener).SetDeadline(t)
-}
+// wordyListener is no socket that could be asked for its backlog, and says more of an
+// error than the system does.
+type wordyListener struct{ net.Listener }
+
+func (l wordyListener) SetDeadline(t time.Time) error { return l.Listener.(*stumbling).SetDeadline(t) }
 
 func (l wordyListener) Accept() (net.Conn, error) {
 	nc, err := l.Listener.Accept()
 	if err != nil {
-		select {
-		case err = <-l.fails:
-		default:
-		}
 		err = fmt.Errorf("on my listener: %w", err)
 	}
 	return nc, err
 }
 
 // The deadline by which the backlog is found empty is no error of accept, whatever the
-// listener says of it; another error is.
+// listener says of it, nor is one that is met too early; another error is.
 func TestShutdownWithAListenerThatWrapsItsErrors(t *testing.T) {
-	for want, fails := range map[uint64][]error{0: nil, 2: {os.ErrDeadlineExceeded, acceptError(syscall.ECONNABORTED), acceptError(syscall.EMFILE)}} {
-		tcp, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		l := wordyListener{tcp, make(chan error, 3)}
+	for want, fails := range map[uint64][]error{
+		0: nil,
+		2: {os.ErrDeadlineExceeded, acceptError(syscall.ECONNABORTED), acceptError(syscall.EMFILE)},
+	} {
 		s := &server.Server{Handler: echo(), Logger: slog.New(slog.DiscardHandler)}
-		served := make(chan error, 1)
-		go func() { served <- s.Serve(l) }()
-		requireServed(dial(t, tcp.Addr().String()))
-		for _, err := range fails { // the first is met by Accept, which Shutdown ends
-			l.fails <- err
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
-		require.NoError(t, s.Shutdown(ctx))
+		c, served := newStumbling(t, s, func(l net.Listener) net.Listener { return wordyListener{l} }, fails...)
+		result := begin(t, s, t.Context())
+		c.expect("early")
+		c.expectEnd()
+		require.NoError(t, c.Close())
+		require.NoError(t, <-result)
 		require.ErrorIs(t, <-served, server.ErrServerClosed)
 		require.Equal(t, want, s.Stat().AcceptErrors)
 	}
+}
+
+// sleepyListener comes to accept only when the time for it is over.
+type sleepyListener struct{ *stumbling }
+
+func (l sleepyListener) Accept() (net.Conn, error) {
+	nc, err := l.stumbling.Accept()
+	if err != nil && l.accepts.Load() > 1 {
+		time.Sleep(20 * time.Millisecond)
+	}
+	return nc, err
+}
+
+// A socket that is known to have a connection is asked until it has none.
+func TestShutdownWithAListenerThatIsHeldUp(t *testing.T) {
+	s := &server.Server{Handler: echo()}
+	c, served := newStumbling(t, s, func(l net.Listener) net.Listener { return sleepyListener{l.(*stumbling)} },
+		os.ErrDeadlineExceeded, os.ErrDeadlineExceeded)
+	result := begin(t, s, t.Context())
+	c.expect("early")
+	c.expectEnd()
+	require.NoError(t, c.Close())
+	require.NoError(t, <-result)
+	require.ErrorIs(t, <-served, server.ErrServerClosed)
+}
+
+// A listener that breaks ends the wait for its backlog, and so does the end of
+// Shutdown's context.
+func TestShutdownGivesUpABacklog(t *testing.T) {
+	same := func(l net.Listener) net.Listener { return l }
+	t.Run("broken", func(t *testing.T) {
+		s := &server.Server{Handler: echo()}
+		_, served := newStumbling(t, s, same, errors.New("broken"))
+		shutdown(t, s)
+		require.ErrorIs(t, <-served, server.ErrServerClosed)
+		require.Zero(t, s.Stat().AcceptErrors)
+	})
+	t.Run("the context has ended", func(t *testing.T) {
+		s := &server.Server{Handler: echo(), Logger: slog.New(slog.DiscardHandler)}
+		_, served := newStumbling(t, s, same, slices.Repeat([]error{acceptError(syscall.EMFILE)}, 1<<20)...)
+		ctx, cancel := context.WithCancel(t.Context())
+		result := begin(t, s, ctx)
+		require.Eventually(t, func() bool { return s.Stat().AcceptErrors > 2 }, patience, time.Millisecond)
+		cancel()
+		require.ErrorIs(t, <-result, context.Canceled)
+		require.ErrorIs(t, <-served, server.ErrServerClosed)
+		shutdown(t, s)
+	})
 }

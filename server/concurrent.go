@@ -26,7 +26,7 @@ type concurrent struct {
 	todo    fifo       // read, not begun
 	replies fifo       // in order: all that are not written; else: those to write
 	taken   int        // requests read whose reply is not written
-	held    int        // bytes of replies that are not written
+	held    int        // bytes of their replies
 	workers int        // goroutines that handle, or are about to
 	begun   bool       // one of them does not run yet
 	writing bool       // somebody writes replies, or is about to
@@ -124,7 +124,7 @@ func (c *concurrent) enqueue(r *request) bool {
 	h := c.out.h
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for !c.failed && c.taken > 0 && (c.taken >= h.Concurrency || c.held >= h.mostHeld()) {
+	for !c.failed && (c.taken >= h.Concurrency || c.held >= h.mostHeld()) {
 		c.room.Wait()
 	}
 	if c.failed {
@@ -297,12 +297,12 @@ func (c *concurrent) settle(r *request) {
 }
 
 func (c *concurrent) flush() {
-	if err := c.out.x.w.Flush(); err != nil && !c.over() {
+	if err := c.out.x.w.Flush(); err != nil {
 		c.out.writeFailed(err)
 		c.fail()
-	} else if err == nil {
-		c.out.report(true)
+		return
 	}
+	c.out.report(true)
 }
 
 // fail ends the connection: its goroutine is woken to close it.
@@ -351,6 +351,6 @@ func (c *concurrent) close(f *frameConn) {
 		}
 	}
 	f.linger = f.linger || c.out.linger
-	f.stuck = f.stuck || c.out.stuck
+	f.stuck = c.out.stuck              // nobody else writes
 	f.drained = f.drained && !c.over() // else requests that were handled have no reply
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -215,6 +216,11 @@ func TestStatesUnderConcurrency(t *testing.T) {
 		let <- struct{}{}
 		c.expect("a", "b")
 		require.Eventually(t, func() bool { return s.Stat().Idle == 1 && s.Stat().Active == 0 }, patience, time.Millisecond)
+		require.Eventually(t, func() bool { // the hook hears of it at once
+			mu.Lock()
+			defer mu.Unlock()
+			return states[len(states)-1] == "idle"
+		}, patience, time.Millisecond)
 	}
 	require.NoError(t, c.Close())
 	require.Eventually(t, func() bool { return s.Stat().Handlers == 0 }, patience, time.Millisecond)
@@ -234,4 +240,70 @@ func TestIdleTimeoutBeginsWithTheLastReply(t *testing.T) {
 		exchangeOne(t, nc)
 		requireEndsAfter(t, nc, h.IdleTimeout)
 	})
+}
+
+// One reply of several leaves the connection active.
+func TestConnectionIsActiveUntilTheLastReply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _, let := gated()
+		h.Concurrency = 4
+		s := &server.Server{Handler: h}
+		nc, err := newMemServer(t, s).Dial(t.Context())
+		require.NoError(t, err)
+		c := newClient(t, nc)
+		c.send("a", "b", "c")
+		for range 2 {
+			synctest.Wait()
+			require.Equal(t, []int{1, 0}, []int{s.Stat().Active, s.Stat().Idle})
+			let <- struct{}{}
+		}
+		synctest.Wait()
+		require.Equal(t, []int{1, 0}, []int{s.Stat().Active, s.Stat().Idle})
+		close(let)
+		c.expect("a", "b", "c")
+		synctest.Wait()
+		require.Equal(t, []int{0, 1}, []int{s.Stat().Active, s.Stat().Idle})
+	})
+}
+
+// Requests whose replies are not written are reported all the same, once each.
+func TestRequestsThatLoseTheirRepliesAreReported(t *testing.T) {
+	for name, unordered := range map[string]bool{"ordered": false, "unordered": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h, entered, let := gated()
+				gate := h.Handle
+				h.Handle = func(ctx context.Context, req []byte) ([]byte, error) {
+					if string(req) != "fail" {
+						reply, err := gate(ctx, req)
+						return reply, err
+					}
+					<-let
+					return nil, io.ErrNoProgress
+				}
+				h.Concurrency, h.Unordered = 4, unordered
+				r := &recorder{}
+				s := &server.Server{Handler: h, Hooks: []any{r}}
+				nc, err := newMemServer(t, s).Dial(t.Context())
+				require.NoError(t, err)
+				c := newClient(t, nc)
+				c.send("fail")
+				synctest.Wait()
+				c.send("a", "b")
+				synctest.Wait()
+				require.Len(t, entered, 2)
+				let <- struct{}{} // the first that waits is the one that fails
+				synctest.Wait()
+				close(let)
+				c.expectEnd()
+				require.NoError(t, c.Close())
+				synctest.Wait()
+				events := r.byRequest()
+				require.Len(t, events, 3)
+				for _, e := range events {
+					require.False(t, e.Replied)
+				}
+			})
+		})
+	}
 }

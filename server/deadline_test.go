@@ -73,8 +73,8 @@ func TestDeadlineThatPassesBeforeTheTurn(t *testing.T) {
 			c := newClient(t, nc)
 			require.NoError(t, nc.SetDeadline(time.Time{}))
 			began := time.Now()
-			c.send("\x00\x05", "\x02\x09", "\x09\x01")
-			c.expect("done", "too late", "done")
+			c.send("\x00\x05", "\x02\x09", "\x05\x09", "\x09\x01") // the third has no time left
+			c.expect("done", "too late", "too late", "done")
 			require.Equal(t, 6*time.Second, time.Since(began))
 		})
 	})
@@ -132,4 +132,65 @@ func TestRawHandlerHasNoDeadline(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The time counts from the arrival of the whole request.
+func TestDeadlineOfARequestThatArrivesSlowly(t *testing.T) {
+	eachMode(t, func(t *testing.T, n int) {
+		inBubble(t, deadlines(n), func(t *testing.T, _ *server.Server, nc net.Conn) {
+			c := newClient(t, nc)
+			for _, part := range []string{"\x00\x02", "\x02", "\x01"} {
+				_, err := c.Write([]byte(part))
+				require.NoError(t, err)
+				time.Sleep(3 * time.Second)
+			}
+			c.expect("done")
+		})
+	})
+}
+
+// The context of a request with a Deadline has the values of its hooks, and ends with
+// its handler. One that is too late is observed too.
+func TestDeadlineAndHooks(t *testing.T) {
+	eachMode(t, func(t *testing.T, n int) {
+		h := deadlines(n)
+		handle := h.Handle
+		contexts := make(chan context.Context, 1)
+		h.Handle = func(ctx context.Context, req []byte) ([]byte, error) {
+			contexts <- ctx
+			return handle(ctx, req)
+		}
+		r := &recorder{}
+		s := &server.Server{Handler: h, Hooks: []any{r}}
+		c := dial(t, start(t, s))
+		c.send("\x09\x00", "\xff\x00")
+		c.expect("done", "too late")
+		require.NoError(t, c.Close())
+		shutdown(t, s)
+		ctx := <-contexts
+		require.Equal(t, 1, ctx.Value(recorderKey{}))
+		require.ErrorIs(t, ctx.Err(), context.Canceled)
+		late := r.events[1]
+		require.ErrorIs(t, late.Err, context.DeadlineExceeded)
+		require.True(t, late.Refused)
+		require.True(t, late.Replied)
+		require.False(t, late.Panicked)
+		require.Equal(t, len("too late"), late.ReplyBytes)
+	})
+}
+
+// Without an ErrorReply a request that is too late ends its connection, as any error.
+func TestDeadlineWithoutAnErrorReply(t *testing.T) {
+	eachMode(t, func(t *testing.T, n int) {
+		h := deadlines(n)
+		h.ErrorReply = nil
+		r := &recorder{}
+		s := &server.Server{Handler: h, Hooks: []any{r}}
+		c := dial(t, start(t, s))
+		c.send("\x00\x00", "\xff\x00")
+		c.expect("done")
+		c.expectEnd()
+		shutdown(t, s)
+		require.False(t, r.events[1].Replied)
+	})
 }

@@ -32,18 +32,103 @@ func (l failingListener) Close() error { return errors.Join(l.err, l.Listener.Cl
 
 func TestCloseReturnsTheListenersError(t *testing.T) {
 	broken := errors.New("broken")
-	s := &server.Server{Handler: echo()}
+	for name, tc := range map[string]struct {
+		fails []error // of each listener
+		want  error
+	}{
+		"one":                     {[]error{broken}, broken},
+		"one of many":             {[]error{nil, nil, nil, nil, broken, nil, nil, nil, nil}, broken},
+		"closed by somebody else": {[]error{net.ErrClosed, nil}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &server.Server{Handler: echo()}
+			served := make(chan error, len(tc.fails))
+			for _, fails := range tc.fails {
+				l := memnet.Listen("server")
+				go func() { served <- s.Serve(failingListener{l, fails}) }()
+				nc, err := l.Dial(t.Context()) // so that it is known to the server
+				require.NoError(t, err)
+				defer nc.Close()
+				exchangeOne(t, nc)
+			}
+			require.ErrorIs(t, s.Close(), tc.want)
+			for range tc.fails {
+				require.ErrorIs(t, <-served, server.ErrServerClosed)
+			}
+			require.NoError(t, s.Close(), "there is no listener left")
+			require.NoError(t, s.Shutdown(t.Context()))
+		})
+	}
+}
+
+// Shutdown of a server whose connections have all ended does not wait for its watch.
+func TestShutdownBehindTheLastConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server.Server{Handler: echo()}
+		nc, err := newMemServer(t, s).Dial(t.Context())
+		require.NoError(t, err)
+		exchangeOne(t, nc)
+		synctest.Wait()
+		require.NoError(t, nc.Close())
+		synctest.Wait()
+		began := time.Now()
+		require.NoError(t, s.Shutdown(t.Context()))
+		require.Zero(t, time.Since(began))
+	})
+}
+
+// The end of the last connection ends a Shutdown that waits for it.
+func TestShutdownEndsWithTheLastConnection(t *testing.T) {
+	h := server.Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) {
+		time.Sleep(time.Second)
+		return req, nil
+	})
+	inBubble(t, h, func(t *testing.T, s *server.Server, nc net.Conn) {
+		_, err := nc.Write([]byte("\x00\x01a"))
+		require.NoError(t, err)
+		synctest.Wait()
+		result := make(chan error, 1)
+		go func() { result <- s.Shutdown(context.Background()) }()
+		got, err := io.ReadAll(nc)
+		require.NoError(t, err)
+		require.Equal(t, "\x00\x01a", string(got))
+		began := time.Now()
+		require.NoError(t, nc.Close())
+		require.NoError(t, <-result)
+		require.Zero(t, time.Since(began))
+	})
+}
+
+// straggler is a listener that accepts one more connection when the server has closed
+// it.
+type straggler struct {
+	net.Listener
+	conns chan net.Conn
+}
+
+func (l straggler) Accept() (net.Conn, error) {
+	if nc, ok := <-l.conns; ok {
+		return nc, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func TestConnectionAcceptedAfterClose(t *testing.T) {
+	l := straggler{memnet.Listen("server"), make(chan net.Conn)}
+	s := &server.Server{Handler: server.HandlerFunc(func(context.Context, *conn.Conn) { t.Error("it is served") })}
 	served := make(chan error, 1)
-	l := memnet.Listen("server")
-	go func() { served <- s.Serve(failingListener{l, broken}) }()
-	nc, err := l.Dial(t.Context()) // so that it is known to the server
-	require.NoError(t, err)
-	exchangeOne(t, nc)
-	require.ErrorIs(t, s.Close(), broken)
+	go func() { served <- s.Serve(l) }()
+	require.Eventually(t, func() bool { return s.Stat().Listeners == 1 }, patience, time.Millisecond)
+	require.NoError(t, s.Close())
+	near, far := memnet.Pipe()
+	l.conns <- far
+	close(l.conns)
 	require.ErrorIs(t, <-served, server.ErrServerClosed)
-	require.NoError(t, s.Close(), "there is no listener left")
-	require.NoError(t, s.Shutdown(t.Context()))
-	require.NoError(t, nc.Close())
+	_, err := near.Read(make([]byte, 1))
+	require.Error(t, err)
+	require.NoError(t, near.Close())
+	shutdown(t, s)
+	require.Zero(t, s.Stat().Handlers)
 }
 
 // A Close that finds no connection to cut takes nothing from a Shutdown.
@@ -194,7 +279,12 @@ func TestOneByteOfARequestIsWaitedFor(t *testing.T) {
 }
 
 // That a peer has gone is heard soon also where no timeout makes the server look.
-func TestContextEndsSoonWhereTimeoutsAreLong(t *testing.T) {
+func TestContextEndsSoonWhereTimeoutsAreLong(t *testing.T) { contextEndsSoon(t, 24*time.Hour) }
+
+// And where a timeout makes it look more often than it asks for peers.
+func TestContextEndsSoonWhereTimeoutsAreShort(t *testing.T) { contextEndsSoon(t, 500*time.Millisecond) }
+
+func contextEndsSoon(t *testing.T, timeout time.Duration) {
 	if runtime.GOOS != "linux" {
 		t.Skip("elsewhere only a read tells that a peer has gone")
 	}
@@ -209,7 +299,7 @@ func TestContextEndsSoonWhereTimeoutsAreLong(t *testing.T) {
 			return req, nil
 		})
 		h.Concurrency = n
-		h.IdleTimeout, h.ReadTimeout, h.WriteTimeout = 24*time.Hour, 24*time.Hour, 24*time.Hour
+		h.IdleTimeout, h.ReadTimeout, h.WriteTimeout = 24*time.Hour, 24*time.Hour, timeout
 		s := &server.Server{Handler: h}
 		c := dial(t, start(t, s))
 		c.send("quick")

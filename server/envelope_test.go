@@ -211,3 +211,17 @@ func TestEnvelopeOversize(t *testing.T) {
 	c.expect(sealed(t, envelope.Envelope{}, "good"))
 	c.expectEnd()
 }
+
+// What is no envelope is no fault of the handler's, and gets no reply of any kind.
+func TestTheLogOfAHostileEnvelope(t *testing.T) {
+	eachOrder(t, func(t *testing.T, h *server.FrameHandler) {
+		h.Handle = func(_ context.Context, req []byte) ([]byte, error) { return req, nil }
+		log := &logbook{}
+		c := dial(t, start(t, &server.Server{Handler: h, Logger: log.logger()}))
+		c.send(sealed(t, envelope.Envelope{Number: 1}, "a"), "none", sealed(t, envelope.Envelope{Number: 2}, "b"))
+		c.expect(sealed(t, envelope.Envelope{Number: 1}, "a"))
+		c.expectEnd()
+		log.requireOne(t, "malformed request", "level=WARN", c.LocalAddr().String())
+		require.Empty(t, log.with("handler failed"))
+	})
+}

@@ -270,3 +270,59 @@ func TestFrameHandlerAlone(t *testing.T) {
 	_, err := c.Read(make([]byte, 1))
 	require.Error(t, err)
 }
+
+// Requests are counted whatever the way to their handler is, while the connection is
+// still busy with another one.
+func TestRequestsAreCounted(t *testing.T) {
+	for name, change := range map[string]func(s *server.Server, h *server.FrameHandler){
+		"plain":    func(*server.Server, *server.FrameHandler) {},
+		"limited":  func(_ *server.Server, h *server.FrameHandler) { h.Limiter = &server.Limiter{Max: 1} },
+		"observed": func(s *server.Server, _ *server.FrameHandler) { s.Hooks = []any{&recorder{}} },
+		"deadline": func(_ *server.Server, h *server.FrameHandler) {
+			h.Deadline = func([]byte) time.Duration { return time.Hour }
+		},
+		"appended": func(_ *server.Server, h *server.FrameHandler) {
+			h.Handle, h.Append = nil, func(_ context.Context, dst, req []byte) ([]byte, error) { return append(dst, req...), nil }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachMode(t, func(t *testing.T, n int) {
+				h := echo()
+				h.Concurrency = n
+				s := &server.Server{Handler: h}
+				change(s, h)
+				c := dial(t, start(t, s))
+				_, err := c.Write([]byte("\x00\x01a\x00\x01b\x00"))
+				require.NoError(t, err)
+				c.expect("a", "b")
+				require.EqualValues(t, 2, s.Stat().Requests)
+			})
+		})
+	}
+}
+
+// What is left after a failure is neither handled nor answered, and is no fault of the
+// peer's.
+func TestRequestsBehindAFailure(t *testing.T) {
+	log := &logbook{}
+	let := make(chan struct{})
+	h := server.Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) {
+		switch string(req) {
+		case "wait":
+			<-let
+			return req, nil
+		case "fail":
+			return nil, errors.New("failed")
+		}
+		return nil, errors.New("it is behind the failure")
+	})
+	h.Concurrency, h.Unordered = 2, true
+	s := &server.Server{Handler: h, Logger: log.logger()}
+	c := dial(t, start(t, s))
+	c.send("wait", "fail", "c")
+	require.Eventually(t, func() bool { return len(log.with("handler failed")) > 0 }, patience, time.Millisecond)
+	close(let)
+	c.expectEnd()
+	log.requireOne(t, "handler failed")
+	require.Empty(t, log.with("malformed"))
+}

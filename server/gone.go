@@ -40,7 +40,7 @@ func (s *session) peerGone(ended, reset bool) {
 		s.dropRequests.Store(true)
 	}
 	h := s.frames.Load()
-	if reset || ended && (h == nil || !h.HalfClose) {
+	if reset || ended && !h.HalfClose {
 		s.end()
 	}
 }

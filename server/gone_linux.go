@@ -22,9 +22,9 @@ func poll(raw syscall.RawConn, want int16) (events int16, ok bool) {
 			events, revents int16
 		}{fd: int32(fd), events: want}
 		var noWait syscall.Timespec
-		n, _, errno := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1,
+		_, _, errno := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1,
 			uintptr(unsafe.Pointer(&noWait)), 0, 0, 0)
-		events, ok = p.revents, errno == 0 && n <= 1
+		events, ok = p.revents, errno == 0
 	})
 	return events, ok && err == nil
 }

@@ -96,7 +96,7 @@ func TestHalfCloseKeepsTheContext(t *testing.T) {
 		}
 		strict := server.Frames(framing.Format{}, handle)
 		lenient := &server.FrameHandler{Handle: handle, Concurrency: n, HalfClose: true}
-		handlers := make(chan *server.FrameHandler, 2)
+		handlers := make(chan *server.FrameHandler, 3)
 		addr := start(t, &server.Server{Handler: server.HandlerFunc(func(ctx context.Context, c *conn.Conn) {
 			(<-handlers).ServeConn(ctx, c)
 		})})
@@ -104,6 +104,10 @@ func TestHalfCloseKeepsTheContext(t *testing.T) {
 		marker := dial(t, addr)
 		marker.send("m")
 		looked := <-entered
+		handlers <- strict
+		alive := dial(t, addr)
+		alive.send("s")
+		stays := <-entered
 		handlers <- lenient
 		c := dial(t, addr)
 		c.send("a")
@@ -112,9 +116,11 @@ func TestHalfCloseKeepsTheContext(t *testing.T) {
 		require.NoError(t, marker.Close())
 		<-looked.Done()
 		require.NoError(t, ctx.Err())
+		require.NoError(t, stays.Err(), "its peer is there")
 		close(let)
 		c.expect("a")
 		c.expectEnd()
+		alive.expect("s")
 	})
 }
 
@@ -178,24 +184,40 @@ func TestRawHandlerThatReturnsDestroysNoReply(t *testing.T) {
 // A malformed request behind a good one does not cost the reply to it.
 func TestMalformedRequestDestroysNoReply(t *testing.T) {
 	eachMode(t, func(t *testing.T, n int) {
-		reply := make([]byte, 300<<10)
-		h := server.Frames(framing.Format{HeaderSize: framing.Varint, MaxSize: 1 << 20},
-			func(context.Context, []byte) ([]byte, error) { return reply, nil })
-		h.Concurrency = n
-		inner, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		l := tellingListener{inner, make(chan struct{}, 1)}
-		startOn(t, &server.Server{Handler: h}, l)
-		c := dial(t, inner.Addr().String())
-		_, err = c.Write([]byte("\x01a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"))
-		require.NoError(t, err)
-		<-l.ended
-		_, err = c.Write([]byte("more"))
-		require.NoError(t, err)
-		got, err := io.ReadAll(c)
-		require.NoError(t, err)
-		require.Len(t, got, 3+len(reply))
+		testBadRequestDestroysNoReply(t, n, nil)
 	})
+}
+
+// Nor does an oversize one that gets a reply, but has no end.
+func TestOversizeWithoutEndDestroysNoReply(t *testing.T) {
+	eachMode(t, func(t *testing.T, n int) {
+		testBadRequestDestroysNoReply(t, n, func(context.Context, error) []byte { return make([]byte, 8) })
+	})
+}
+
+func testBadRequestDestroysNoReply(t *testing.T, n int, errorReply func(context.Context, error) []byte) {
+	reply := make([]byte, 300<<10)
+	bad, want := strings.Repeat("\xff", 11), 3+len(reply)
+	h := server.Frames(framing.Format{HeaderSize: framing.Varint, MaxSize: 1 << 20},
+		func(context.Context, []byte) ([]byte, error) { return reply, nil })
+	h.Concurrency = n
+	if errorReply != nil {
+		h.ErrorReply, h.Format.SkipOversize = errorReply, true
+		bad, want = strings.Repeat("\xff", 9)+"\x01", want+1+8
+	}
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	l := tellingListener{inner, make(chan struct{}, 1)}
+	startOn(t, &server.Server{Handler: h}, l)
+	c := dial(t, inner.Addr().String())
+	_, err = c.Write([]byte("\x01a" + bad))
+	require.NoError(t, err)
+	<-l.ended
+	_, err = c.Write([]byte("more"))
+	require.NoError(t, err)
+	got, err := io.ReadAll(c)
+	require.NoError(t, err)
+	require.Len(t, got, want)
 }
 
 // A request that is cut off by a half-close is no reset: with HalfClose those before it
@@ -224,4 +246,82 @@ func TestHalfCloseWithinARequestKeepsTheContext(t *testing.T) {
 			require.Equal(t, "\x00\x01a", string(got))
 		})
 	}
+}
+
+// The context of a handler that is no FrameHandler does not end with the peer's stream:
+// it reads that end itself.
+func TestContextOfARawHandlerOutlivesThePeersStream(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere only a read tells that a peer has gone")
+	}
+	contexts, let := make(chan context.Context), make(chan struct{})
+	h := server.Frames(framing.Format{}, func(ctx context.Context, req []byte) ([]byte, error) {
+		contexts <- ctx
+		<-let
+		return req, nil
+	})
+	first := make(chan bool, 2)
+	addr := start(t, &server.Server{Handler: server.HandlerFunc(func(ctx context.Context, c *conn.Conn) {
+		if <-first {
+			h.ServeConn(ctx, c)
+			return
+		}
+		contexts <- ctx
+		<-let
+		_, _ = c.Write([]byte("bye"))
+	})})
+	first <- true
+	marker := dial(t, addr)
+	marker.send("m")
+	looked := <-contexts
+	first <- false
+	c := dial(t, addr)
+	ctx := <-contexts
+	require.NoError(t, c.Conn.(*net.TCPConn).CloseWrite())
+	require.NoError(t, marker.Close())
+	<-looked.Done() // the server has looked at both, the newer one first
+	require.NoError(t, ctx.Err())
+	close(let)
+	got, err := io.ReadAll(c)
+	require.NoError(t, err)
+	require.Equal(t, "bye", string(got))
+}
+
+// What hangs on the end of a connection's context is called once, and not if it was
+// stopped, however often the end is met.
+func TestFunctionsAtTheEndOfAContext(t *testing.T) {
+	h := server.Frames(framing.Format{}, nil)
+	type context1 interface {
+		context.Context
+		AfterFunc(func()) func() bool
+	}
+	var ctx context1
+	h.Handle = func(c context.Context, req []byte) ([]byte, error) {
+		ctx = c.(context1)
+		<-ctx.Done()
+		time.Sleep(time.Second)
+		return req, nil
+	}
+	h.Concurrency = 2 // the reader sees the end
+	inBubble(t, h, func(t *testing.T, _ *server.Server, nc net.Conn) {
+		_, err := nc.Write([]byte("\x00\x01a"))
+		require.NoError(t, err)
+		synctest.Wait()
+		var called, stopped atomic.Int32
+		ctx.AfterFunc(func() { called.Add(1) })
+		stop := ctx.AfterFunc(func() { stopped.Add(1) })
+		require.True(t, stop())
+		require.False(t, stop())
+		require.NoError(t, nc.(*memnet.Conn).CloseWrite())
+		synctest.Wait()
+		require.EqualValues(t, 1, called.Load())
+		late := ctx.AfterFunc(func() { called.Add(10) })
+		require.False(t, late())
+		_, err = io.ReadAll(nc)
+		require.NoError(t, err)
+		require.NoError(t, nc.Close())
+		synctest.Wait()
+		require.EqualValues(t, 11, called.Load())
+		require.Zero(t, stopped.Load())
+	})
 }

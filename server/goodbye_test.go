@@ -12,11 +12,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/internal/memnet"
 	"github.com/seed-99d6a01a/gtcp/server"
 )
 
@@ -240,4 +242,28 @@ func TestNoGoodbyeWhereAHandledRequestHasNoReply(t *testing.T) {
 			require.NoError(t, <-result)
 		})
 	}
+}
+
+// A goodbye that the peer does not read has WriteTimeout, as every write.
+func TestGoodbyeToAPeerThatDoesNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &logbook{}
+		h := server.Frames(framing.Format{}, func(context.Context, []byte) ([]byte, error) { return make([]byte, 98), nil })
+		h.Goodbye, h.WriteTimeout = []byte("goodbye"), 5*time.Second
+		s := &server.Server{Handler: h, Logger: log.logger()}
+		l := memnet.Listen("server")
+		l.BufferSize = 100 // room for the reply alone
+		startOn(t, s, l)
+		nc, err := l.Dial(t.Context())
+		require.NoError(t, err)
+		_, err = nc.Write([]byte{0, 0})
+		require.NoError(t, err)
+		synctest.Wait()
+		began := time.Now()
+		require.NoError(t, s.Shutdown(t.Context()))
+		require.InDelta(t, 5, time.Since(began).Seconds(), 0.5)
+		require.EqualValues(t, 1, s.Stat().WriteTimeouts)
+		log.requireOne(t, "peer does not read", `err="the peer does not read"`)
+		require.NoError(t, nc.Close())
+	})
 }

@@ -2,7 +2,9 @@ package server_test
 
 import (
 	"context"
+	"net"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -87,4 +89,33 @@ func TestPanicHookThatPanics(t *testing.T) {
 		defer r.mu.Unlock()
 		require.Equal(t, []any{"on purpose"}, r.panics)
 	})
+}
+
+// panickingAccept is a hook that panics when it hears of an error of accept.
+type panickingAccept struct{}
+
+func (panickingAccept) AfterAcceptError(net.Addr, error) { panic("in a hook") }
+
+func TestAcceptErrorHookThatPanics(t *testing.T) {
+	log := &logbook{}
+	r := &recorder{}
+	s := &server.Server{Handler: echo(), Hooks: []any{panickingAccept{}, r}, Logger: log.logger()}
+	l := memnet.Listen("server")
+	startOn(t, s, l)
+	l.FailAccept(temporary(true))
+	l.FailAccept(temporary(true))
+	require.Eventually(t, func() bool { return len(log.with("panic in a hook")) == 2 }, patience, time.Millisecond)
+	requireServed(dialFrom(t, l, tcpAddr("192.0.2.1")))
+	require.Eventually(t, func() bool { return s.Stat().AcceptErrors == 2 }, patience, time.Millisecond)
+	requireServed(dialFrom(t, l, tcpAddr("192.0.2.1")))
+	require.Len(t, r.accepts, 2)
+
+	var quiet logbook // hooks that return are not logged
+	other := &server.Server{Handler: echo(), Hooks: []any{r}, Logger: quiet.logger()}
+	l = memnet.Listen("server")
+	startOn(t, other, l)
+	l.FailAccept(temporary(true))
+	require.Eventually(t, func() bool { return other.Stat().AcceptErrors == 1 }, patience, time.Millisecond)
+	requireServed(dialFrom(t, l, tcpAddr("192.0.2.1")))
+	require.Empty(t, quiet.with("hook"))
 }

@@ -60,7 +60,7 @@ func TestOversizeWithoutEndIsAnsweredOnce(t *testing.T) {
 // buffer included, and its goroutine with it.
 func TestClosedByItsHandlerAmongOneWayRequests(t *testing.T) {
 	eachMode(t, func(t *testing.T, n int) {
-		handled := make(chan string, 3)
+		handled := make(chan string, 6)
 		s := &server.Server{Handler: &server.FrameHandler{
 			Concurrency: n,
 			Handle: func(ctx context.Context, req []byte) ([]byte, error) {
@@ -71,12 +71,15 @@ func TestClosedByItsHandlerAmongOneWayRequests(t *testing.T) {
 				return nil, server.ErrNoReply
 			},
 		}}
-		c := dial(t, start(t, s))
-		c.send("a", "kick", "b")
-		c.expectEnd()
-		require.Eventually(t, func() bool { return s.Stat().Handlers == 0 }, patience, time.Millisecond)
+		addr := start(t, s)
+		for _, requests := range [][]string{{"a", "kick", "b"}, {"a", "kick"}, {"kick"}} {
+			c := dial(t, addr)
+			c.send(requests...)
+			c.expectEnd()
+			require.Eventually(t, func() bool { return s.Stat().Handlers == 0 }, patience, time.Millisecond)
+		}
 		if n == 0 { // else b may have begun before the end
-			require.Len(t, handled, 2)
+			require.Len(t, handled, 5, "a, kick; a, kick; kick")
 		}
 	})
 }
@@ -125,6 +128,16 @@ func TestSkippedOversizeLeavesTheNextRequestItsTime(t *testing.T) {
 		_, err = io.ReadFull(nc, got)
 		require.NoError(t, err)
 		require.Equal(t, "\x00\x07refused\x00\x05hello", string(got))
+
+		_, err = nc.Write(append([]byte{0, 101}, make([]byte, 50)...))
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		_, err = nc.Write(append(make([]byte, 51), "\x00\x05he"...))
+		require.NoError(t, err)
+		_, err = io.ReadFull(nc, got[:9])
+		require.NoError(t, err)
+		requireEndsAfter(t, nc, h.ReadTimeout)
+		require.EqualValues(t, 1, s.Stat().ReadTimeouts)
 	})
 }
 
@@ -193,4 +206,36 @@ func TestFormatThatCannotBeWrittenIsRefused(t *testing.T) {
 		func(_ context.Context, req []byte) ([]byte, error) { return req, nil })}
 	require.ErrorIs(t, s.Validate(), framing.ErrReadOnly)
 	require.ErrorContains(t, s.Validate(), "Format")
+}
+
+// An oversize request may be larger than the read buffer.
+func TestSkippedOversizeIsLargerThanTheBuffer(t *testing.T) {
+	eachMode(t, func(t *testing.T, n int) {
+		format := framing.Format{HeaderSize: 4, MaxSize: 100}
+		c := dial(t, start(t, &server.Server{Handler: refusing(format, n)}))
+		r := framing.NewReader(c, format)
+		for range 2 {
+			wire := append([]byte{0, 0x10, 0, 0}, make([]byte, 1<<20)...)
+			wire = append(wire, "\x00\x00\x00\x02ok"...)
+			go func() { _, _ = c.Write(wire) }()
+			for _, want := range []string{"refused", "ok"} {
+				got, err := r.Next()
+				require.NoError(t, err)
+				require.Equal(t, want, string(got))
+			}
+		}
+	})
+}
+
+// With SkipOversize but no ErrorReply there is nothing to say: the connection ends.
+func TestOversizeThatCannotBeAnswered(t *testing.T) {
+	log := &logbook{}
+	h := echo()
+	h.Format = framing.Format{MaxSize: 10, SkipOversize: true}
+	c := dial(t, start(t, &server.Server{Handler: h, Logger: log.logger()}))
+	c.send("a", strings.Repeat("x", 11), "b")
+	c.expect("a")
+	c.expectEnd()
+	log.requireOne(t, "request too large", "size=11", "limit=10")
+	require.Empty(t, log.with("handler failed"))
 }

@@ -76,6 +76,6 @@ func (s *Server) prefixOf(addr net.Addr) (netip.Prefix, bool) {
 	if bits <= 0 {
 		bits = ip.BitLen()
 	}
-	prefix, err := ip.Prefix(bits)
-	return prefix, err == nil && prefix.IsValid()
+	prefix, _ := ip.Prefix(bits) // not valid if there is no address, or it has fewer bits
+	return prefix, prefix.IsValid()
 }

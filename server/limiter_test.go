@@ -317,3 +317,69 @@ func TestIntercept(t *testing.T) {
 		require.Equal(t, 1, made)
 	})
 }
+
+// Replies do not wait until another request has its turn.
+func TestRepliesBeforeARequestThatWaitsForTheLimiter(t *testing.T) {
+	eachMode(t, func(t *testing.T, n int) {
+		synctest.Test(t, func(t *testing.T) {
+			gates := map[string]chan struct{}{"a": make(chan struct{}), "other": make(chan struct{}), "b": nil}
+			h := server.Frames(framing.Format{HeaderSize: 1}, func(_ context.Context, req []byte) ([]byte, error) {
+				if gate := gates[string(req)]; gate != nil {
+					<-gate
+				}
+				return nil, nil
+			})
+			h.Concurrency, h.Limiter = n, &server.Limiter{Max: 1}
+			l := newMemServer(t, &server.Server{Handler: h})
+			c, err := l.Dial(t.Context())
+			require.NoError(t, err)
+			_, err = c.Write([]byte("\x01a\x01b"))
+			require.NoError(t, err)
+			synctest.Wait()
+			other, err := l.Dial(t.Context())
+			require.NoError(t, err)
+			_, err = other.Write([]byte("\x05other"))
+			require.NoError(t, err)
+			synctest.Wait()
+			if n > 0 { // b is before the other
+				close(gates["other"])
+			}
+			close(gates["a"])
+			synctest.Wait()
+			require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Hour)))
+			reply := make([]byte, 1)
+			_, err = io.ReadFull(c, reply)
+			require.NoError(t, err)
+			if n == 0 {
+				require.Equal(t, 1, h.Limiter.Stat().Waiting)
+				close(gates["other"])
+			}
+			_, err = io.ReadFull(c, reply)
+			require.NoError(t, err)
+			require.NoError(t, c.Close())
+			require.NoError(t, other.Close())
+		})
+	})
+}
+
+// A request that is dropped because its peer no longer waits gets no reply.
+func TestLimiterDropsWithoutAReply(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere than on Linux only a read tells that the peer has gone: FrameHandler.HalfClose")
+	}
+	eachMode(t, func(t *testing.T, n int) {
+		h, entered, let := gated()
+		h.Concurrency = n
+		h.Limiter, h.ErrorReply = &server.Limiter{Max: 1, MaxWait: time.Hour}, overloaded
+		addr := start(t, &server.Server{Handler: h})
+		busy, gone := dial(t, addr), dial(t, addr)
+		busy.send("busy")
+		<-entered
+		gone.send("gone")
+		require.Eventually(t, func() bool { return h.Limiter.Stat().Waiting == 1 }, patience, time.Millisecond)
+		require.NoError(t, gone.Conn.(*net.TCPConn).CloseWrite())
+		gone.expectEnd()
+		close(let)
+		busy.expect("busy")
+	})
+}

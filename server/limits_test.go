@@ -2,39 +2,68 @@ package server_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/internal/memnet"
 	"github.com/seed-99d6a01a/gtcp/server"
 )
 
 func TestMaxConnsRefusesAtOnceAndCounts(t *testing.T) {
-	s := &server.Server{Handler: echo(), MaxConns: 2}
-	addr := start(t, s)
-	a, b := dial(t, addr), dial(t, addr)
-	a.send("a")
-	a.expect("a")
-	b.send("b")
-	b.expect("b")
+	for _, most := range []int{1, 2} {
+		s := &server.Server{Handler: echo(), MaxConns: most}
+		addr := start(t, s)
+		var held []*client
+		for range most {
+			c := dial(t, addr)
+			requireServed(c)
+			held = append(held, c)
+		}
+		_, err := dial(t, addr).Read(make([]byte, 1))
+		require.Error(t, err)
+		require.False(t, errors.Is(err, context.DeadlineExceeded))
+		require.EqualValues(t, 1, s.Stat().RefusedMaxConns)
+		require.Equal(t, most, s.Stat().Open)
 
-	_, err := dial(t, addr).Read(make([]byte, 1))
-	require.Error(t, err)
-	require.False(t, errors.Is(err, context.DeadlineExceeded))
-	require.EqualValues(t, 1, s.Stat().RefusedMaxConns)
-	require.Equal(t, 2, s.Stat().Open)
+		require.NoError(t, held[0].Close())
+		require.Eventually(t, func() bool { return s.Stat().Open == most-1 }, patience, time.Millisecond)
+		requireServed(dial(t, addr))
+		require.EqualValues(t, most+2, s.Stat().Accepted)
+	}
+}
 
-	require.NoError(t, a.Close())
-	require.Eventually(t, func() bool { return s.Stat().Open == 1 }, patience, time.Millisecond)
-	c := dial(t, addr)
-	c.send("c")
-	c.expect("c")
-	require.EqualValues(t, 4, s.Stat().Accepted)
+// Connections end in any order, and the figures are of those that are left.
+func TestConnectionsThatEndInAnyOrder(t *testing.T) {
+	for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
+		s := &server.Server{Handler: echo()}
+		addr := start(t, s)
+		var open []*client
+		for range order {
+			c := dial(t, addr)
+			requireServed(c)
+			open = append(open, c)
+		}
+		left := []uint64{1, 2, 3}
+		for _, i := range order {
+			require.NoError(t, open[i].Close())
+			left = slices.DeleteFunc(left, func(id uint64) bool { return id == uint64(i+1) })
+			require.Eventually(t, func() bool { return s.Stat().Handlers == len(left) }, patience, time.Millisecond)
+			var ids []uint64
+			for st := range s.Conns() {
+				ids = append(ids, st.ID)
+			}
+			require.ElementsMatch(t, left, ids)
+			require.EqualValues(t, 3, s.Stat().Requests)
+		}
+	}
 }
 
 func TestMaxConnsPerIP(t *testing.T) {
@@ -47,6 +76,7 @@ func TestMaxConnsPerIP(t *testing.T) {
 		"IPv4 prefix":   {v4: 24, first: []string{"192.0.2.1", "192.0.2.2"}, refused: "192.0.2.3", allowed: "192.0.3.1"},
 		"IPv6":          {first: []string{"2001:db8::1", "2001:db8::1"}, refused: "2001:db8::1", allowed: "2001:db8::2"},
 		"IPv6 prefix":   {v6: 64, first: []string{"2001:db8::1", "2001:db8::2"}, refused: "2001:db8::3", allowed: "2001:db8:0:1::1"},
+		"one bit":       {v4: 1, first: []string{"192.0.2.1", "200.0.0.1"}, refused: "250.0.0.1", allowed: "10.0.0.1"},
 		"mapped":        {first: []string{"192.0.2.1", "::ffff:192.0.2.1"}, refused: "192.0.2.1", allowed: "::192.0.2.1"},
 		"v4 by its own": {v6: 64, first: []string{"::ffff:192.0.2.1", "192.0.2.1"}, refused: "192.0.2.1", allowed: "192.0.2.2"},
 	} {
@@ -79,6 +109,53 @@ func TestMaxConnsPerIPReadsOtherAddresses(t *testing.T) {
 	for range 3 { // no IP address: not counted
 		requireServed(dialFrom(t, l, memnet.Addr("somewhere")))
 	}
+}
+
+// proxied accepts connections whose address is known late, as behind a proxy.
+type proxied struct {
+	net.Listener
+	asked chan struct{}
+	let   chan struct{}
+}
+
+type proxiedConn struct {
+	net.Conn
+	l proxied
+}
+
+func (l proxied) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	return proxiedConn{nc, l}, err
+}
+
+func (c proxiedConn) RemoteAddr() net.Addr {
+	select {
+	case c.l.asked <- struct{}{}:
+		<-c.l.let
+	default:
+	}
+	return tcpAddr("192.0.2.1")
+}
+
+// A connection that is closed before its address is known is neither counted nor served.
+func TestMaxConnsPerIPOfAConnectionThatHasEnded(t *testing.T) {
+	inner := memnet.Listen("server")
+	l := proxied{inner, make(chan struct{}), make(chan struct{})}
+	served := make(chan struct{}, 1)
+	s := &server.Server{MaxConnsPerIP: 1, Handler: server.HandlerFunc(func(context.Context, *conn.Conn) { served <- struct{}{} })}
+	startOn(t, s, l)
+	nc, err := inner.Dial(t.Context())
+	require.NoError(t, err)
+	<-l.asked
+	require.True(t, s.CloseConn(1))
+	close(l.let)
+	require.Eventually(t, func() bool { return s.Stat().Handlers == 0 }, patience, time.Millisecond)
+	require.Empty(t, served)
+	require.NoError(t, nc.Close())
+	nc, err = inner.Dial(t.Context())
+	require.NoError(t, err)
+	<-served
+	require.NoError(t, nc.Close())
 }
 
 func tcpAddr(ip string) net.Addr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: 1234} }
@@ -116,6 +193,7 @@ func TestValidateNamesTheField(t *testing.T) {
 		"Envelope":         {Handler: &server.FrameHandler{Handle: handle, Envelope: true, Deadline: func([]byte) time.Duration { return 0 }}},
 		"whose Strip is 0": {Handler: &server.FrameHandler{Handle: handle, Envelope: true, Format: framing.Format{Strip: -1}}},
 		"HeaderSize":       {Handler: &server.FrameHandler{Handle: handle, Format: framing.Format{HeaderSize: 5}}},
+		"TLSConfig":        {Handler: echo(), TLSConfig: &tls.Config{}},
 		"Format: ":         {Handler: &server.FrameHandler{Handle: handle, Format: framing.Format{HeaderSize: 5}, Goodbye: []byte("bye")}},
 	} {
 		require.ErrorContains(t, s.Validate(), field)
@@ -131,6 +209,12 @@ func TestValidateAcceptsTheLimits(t *testing.T) {
 	handle := func(context.Context, []byte) ([]byte, error) { return nil, nil }
 	require.NoError(t, (&server.Server{Handler: echo(), IPv4Prefix: 24, IPv6Prefix: 64, MaxConns: -1}).Validate())
 	require.NoError(t, (&server.Server{Handler: echo(), IPv4Prefix: 32, IPv6Prefix: 128}).Validate())
+	require.NoError(t, (&server.Server{Handler: echo(), TLSConfig: &tls.Config{
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, nil },
+	}}).Validate())
+	require.NoError(t, (&server.Server{Handler: echo(), TLSConfig: &tls.Config{
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, nil },
+	}}).Validate())
 	for name, h := range map[string]*server.FrameHandler{
 		"two at a time, in any order": {Handle: handle, Concurrency: 2, Unordered: true},
 		"frames that are never empty": {Handle: handle, Format: framing.Format{Strip: -1}},

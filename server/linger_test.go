@@ -69,6 +69,8 @@ func TestEndDestroysNoAnswer(t *testing.T) {
 				return nil, errors.New("failed")
 			case "panic":
 				panic("panicked")
+			case "large":
+				return make([]byte, format.MaxSize+1), nil
 			}
 			return answer, nil
 		})
@@ -82,6 +84,7 @@ func TestEndDestroysNoAnswer(t *testing.T) {
 	}{
 		"handler fails":              {last: "\x00\x00\x00\x04fail"},
 		"handler panics":             {last: "\x00\x00\x00\x05panic"},
+		"reply too large":            {last: "\x00\x00\x00\x05large"},
 		"request too large":          {last: "\x00\x10\x00\x01"},
 		"drain":                      {},
 		"drain in another's handler": {handler: wrap},

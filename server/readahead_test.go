@@ -106,20 +106,24 @@ func TestDrainEndsBehindWhatWasReadAhead(t *testing.T) {
 // One byte is enough to begin the silence anew, and to begin a request whose rest is
 // waited for.
 func TestDrainReadsAheadByteByByte(t *testing.T) {
-	eachDrainOfA(t, func(c *client, let chan<- struct{}) {
-		go func() { let <- struct{}{} }()
-		c.expect("a")
-		for range 3 {
-			time.Sleep(15 * time.Millisecond)
+	for _, n := range []int{1, 3} {
+		eachDrainOfA(t, func(c *client, let chan<- struct{}) {
+			go func() { let <- struct{}{} }()
+			c.expect("a")
+			for range n {
+				time.Sleep(15 * time.Millisecond)
+				_, err := c.Write([]byte{0})
+				require.NoError(c.t, err)
+			}
+			if n == 3 {
+				c.expect("")
+			}
+			time.Sleep(time.Second)
 			_, err := c.Write([]byte{0})
 			require.NoError(c.t, err)
-		}
-		c.expect("")
-		time.Sleep(time.Second)
-		_, err := c.Write([]byte{0})
-		require.NoError(c.t, err)
-		c.expect("", "goodbye")
-	})
+			c.expect("", "goodbye")
+		})
+	}
 }
 
 // A peer that goes on sending is read ahead for 60 ms at most.
@@ -161,6 +165,30 @@ func TestDrainReadsAheadWhileShutdownWakesTheReader(t *testing.T) {
 				c.send("")
 				c.expect("", "goodbye")
 			})
+		})
+	})
+}
+
+// A request that has arrived in part when Shutdown begins is no point: what follows it
+// within the silence is handled too.
+func TestDrainReadsAheadBehindAPartOfARequest(t *testing.T) {
+	eachMode(t, func(t *testing.T, n int) {
+		h := echo()
+		h.Concurrency, h.Goodbye = n, []byte("goodbye")
+		inBubble(t, h, func(t *testing.T, s *server.Server, nc net.Conn) {
+			c := newClient(t, nc)
+			_, err := c.Write([]byte("\x00\x01"))
+			require.NoError(t, err)
+			synctest.Wait()
+			result := make(chan error, 1)
+			go func() { result <- s.Shutdown(context.Background()) }()
+			synctest.Wait()
+			_, err = c.Write([]byte("a\x00\x01b"))
+			require.NoError(t, err)
+			c.expect("a", "b", "goodbye")
+			c.expectEnd()
+			require.NoError(t, c.Close())
+			require.NoError(t, <-result)
 		})
 	})
 }

@@ -287,3 +287,28 @@ func TestConns(t *testing.T) {
 		})
 	})
 }
+
+// Each request in progress is counted, with Concurrency too.
+func TestRequestsInProgress(t *testing.T) {
+	eachMode(t, func(t *testing.T, n int) {
+		synctest.Test(t, func(t *testing.T) {
+			h, entered, let := gated()
+			h.Concurrency = n
+			s := &server.Server{Handler: h}
+			nc, err := newMemServer(t, s).Dial(t.Context())
+			require.NoError(t, err)
+			c := newClient(t, nc)
+			c.send("a", "b", "c")
+			synctest.Wait()
+			require.Len(t, entered, max(1, min(n, 3)))
+			require.Equal(t, len(entered), s.Stat().InProgress)
+			for st := range s.Conns() {
+				require.Equal(t, len(entered), st.InProgress)
+			}
+			close(let)
+			c.expect("a", "b", "c")
+			synctest.Wait()
+			require.Zero(t, s.Stat().InProgress)
+		})
+	})
+}

@@ -72,7 +72,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed && !wasClosed && s.cut {
+	if s.cut && !wasClosed {
 		return ErrServerClosed
 	}
 	return nil

@@ -35,12 +35,15 @@ func TestTheLogTellsWhatAStrangerSpeaks(t *testing.T) {
 			var log logbook
 			h := echo()
 			h.Format = test.format
-			c := dial(t, start(t, &server.Server{Handler: h, Logger: log.logger()}))
+			s := &server.Server{Handler: h, Logger: log.logger()}
+			c := dial(t, start(t, s))
 			_, err := c.Write([]byte(test.sent))
 			require.NoError(t, err)
 			require.NoError(t, c.Close())
 			require.Eventually(t, func() bool { return len(log.with(test.message)) > 0 }, patience, time.Millisecond)
 			log.requireOne(t, test.message, test.details...)
+			shutdown(t, s)
+			require.Len(t, log.with("level="), 1)
 		})
 	}
 }

@@ -79,7 +79,7 @@ func TestIdleTimeout(t *testing.T) {
 // One server keeps a short timeout as well beside a long one.
 func TestIdleTimeoutsOfTwoHandlers(t *testing.T) {
 	long, short := echo(), echo()
-	long.IdleTimeout, short.IdleTimeout = time.Hour, 10*time.Millisecond
+	long.IdleTimeout, short.IdleTimeout = time.Minute, 10*time.Millisecond
 	synctest.Test(t, func(t *testing.T) {
 		l := memnet.Listen("server")
 		next := []*server.FrameHandler{long, short}
@@ -90,12 +90,13 @@ func TestIdleTimeoutsOfTwoHandlers(t *testing.T) {
 		})}, l)
 		first, err := l.Dial(t.Context())
 		require.NoError(t, err)
-		defer first.Close()
+		began := time.Now()
 		synctest.Wait()
 		second, err := l.Dial(t.Context())
 		require.NoError(t, err)
 		synctest.Wait()
 		requireEndsAfter(t, second, short.IdleTimeout)
+		requireEndsAfter(t, first, long.IdleTimeout-time.Since(began))
 	})
 }
 
@@ -370,5 +371,164 @@ func TestHoldUpsOfTheWatchDoNotAddUp(t *testing.T) {
 		require.LessOrEqual(t, time.Since(began), 16*time.Second)
 		hold.Store(0)
 		time.Sleep(time.Minute)
+	})
+}
+
+// Every request has its ReadTimeout, whatever came before it.
+func TestReadTimeoutBehindOtherRequests(t *testing.T) {
+	eachMode(t, func(t *testing.T, n int) {
+		for _, before := range []int{0, 1, 3} {
+			for _, apart := range []bool{true, false} {
+				h := echo()
+				h.Concurrency, h.ReadTimeout = n, 5*time.Second
+				inBubble(t, h, func(t *testing.T, s *server.Server, nc net.Conn) {
+					for range before {
+						exchangeOne(t, nc)
+						synctest.Wait()
+					}
+					cut := "\x00\x02h"
+					if !apart {
+						cut = "\x00\x02hi" + cut
+					}
+					_, err := nc.Write([]byte(cut))
+					require.NoError(t, err)
+					if !apart {
+						_, err = io.ReadFull(nc, make([]byte, 4))
+						require.NoError(t, err)
+					}
+					requireEndsAfter(t, nc, h.ReadTimeout)
+					require.EqualValues(t, 1, s.Stat().ReadTimeouts)
+				})
+			}
+		}
+	})
+}
+
+// The reply to one request does not make the connection idle while another arrives.
+func TestReplyWhileAnotherRequestArrives(t *testing.T) {
+	h := server.Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) {
+		time.Sleep(time.Second)
+		return req, nil
+	})
+	h.Concurrency, h.ReadTimeout = 4, 5*time.Second
+	inBubble(t, h, func(t *testing.T, s *server.Server, nc net.Conn) {
+		_, err := nc.Write([]byte("\x00\x02hi"))
+		require.NoError(t, err)
+		synctest.Wait()
+		began := time.Now()
+		_, err = nc.Write([]byte("\x00\x05cu"))
+		require.NoError(t, err)
+		_, err = io.ReadFull(nc, make([]byte, 4))
+		require.NoError(t, err)
+		synctest.Wait()
+		require.Equal(t, 1, s.Stat().Active)
+		requireEndsAfter(t, nc, h.ReadTimeout-time.Since(began))
+	})
+}
+
+// The log says why a peer that does not read was given up, whatever the system says.
+func TestTheLogOfAPeerThatDoesNotRead(t *testing.T) {
+	for _, size := range []int{100, 60000} {
+		eachMode(t, func(t *testing.T, n int) {
+			synctest.Test(t, func(t *testing.T) {
+				log := &logbook{}
+				h := server.Frames(framing.Format{}, func(context.Context, []byte) ([]byte, error) { return make([]byte, size), nil })
+				h.Concurrency, h.WriteTimeout = n, time.Second
+				nc, err := newMemServer(t, &server.Server{Handler: h, Logger: log.logger()}).Dial(t.Context())
+				require.NoError(t, err)
+				deaf(t, nc, 5000)
+				time.Sleep(time.Minute)
+				log.requireOne(t, "peer does not read", `err="the peer does not read"`)
+				require.NoError(t, nc.Close())
+			})
+		})
+	}
+}
+
+// A write that fails otherwise is no timeout.
+func TestTheLogOfAPeerThatHasReset(t *testing.T) {
+	eachMode(t, func(t *testing.T, n int) {
+		synctest.Test(t, func(t *testing.T) {
+			log := &logbook{}
+			h, entered, let := gated()
+			h.Concurrency = n
+			s := &server.Server{Handler: h, Logger: log.logger()}
+			nc, err := newMemServer(t, s).Dial(t.Context())
+			require.NoError(t, err)
+			_, err = nc.Write([]byte("\x00\x01a"))
+			require.NoError(t, err)
+			<-entered
+			require.NoError(t, nc.(*memnet.Conn).Reset())
+			close(let)
+			synctest.Wait()
+			require.Zero(t, s.Stat().WriteTimeouts)
+			require.Zero(t, s.Stat().Handlers)
+			if n == 0 { // else the reader hears of it before
+				log.requireOne(t, "write failed", "level=DEBUG")
+			}
+		})
+	})
+}
+
+// The time for which the watch is held up is not held against a request that began
+// meanwhile.
+func TestTimeoutIsNotEarlyBehindAHoldUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := echo()
+		h.IdleTimeout, h.ReadTimeout = 10*time.Second, 5*time.Second
+		s := &server.Server{Handler: h}
+		l := memnet.Listen("server")
+		hold := new(atomic.Int64)
+		hold.Store(int64(4 * time.Second))
+		startOn(t, s, holdingListener{l, hold})
+		idle, err := l.Dial(t.Context())
+		require.NoError(t, err)
+		synctest.Wait()
+		loris, err := l.Dial(t.Context())
+		require.NoError(t, err)
+		time.Sleep(5 * time.Second)
+		exchangeOne(t, loris)       // it is idle for longer than the other one
+		time.Sleep(9 * time.Second) // the watch is interrupting the other one's read
+		_, err = loris.Write([]byte{0})
+		require.NoError(t, err)
+		began := time.Now()
+		hold.Store(0)
+		_, err = io.ReadAll(loris)
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, time.Since(began), h.ReadTimeout)
+		require.LessOrEqual(t, time.Since(began), h.ReadTimeout+5*time.Second)
+		require.EqualValues(t, 1, s.Stat().ReadTimeouts)
+		require.EqualValues(t, 1, s.Stat().IdleTimeouts)
+		require.NoError(t, idle.Close())
+		require.NoError(t, loris.Close())
+	})
+}
+
+// hollow is a wrapper that says it has nothing below it.
+type hollow struct{ net.Listener }
+
+type hollowConn struct{ net.Conn }
+
+func (l hollow) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	return hollowConn{nc}, err
+}
+
+func (hollowConn) NetConn() net.Conn { return nil }
+
+func TestWriteTimeoutOfAHollowWrapper(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := echo()
+		h.WriteTimeout = time.Second
+		l := memnet.Listen("server")
+		l.BufferSize = 10
+		s := &server.Server{Handler: h}
+		startOn(t, s, hollow{l})
+		nc, err := l.Dial(t.Context())
+		require.NoError(t, err)
+		go func() { _, _ = nc.Write([]byte("\x00\x0a0123456789")) }()
+		time.Sleep(2 * time.Second)
+		require.EqualValues(t, 1, s.Stat().WriteTimeouts)
+		require.NoError(t, nc.Close())
 	})
 }

@@ -16,7 +16,13 @@ import (
 // its timeouts are: it may park, and its peer may go.
 func TestWatchLooksSoonAtARequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) { return req, nil })
+		let := make(chan struct{})
+		h := Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) {
+			if string(req) == "wait" {
+				<-let
+			}
+			return req, nil
+		})
 		s := &Server{Handler: h}
 		l := memnet.Listen("server")
 		served := make(chan error, 1)
@@ -43,6 +49,28 @@ func TestWatchLooksSoonAtARequest(t *testing.T) {
 		time.Sleep(peerLook)
 		synctest.Wait()
 		require.Positive(t, looked()-at, "after a request")
+
+		_, err = nc.Write([]byte("\x00\x04wait"))
+		require.NoError(t, err)
+		synctest.Wait()
+		time.Sleep(time.Second)
+		at = looked()
+		time.Sleep(10 * peerLook)
+		synctest.Wait()
+		require.GreaterOrEqual(t, looked()-at, 9*peerLook, "during a request")
+		close(let)
+		synctest.Wait()
+		time.Sleep(time.Second)
+		looks := 0
+		for range 10 {
+			at = looked()
+			time.Sleep(peerLook)
+			synctest.Wait()
+			if looked() > at {
+				looks++
+			}
+		}
+		require.LessOrEqual(t, looks, 2, "at rest")
 		require.NoError(t, nc.Close())
 		require.NoError(t, s.Shutdown(context.Background()))
 		require.ErrorIs(t, <-served, ErrServerClosed)

@@ -1,0 +1,86 @@
+package server_test
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/server"
+)
+
+// manyRounds is how often a connection is used until the server has its end watched.
+const manyRounds = 40
+
+// oneWay replies to "x" only.
+func oneWay(_ context.Context, req []byte) ([]byte, error) {
+	if string(req) == "x" {
+		return req, nil
+	}
+	return nil, server.ErrNoReply
+}
+
+// The end of the stream in one segment with a request is seen: nothing else tells of it.
+func TestEndOfTheStreamInOneSegmentWithARequest(t *testing.T) {
+	s := &server.Server{Handler: &server.FrameHandler{Handle: oneWay}}
+	addr := start(t, s)
+	for i := range 10 {
+		c := dial(t, addr)
+		for range manyRounds {
+			c.send("x")
+			c.expect("x")
+		}
+		tcp := c.Conn.(*net.TCPConn)
+		raw, err := tcp.SyscallConn()
+		require.NoError(t, err)
+		require.NoError(t, raw.Control(func(fd uintptr) {
+			err = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_CORK, 1)
+		}))
+		require.NoError(t, err)
+		c.send("last") // it leaves with the end
+		require.NoError(t, tcp.CloseWrite())
+		c.expectEnd()
+		require.EqualValues(t, (i+1)*(manyRounds+1), s.Stat().Requests)
+	}
+}
+
+// A read from a unix socket stops where a file was passed along: what is behind it is
+// read too.
+func TestUnixSocketWhoseReadsStopShort(t *testing.T) {
+	entered, let := make(chan struct{}), make(chan struct{})
+	s := &server.Server{Handler: server.Frames(framing.Format{}, func(ctx context.Context, req []byte) ([]byte, error) {
+		if string(req) == "wait" {
+			close(entered)
+			<-let
+		}
+		return oneWay(ctx, req)
+	})}
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	require.NoError(t, err)
+	startOn(t, s, l)
+	nc, err := net.Dial("unix", l.Addr().String())
+	require.NoError(t, err)
+	c := newClient(t, nc)
+	for range manyRounds {
+		c.send("x")
+		c.expect("x")
+	}
+	file, err := os.Open(os.DevNull)
+	require.NoError(t, err)
+	defer file.Close()
+	c.send("wait")
+	<-entered
+	const parts = 10
+	for range parts {
+		_, _, err := nc.(*net.UnixConn).WriteMsgUnix([]byte("\x00\x01a"), syscall.UnixRights(int(file.Fd())), nil)
+		require.NoError(t, err)
+	}
+	close(let)
+	require.Eventually(t, func() bool { return s.Stat().Requests == manyRounds+1+parts }, patience, time.Millisecond)
+}

@@ -1,0 +1,149 @@
+package server
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/framing"
+)
+
+func servingOf(s *session) *frameConn {
+	return &frameConn{h: s.frames.Load(), conn: s.conn, sess: s, ctx: context.Background()}
+}
+
+// Writes go through a step only where its own goroutine writes: the step's socket may
+// be another one's after it.
+func TestStepIsUsedByItsOwnGoroutine(t *testing.T) {
+	step := new(conn.Step)
+	f := &frameConn{x: new(exchange)}
+	f.setStep(step)
+	require.Same(t, step, f.x.direct)
+	require.True(t, f.x.looping)
+	f.setStep(nil)
+	require.Nil(t, f.x.direct)
+	require.False(t, f.x.looping)
+	f.many = new(concurrent)
+	f.setStep(step)
+	require.Nil(t, f.x.direct)
+	require.True(t, f.x.looping)
+}
+
+// A request ends what was said of parking before it, unless the connection never parks.
+func TestRequestBeginsParkingAnew(t *testing.T) {
+	for before, after := range map[uint32]uint32{
+		unparked: unparked, askedToPark: unparked, cannotPark: unparked, neverParks: neverParks,
+	} {
+		s, _ := sockets(t, &FrameHandler{})
+		s.parking.Store(before)
+		servingOf(s).beginRequest()
+		require.Equal(t, after, s.parking.Load())
+	}
+}
+
+// Where the system does not tell what has arrived, the point of a drain is far away, and
+// an idle connection has come to its end if nothing is there.
+func TestLastRequestsOfAnIdleConnection(t *testing.T) {
+	s, far := sockets(t, &FrameHandler{})
+	s.point = unknownArrived
+	f := servingOf(s)
+	require.Equal(t, over, f.lastRequests())
+	require.True(t, f.drained)
+	require.True(t, f.linger)
+
+	_, err := far.Write([]byte{0})
+	require.NoError(t, err)
+	require.NoError(t, waitForByte(s))
+	f = servingOf(s)
+	require.Equal(t, idle, f.lastRequests())
+	require.False(t, f.drained)
+}
+
+func waitForByte(s *session) error {
+	_, err := s.conn.Peek(1)
+	return err
+}
+
+// A fifo keeps the order, and nothing that has left it.
+func TestFifo(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for range 20 {
+		var q fifo
+		var want []*request
+		for range 1000 {
+			if rnd.IntN(100) < 52 {
+				r := new(request)
+				q.push(r)
+				want = append(want, r)
+			} else if r := q.pop(); len(want) > 0 {
+				require.Same(t, want[0], r)
+				want = want[1:]
+			} else {
+				require.Nil(t, r)
+			}
+			require.Equal(t, len(want) == 0, q.len() == 0)
+			kept := 0
+			for _, r := range q.all[:cap(q.all)] {
+				if r != nil {
+					kept++
+				}
+			}
+			require.Equal(t, len(want), kept)
+		}
+	}
+}
+
+// A fifo that is never empty takes no more memory for that.
+func TestFifoThatIsNeverEmpty(t *testing.T) {
+	var q fifo
+	q.push(new(request))
+	for range 10000 {
+		q.push(new(request))
+		q.pop()
+	}
+	require.LessOrEqual(t, cap(q.all), 16)
+}
+
+// Figures of requests are there while a connection is never idle.
+func TestExchangeCounts(t *testing.T) {
+	s, _ := sockets(t, &FrameHandler{Format: framing.Format{}})
+	f := servingOf(s)
+	x := f.begin()
+	for i := range uint64(3) {
+		x.n++
+		require.True(t, f.flush())
+		require.Equal(t, i+1, s.requests.Load())
+	}
+}
+
+// A request that is dropped ends its connection: its reply would be missing among the
+// others.
+func TestDroppedRequestEndsItsConnection(t *testing.T) {
+	s, _ := sockets(t, &FrameHandler{Concurrency: 2})
+	f := servingOf(s)
+	f.begin()
+	f.many.settle(&request{err: errGone})
+	require.True(t, f.many.over())
+}
+
+// What is left in the queues of a connection that has failed is reported once.
+func TestClosedConnectionReportsWhatIsLeft(t *testing.T) {
+	for _, unordered := range []bool{false, true} {
+		s, _ := sockets(t, &FrameHandler{Concurrency: 2, Unordered: unordered})
+		f := servingOf(s)
+		f.begin()
+		begun, waits := &request{o: new(observed)}, &request{o: new(observed)}
+		f.many.replies.push(begun)
+		f.many.todo.push(waits)
+		if !unordered { // all are among the replies
+			f.many.replies.push(waits)
+		}
+		f.many.close(f)
+		require.Equal(t, []*observed{begun.o, waits.o}, f.x.observed)
+		require.True(t, begun.o.silent)
+		require.True(t, waits.o.silent)
+	}
+}
