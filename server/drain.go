@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"net"
+	"syscall"
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
@@ -72,20 +73,41 @@ func (s *session) drainPoint(read int64) int64 {
 	return s.point
 }
 
+// maxHoldUps is how often in turn readAhead and arrived look again because this
+// goroutine may have been held up, on a busy machine, until its deadline had passed: a
+// read that begins then finds nothing, whatever is there.
+const maxHoldUps = 8
+
 // readAhead buffers what has arrived.
 func (f *frameConn) readAhead() {
 	end := time.Now().Add(maxSilence)
-	for f.conn.Buffered() < f.conn.BufferSize() {
+	raw := rawOf(f.sess.socket())
+	looked := false // the last look found something
+	for tries := maxHoldUps; tries > 0 && f.conn.Buffered() < f.conn.BufferSize(); {
 		until := time.Now().Add(silence)
-		if until.After(end) || f.conn.SetReadDeadline(until) != nil {
+		if looked && until.After(end) || f.conn.SetReadDeadline(until) != nil {
 			break
 		}
 		_, err := f.conn.Peek(f.conn.Buffered() + 1)
-		if err != nil && !(timedOut(err) && time.Now().Before(until)) { // Shutdown may cut a read
+		if looked = err == nil; looked {
+			continue
+		}
+		if !timedOut(err) || !time.Now().Before(until) && !heldUp(raw, until) { // Shutdown may cut a read
 			break
 		}
+		tries--
 	}
 	_ = f.conn.SetReadDeadline(time.Time{})
+}
+
+// heldUp reports whether a read that timed out may have begun too late: the socket has
+// bytes all the same or, where it cannot be asked, the time was long over.
+func heldUp(raw syscall.RawConn, until time.Time) bool {
+	if raw == nil {
+		return time.Since(until) > silence
+	}
+	n, ok := unread(raw)
+	return ok && n > 0
 }
 
 // pastPoint reports whether a connection of a draining server, which stands between
@@ -118,13 +140,16 @@ func (f *frameConn) lastRequests() standing {
 // about to be closed, and leaves it without a deadline if so.
 func (f *frameConn) arrived() bool {
 	f.sess.readDue.Store(notDue)
-	if f.conn.SetReadDeadline(time.Time{}) != nil { // Check may have to read
-		return false
+	for range maxHoldUps {
+		// Check may have to read.
+		if f.conn.SetReadDeadline(time.Time{}) != nil || !errors.Is(f.conn.Check(), conn.ErrUnread) {
+			return false
+		}
+		if f.sess.byteBefore(time.Now().Add(lingerTime)) {
+			return f.conn.SetReadDeadline(time.Time{}) == nil
+		}
 	}
-	if !errors.Is(f.conn.Check(), conn.ErrUnread) {
-		return false
-	}
-	return f.sess.byteBefore(time.Now().Add(lingerTime)) && f.conn.SetReadDeadline(time.Time{}) == nil
+	return false
 }
 
 // isSocket reports whether the socket of a connection tells all that has arrived.
