@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/framing/envelope"
 	"github.com/seed-99d6a01a/gtcp/internal/memnet"
 	"github.com/seed-99d6a01a/gtcp/server"
 )
@@ -368,18 +369,73 @@ func TestLimiterDropsWithoutAReply(t *testing.T) {
 		t.Skip("elsewhere than on Linux only a read tells that the peer has gone: FrameHandler.HalfClose")
 	}
 	eachMode(t, func(t *testing.T, n int) {
-		h, entered, let := gated()
-		h.Concurrency = n
-		h.Limiter, h.ErrorReply = &server.Limiter{Max: 1, MaxWait: time.Hour}, overloaded
-		addr := start(t, &server.Server{Handler: h})
-		busy, gone := dial(t, addr), dial(t, addr)
-		busy.send("busy")
-		<-entered
-		gone.send("gone")
-		require.Eventually(t, func() bool { return h.Limiter.Stat().Waiting == 1 }, patience, time.Millisecond)
-		require.NoError(t, gone.Conn.(*net.TCPConn).CloseWrite())
-		gone.expectEnd()
-		close(let)
-		busy.expect("busy")
+		for _, enveloped := range []bool{false, true} {
+			limiterDropsWithoutAReply(t, n, enveloped)
+		}
+	})
+}
+
+func limiterDropsWithoutAReply(t *testing.T, n int, enveloped bool) {
+	h, entered, let := gated()
+	h.Concurrency, h.Envelope = n, enveloped
+	h.Limiter, h.ErrorReply = &server.Limiter{Max: 1, MaxWait: time.Hour}, overloaded
+	addr := start(t, &server.Server{Handler: h})
+	busy, gone := dial(t, addr), dial(t, addr)
+	before := ""
+	if enveloped {
+		before = sealed(t, envelope.Envelope{Number: 1}, "")
+	}
+	busy.send(before + "busy")
+	<-entered
+	gone.send(before + "gone")
+	require.Eventually(t, func() bool { return h.Limiter.Stat().Waiting == 1 }, patience, time.Millisecond)
+	require.NoError(t, gone.Conn.(*net.TCPConn).CloseWrite())
+	gone.expectEnd()
+	close(let)
+	busy.expect(before + "busy")
+}
+
+// What a Limiter refuses, and what waits too long for it, is told in the words of the
+// documents.
+func TestLimiterTellsWhy(t *testing.T) {
+	t.Run("envelope", func(t *testing.T) {
+		eachOrder(t, func(t *testing.T, h *server.FrameHandler) {
+			gate, entered, let := gated()
+			h.Handle, h.Limiter = gate.Handle, &server.Limiter{Max: 1, MaxWait: -1}
+			addr := start(t, &server.Server{Handler: h})
+			busy, c := dial(t, addr), dial(t, addr)
+			busy.send(sealed(t, envelope.Envelope{}, "busy"))
+			<-entered
+			c.send(sealed(t, envelope.Envelope{Number: 3}, "x"))
+			c.expect(sealed(t, envelope.Envelope{Number: 3, Status: envelope.StatusOverloaded}, ""))
+			close(let)
+			busy.expect(sealed(t, envelope.Envelope{}, "busy"))
+		})
+	})
+	t.Run("deadline", func(t *testing.T) {
+		eachMode(t, func(t *testing.T, n int) {
+			h, entered, let := gated()
+			h.Concurrency, h.Limiter = n, &server.Limiter{Max: 1, MaxWait: time.Hour}
+			h.Deadline = func(req []byte) time.Duration {
+				if string(req) == "x" {
+					return time.Millisecond
+				}
+				return 0
+			}
+			h.ErrorReply = func(_ context.Context, err error) []byte {
+				if err == context.DeadlineExceeded { // itself, not a kind of it
+					return []byte("deadline")
+				}
+				return nil
+			}
+			addr := start(t, &server.Server{Handler: h})
+			busy, c := dial(t, addr), dial(t, addr)
+			busy.send("busy")
+			<-entered
+			c.send("x")
+			c.expect("deadline")
+			close(let)
+			busy.expect("busy")
+		})
 	})
 }

@@ -6,10 +6,12 @@ import (
 	"io"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/server"
 )
@@ -162,4 +164,75 @@ func TestShutdownAnswersWhatAWrapperHolds(t *testing.T) {
 	c.expectEnd()
 	require.NoError(t, c.Close())
 	require.NoError(t, <-result)
+}
+
+// A connection that is closed while it waits for its peer to close is over.
+func TestCloseOfALingeringConnection(t *testing.T) {
+	for name, h := range map[string]server.Handler{
+		"raw":    server.HandlerFunc(func(context.Context, *conn.Conn) {}),
+		"frames": server.Frames(framing.Format{}, func(context.Context, []byte) ([]byte, error) { return nil, errors.New("failed") }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &server.Server{Handler: h}
+				nc, err := newMemServer(t, s).Dial(t.Context())
+				require.NoError(t, err)
+				_, err = nc.Write([]byte("\x00\x01a"))
+				require.NoError(t, err)
+				_, err = nc.Read(make([]byte, 1))
+				require.Equal(t, io.EOF, err)
+				time.Sleep(100 * time.Millisecond)
+				require.Equal(t, 1, s.Stat().Handlers)
+				require.True(t, s.CloseConn(1))
+				synctest.Wait()
+				require.Zero(t, s.Stat().Handlers)
+				require.NoError(t, nc.Close())
+			})
+		})
+	}
+}
+
+// It waits for half a second, and where the peer has nothing to lose not at all.
+func TestHowLongAConnectionLingers(t *testing.T) {
+	for name, tc := range map[string]struct {
+		request string
+		want    time.Duration
+	}{
+		"failed": {"\x00\x04fail", 500 * time.Millisecond},
+		"late":   {"\x00\x04fa", 0},
+		"idle":   {"\x00\x04good", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachMode(t, func(t *testing.T, n int) {
+				log := &logbook{}
+				h := server.Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) {
+					if string(req) == "fail" {
+						return nil, errors.New("failed")
+					}
+					return req, nil
+				})
+				h.Concurrency, h.ReadTimeout, h.IdleTimeout = n, 5*time.Second, 5*time.Second
+				synctest.Test(t, func(t *testing.T) {
+					s := &server.Server{Handler: h, Logger: log.logger()}
+					nc, err := newMemServer(t, s).Dial(t.Context())
+					require.NoError(t, err)
+					_, err = nc.Write([]byte(tc.request))
+					require.NoError(t, err)
+					_, err = io.ReadAll(nc)
+					require.NoError(t, err)
+					ended := time.Now()
+					synctest.Wait()
+					for s.Stat().Handlers > 0 {
+						time.Sleep(time.Millisecond)
+						synctest.Wait()
+					}
+					require.Equal(t, tc.want, time.Since(ended))
+					if name == "idle" {
+						log.requireOne(t, "no request in time", "level=DEBUG")
+					}
+					require.NoError(t, nc.Close())
+				})
+			})
+		})
+	}
 }

@@ -312,3 +312,79 @@ func TestRequestsInProgress(t *testing.T) {
 		})
 	})
 }
+
+// onlyStart and onlyEnd are hooks of one kind.
+type onlyStart struct{ r *recorder }
+
+func (h onlyStart) BeforeRequest(ctx context.Context, e server.RequestStart) context.Context {
+	return h.r.BeforeRequest(ctx, e)
+}
+
+type onlyEnd struct{ r *recorder }
+
+func (h onlyEnd) AfterRequest(ctx context.Context, e server.RequestEvent) { h.r.AfterRequest(ctx, e) }
+
+type onlyAccept struct{ r *recorder }
+
+func (h onlyAccept) AfterAcceptError(addr net.Addr, err error) { h.r.AfterAcceptError(addr, err) }
+
+// Each kind of hook works without the others.
+func TestHooksOfOneKind(t *testing.T) {
+	for name, tc := range map[string]struct {
+		hook         func(r *recorder) any
+		starts, ends int
+	}{
+		"start":  {func(r *recorder) any { return onlyStart{r} }, 2, 0},
+		"end":    {func(r *recorder) any { return onlyEnd{r} }, 0, 2},
+		"accept": {func(r *recorder) any { return onlyAccept{r} }, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachMode(t, func(t *testing.T, n int) {
+				synctest.Test(t, func(t *testing.T) {
+					h := echo()
+					h.Concurrency = n
+					r := &recorder{}
+					nc, err := newMemServer(t, &server.Server{Handler: h, Hooks: []any{tc.hook(r)}}).Dial(t.Context())
+					require.NoError(t, err)
+					c := newClient(t, nc)
+					c.send("a")
+					_, err = nc.Write([]byte("\x00\x02b"))
+					require.NoError(t, err)
+					time.Sleep(time.Second)
+					_, err = nc.Write([]byte("b"))
+					require.NoError(t, err)
+					c.expect("a", "bb")
+					require.NoError(t, c.Close())
+					synctest.Wait()
+					require.Len(t, r.starts, tc.starts)
+					require.Len(t, r.events, tc.ends)
+				})
+			})
+		})
+	}
+}
+
+// The time until the reply was written is in the event.
+func TestRequestHooksTellTheWriteTime(t *testing.T) {
+	eachMode(t, func(t *testing.T, n int) {
+		synctest.Test(t, func(t *testing.T) {
+			h := server.Frames(framing.Format{}, func(context.Context, []byte) ([]byte, error) { return make([]byte, 98), nil })
+			h.Concurrency = n
+			r := &recorder{}
+			l := memnet.Listen("server")
+			l.BufferSize = 50 // half of a reply
+			startOn(t, &server.Server{Handler: h, Hooks: []any{r}}, l)
+			nc, err := l.Dial(t.Context())
+			require.NoError(t, err)
+			_, err = nc.Write([]byte{0, 0})
+			require.NoError(t, err)
+			time.Sleep(3 * time.Second)
+			c := newClient(t, nc)
+			_, err = c.r.Next()
+			require.NoError(t, err)
+			require.NoError(t, c.Close())
+			synctest.Wait()
+			require.Equal(t, 3*time.Second, r.byRequest()[0].WriteTime)
+		})
+	})
+}

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -172,5 +173,31 @@ func TestSendAtShutdown(t *testing.T) {
 		require.NoError(t, c.Close())
 		wg.Wait()
 		require.NoError(t, <-result)
+	})
+}
+
+// Nothing is sent on a connection that has ended on this side and waits for its peer.
+func TestSendOnALingeringConnection(t *testing.T) {
+	eachMode(t, func(t *testing.T, n int) {
+		h, first := pushing(n)
+		handle := h.Handle
+		h.Handle = func(ctx context.Context, req []byte) ([]byte, error) {
+			if string(req) == "fail" {
+				return nil, errors.New("failed")
+			}
+			return handle(ctx, req)
+		}
+		inBubble(t, h, func(t *testing.T, s *server.Server, nc net.Conn) {
+			c := newClient(t, nc)
+			c.send("subscribe")
+			c.expect("subscribe")
+			ctx := <-first
+			require.NoError(t, server.Send(ctx, []byte("push")))
+			c.expect("push")
+			c.send("fail")
+			c.expectEnd()
+			require.Equal(t, 1, s.Stat().Handlers)
+			require.ErrorIs(t, server.Send(ctx, []byte("push")), net.ErrClosed)
+		})
 	})
 }

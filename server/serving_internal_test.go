@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -146,4 +147,46 @@ func TestClosedConnectionReportsWhatIsLeft(t *testing.T) {
 		require.True(t, begun.o.silent)
 		require.True(t, waits.o.silent)
 	}
+}
+
+// events is a hook that keeps what it hears.
+type events []RequestEvent
+
+func (e *events) AfterRequest(_ context.Context, event RequestEvent) { *e = append(*e, event) }
+
+// The event of a request tells what became of it.
+func TestReport(t *testing.T) {
+	s, _ := sockets(t, &FrameHandler{})
+	heard := new(events)
+	s.srv.Hooks = []any{heard}
+	s.srv.sortHooks()
+	now := time.Now()
+	s.report([]*observed{{ctx: t.Context(), began: now}, {ctx: t.Context()}, {ctx: t.Context(), began: now, handled: now}}, false)
+	s.report([]*observed{{ctx: t.Context(), began: now, handled: now}, {ctx: t.Context(), began: now, handled: now, silent: true}}, true)
+	require.Len(t, *heard, 5)
+	for i, want := range []RequestEvent{
+		{Panicked: true},
+		{Refused: true, Err: errGone},
+		{},
+		{Replied: true},
+		{},
+	} {
+		got := (*heard)[i]
+		require.Equal(t, want, RequestEvent{Panicked: got.Panicked, Refused: got.Refused, Replied: got.Replied, Err: got.Err}, "event %d", i)
+	}
+}
+
+// A step that a panic has left is not used to write what is left.
+func TestCloseDoesNotWriteThroughAStep(t *testing.T) {
+	s, far := sockets(t, &FrameHandler{})
+	s.srv.track(s)
+	f := servingOf(s)
+	f.begin()
+	require.NoError(t, f.x.w.WriteFrame([]byte("last")))
+	f.setStep(new(conn.Step)) // of no connection
+	f.now = over
+	f.close()
+	got, err := framing.NewReader(far, framing.Format{}).Next()
+	require.NoError(t, err)
+	require.Equal(t, "last", string(got))
 }
