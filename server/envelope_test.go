@@ -221,7 +221,7 @@ func TestTheLogOfAHostileEnvelope(t *testing.T) {
 		c.send(sealed(t, envelope.Envelope{Number: 1}, "a"), "none", sealed(t, envelope.Envelope{Number: 2}, "b"))
 		c.expect(sealed(t, envelope.Envelope{Number: 1}, "a"))
 		c.expectEnd()
-		log.requireOne(t, "malformed request", "level=WARN", c.LocalAddr().String())
+		log.requireOne(t, "malformed request", "level=WARN", c.LocalAddr().String(), `err="envelope`)
 		require.Empty(t, log.with("handler failed"))
 	})
 }

@@ -2,11 +2,13 @@ package server_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -324,4 +326,58 @@ func TestFunctionsAtTheEndOfAContext(t *testing.T) {
 		require.EqualValues(t, 11, called.Load())
 		require.Zero(t, stopped.Load())
 	})
+}
+
+// askedListener accepts connections that count how often their socket is asked for.
+type askedListener struct {
+	net.Listener
+	asked *atomic.Int32
+}
+
+type askedConn struct {
+	net.Conn
+	asked *atomic.Int32
+}
+
+func (l askedListener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	return askedConn{nc, l.asked}, err
+}
+
+func (c askedConn) SyscallConn() (syscall.RawConn, error) {
+	c.asked.Add(1)
+	return nil, errors.ErrUnsupported
+}
+
+// While a request is handled, and only then, the server looks for its peer ten times a
+// second, whatever its timeouts are.
+func TestServerLooksForPeersTenTimesASecond(t *testing.T) {
+	for name, timeout := range map[string]time.Duration{"short": 500 * time.Millisecond, "long": 24 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := server.Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) {
+					time.Sleep(2 * time.Second)
+					return req, nil
+				})
+				h.WriteTimeout, h.ReadTimeout, h.ParkAfter = timeout, timeout, -1
+				l := askedListener{memnet.Listen("server"), new(atomic.Int32)}
+				startOn(t, &server.Server{Handler: h}, l)
+				nc, err := l.Listener.(*memnet.Listener).Dial(t.Context())
+				require.NoError(t, err)
+				for range 3 {
+					time.Sleep(10 * time.Second)
+					l.asked.Store(0)
+					_, err = nc.Write([]byte("\x00\x01a"))
+					require.NoError(t, err)
+					_, err = io.ReadFull(nc, make([]byte, 3))
+					require.NoError(t, err)
+					require.InDelta(t, 20, l.asked.Load(), 4)
+				}
+				l.asked.Store(0)
+				time.Sleep(10 * time.Second)
+				require.Zero(t, l.asked.Load())
+				require.NoError(t, nc.Close())
+			})
+		})
+	}
 }

@@ -3,15 +3,11 @@ package server_test
 import (
 	"context"
 	"net"
-	"os"
-	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/server"
 )
 
@@ -48,39 +44,4 @@ func TestEndOfTheStreamInOneSegmentWithARequest(t *testing.T) {
 		c.expectEnd()
 		require.EqualValues(t, (i+1)*(manyRounds+1), s.Stat().Requests)
 	}
-}
-
-// A read from a unix socket stops where a file was passed along: what is behind it is
-// read too.
-func TestUnixSocketWhoseReadsStopShort(t *testing.T) {
-	entered, let := make(chan struct{}), make(chan struct{})
-	s := &server.Server{Handler: server.Frames(framing.Format{}, func(ctx context.Context, req []byte) ([]byte, error) {
-		if string(req) == "wait" {
-			close(entered)
-			<-let
-		}
-		return oneWay(ctx, req)
-	})}
-	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
-	require.NoError(t, err)
-	startOn(t, s, l)
-	nc, err := net.Dial("unix", l.Addr().String())
-	require.NoError(t, err)
-	c := newClient(t, nc)
-	for range manyRounds {
-		c.send("x")
-		c.expect("x")
-	}
-	file, err := os.Open(os.DevNull)
-	require.NoError(t, err)
-	defer file.Close()
-	c.send("wait")
-	<-entered
-	const parts = 10
-	for range parts {
-		_, _, err := nc.(*net.UnixConn).WriteMsgUnix([]byte("\x00\x01a"), syscall.UnixRights(int(file.Fd())), nil)
-		require.NoError(t, err)
-	}
-	close(let)
-	require.Eventually(t, func() bool { return s.Stat().Requests == manyRounds+1+parts }, patience, time.Millisecond)
 }

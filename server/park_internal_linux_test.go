@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"io"
 	"net"
 	"testing"
 	"time"
@@ -101,4 +102,132 @@ func polledSessions(s *Server) (n int) {
 		}
 	}
 	return n
+}
+
+// A connection does not park if there is a reason to wake it, whenever that came.
+func TestParkThatIsTooLate(t *testing.T) {
+	for name, tc := range map[string]struct {
+		reason func(t *testing.T, s *session, far net.Conn)
+		parks  bool
+		want   uint32
+	}{
+		"no reason":    {func(*testing.T, *session, net.Conn) {}, true, parked},
+		"not asked":    {func(_ *testing.T, s *session, _ net.Conn) { s.parking.Store(unparked) }, false, unparked},
+		"a drain":      {func(_ *testing.T, s *session, _ net.Conn) { s.srv.draining.Store(true) }, false, unparked},
+		"its time":     {func(_ *testing.T, s *session, _ net.Conn) { s.readDue.Store(overdue) }, false, unparked},
+		"it is closed": {func(_ *testing.T, s *session, _ net.Conn) { _ = s.conn.Close() }, false, cannotPark},
+		"a byte": {func(t *testing.T, s *session, far net.Conn) {
+			_, err := far.Write([]byte{0})
+			require.NoError(t, err)
+			require.NoError(t, waitForByte(s))
+		}, false, unparked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, far := sockets(t, &FrameHandler{})
+			s.readDue.Store(never)
+			s.parking.Store(askedToPark)
+			tc.reason(t, s, far)
+			require.Equal(t, tc.parks, servingOf(s).park())
+			require.Equal(t, tc.want, s.parking.Load())
+			s.srv.closePoller()
+			require.Nil(t, s.srv.poller)
+		})
+	}
+}
+
+// With Concurrency a connection gives up its queue when it parks, and parks only if
+// nothing is in it and it has not failed.
+func TestPutAside(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(c *concurrent)
+		want   bool
+	}{
+		"idle":      {func(*concurrent) {}, true},
+		"a request": {func(c *concurrent) { c.taken = 1 }, false},
+		"a writer":  {func(c *concurrent) { c.writing = true }, false},
+		"it failed": {func(c *concurrent) { c.failed = true }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := sockets(t, &FrameHandler{Concurrency: 2})
+			f := servingOf(s)
+			f.begin()
+			many := f.many
+			tc.change(many)
+			require.Equal(t, tc.want, f.putAside())
+			require.Equal(t, tc.want, f.many == nil)
+			require.Equal(t, tc.want, f.x == nil)
+			require.Equal(t, tc.want, s.extra.Load().many.Load() == nil)
+			require.True(t, many.waiting, "the writer says when it is idle")
+		})
+	}
+}
+
+// An event is for the session that has the descriptor now, if it is that one.
+func TestPollerFind(t *testing.T) {
+	s := &session{id: 7}
+	p := &poller{}
+	require.Nil(t, p.find(3, 7))
+	p.remember(s, 3)
+	require.Same(t, s, p.find(3, 7))
+	require.Nil(t, p.find(3, 6), "its descriptor was another's")
+	require.Nil(t, p.find(2, 7))
+	require.Nil(t, p.find(4, 7))
+	other := &session{id: 8}
+	p.remember(other, 5)
+	p.forget(s)
+	require.Nil(t, p.find(3, 7))
+	require.Same(t, other, p.find(5, 8))
+	p.forget(&session{fd: 5})
+	require.Same(t, other, p.find(5, 8), "it is not the other one's")
+	p.forget(&session{fd: 100})
+	p.forget(&session{fd: int32(len(p.byFD))})
+	require.Nil(t, p.find(int32(len(p.byFD)), 8))
+}
+
+// When close returns, the goroutine of the poller has ended.
+func TestPollerCloseWaits(t *testing.T) {
+	for range 20 {
+		p, err := newPoller()
+		require.NoError(t, err)
+		p.close()
+		select {
+		case <-p.done:
+		default:
+			t.Fatal("it still runs")
+		}
+	}
+}
+
+// More connections may wake at once than the poller hears of at once.
+func TestManyParkedConnectionsWakeAtOnce(t *testing.T) {
+	const n = 300
+	h := Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) { return req, nil })
+	h.ParkAfter = time.Millisecond
+	s := &Server{Handler: h}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	var clients []net.Conn
+	for range n {
+		nc, err := net.Dial("tcp", l.Addr().String())
+		require.NoError(t, err)
+		defer nc.Close()
+		clients = append(clients, nc)
+	}
+	require.Eventually(t, func() bool { return s.Stat().Parked == n }, 20*time.Second, time.Millisecond)
+	s.poller.mu.Lock() // the poller waits behind the first
+	for _, nc := range clients {
+		_, err = nc.Write([]byte("\x00\x01x"))
+		require.NoError(t, err)
+	}
+	s.poller.mu.Unlock()
+	for _, nc := range clients {
+		require.NoError(t, nc.SetReadDeadline(time.Now().Add(20*time.Second)))
+		_, err = io.ReadFull(nc, make([]byte, 3))
+		require.NoError(t, err)
+	}
+	require.NoError(t, s.Close())
+	require.NoError(t, s.Shutdown(t.Context()))
+	require.ErrorIs(t, <-served, ErrServerClosed)
 }

@@ -111,6 +111,37 @@ func TestShutdownWaitsForARequestHalfReceivedBehindAnother(t *testing.T) {
 	})
 }
 
+// So does one that is larger than the read buffer, of which more has arrived than fits.
+func TestShutdownWaitsForALargeRequestHalfReceived(t *testing.T) {
+	eachMode(t, func(t *testing.T, n int) {
+		const size, half = 1 << 20, 1 << 19
+		format := framing.Format{HeaderSize: 4}
+		h := server.Frames(format, func(_ context.Context, req []byte) ([]byte, error) { return req, nil })
+		h.Concurrency = n
+		s := &server.Server{Handler: h}
+		c := dial(t, start(t, s))
+		wire, err := format.Append(nil, make([]byte, size))
+		require.NoError(t, err)
+		_, err = c.Write(wire[:half])
+		require.NoError(t, err)
+		require.Eventually(t, func() bool {
+			read := uint64(0)
+			for st := range s.Conns() {
+				read += st.BytesRead
+			}
+			return read == half
+		}, patience, time.Millisecond)
+		result := begin(t, s, context.Background())
+		go func() { _, _ = c.Write(wire[half:]) }()
+		got := make([]byte, 4+size)
+		_, err = io.ReadFull(c, got)
+		require.NoError(t, err)
+		c.expectEnd()
+		require.NoError(t, c.Close())
+		require.NoError(t, <-result)
+	})
+}
+
 // lateListener accepts nothing until it is let.
 type lateListener struct {
 	*net.TCPListener
