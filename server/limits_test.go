@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -223,4 +224,19 @@ func TestValidateAcceptsTheLimits(t *testing.T) {
 	} {
 		require.NoError(t, (&server.Server{Handler: h}).Validate(), name)
 	}
+}
+
+// A connection that is refused takes no time of the server's: it does not linger.
+func TestRefusedConnectionIsClosedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server.Server{Handler: echo(), MaxConnsPerIP: 1}
+		l := newMemServer(t, s)
+		held := dialFrom(t, l, tcpAddr("192.0.2.1"))
+		synctest.Wait()
+		refused := dialFrom(t, l, tcpAddr("192.0.2.1"))
+		synctest.Wait()
+		require.Equal(t, 1, s.Stat().Handlers)
+		require.NoError(t, refused.Close())
+		require.NoError(t, held.Close())
+	})
 }
