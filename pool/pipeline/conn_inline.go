@@ -107,7 +107,11 @@ func (s *sharedConn) readOwn(c *call) ([]byte, error) {
 	if c.watched {
 		c.first = s.readAt
 	}
-	return s.frames.ReadFrame(c.dst)
+	reply, err := s.frames.ReadFrame(c.dst)
+	if err == nil {
+		s.noteHeard()
+	}
+	return reply, err
 }
 
 // readAsync reads frames until the lone caller has its reply. mine is false,

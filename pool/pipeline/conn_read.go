@@ -257,9 +257,7 @@ func (s *sharedConn) claimLocked(number uint64) (*call, meaning) {
 // nil. It returns true if the reader must stop: own has its reply; no other
 // call is queued, and the read turn is given up; or the connection has ended.
 func (s *sharedConn) deliver(frame []byte, own *call) (stop bool) {
-	if s.p.cfg.Heartbeat.Interval > 0 {
-		s.heardAt.Store(int64(s.born.since()))
-	}
+	s.noteHeard()
 	m, number := s.sort(frame)
 	batch := s.batch
 	var err error
@@ -317,6 +315,13 @@ func (s *sharedConn) deliver(frame []byte, own *call) (stop bool) {
 		return mine
 	}
 	return last && s.yield()
+}
+
+// noteHeard notes that a frame has come, where there is a heartbeat.
+func (s *sharedConn) noteHeard() {
+	if s.p.cfg.Heartbeat.Interval > 0 {
+		s.heardAt.Store(int64(s.born.since()))
+	}
 }
 
 // take copies the reply to where c wants it.

@@ -104,3 +104,25 @@ func TestARareCallPutsOffNoHeartbeat(t *testing.T) {
 		o.replied("reply")
 	})
 }
+
+// A lone caller's reply counts as received too, also while calls come so fast that
+// callers read all of them: the next heartbeat is Interval after the last one.
+func TestRepliesToLoneCallersPutOffTheHeartbeat(t *testing.T) {
+	inBubble(t, pipeline.Config{Heartbeat: beat, StallTimeout: -1}, func(b *bubble) {
+		p := b.exchange()
+		for begun := time.Now(); time.Since(begun) < 2*beat.Interval; time.Sleep(5 * time.Millisecond) {
+			o := b.call(bg, "request")
+			p.asked("request")
+			p.reply("reply")
+			o.replied("reply")
+		}
+		heard := time.Now().Add(-5 * time.Millisecond)
+		o := b.call(bg, "slow")
+		require.Equal(b, 1, goroutines("inlineCall"))
+		p.asked("slow")
+		p.asked("??ping")
+		require.GreaterOrEqual(b, time.Since(heard), beat.Interval)
+		p.reply("reply", "pong")
+		o.replied("reply")
+	})
+}
