@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp/framing"
@@ -230,4 +231,29 @@ func TestManyParkedConnectionsWakeAtOnce(t *testing.T) {
 	require.NoError(t, s.Close())
 	require.NoError(t, s.Shutdown(t.Context()))
 	require.ErrorIs(t, <-served, ErrServerClosed)
+}
+
+// Who resumes a connection that just falls asleep finds that it is to be woken.
+func TestFallingAsleepIsSeenByWhoResumes(t *testing.T) {
+	s, _ := sockets(t, &FrameHandler{})
+	p := s.srv.makePoller()
+	require.NotNil(t, p)
+	defer s.srv.closePoller()
+	s.parking.Store(parked)
+	fd := -1
+	require.NoError(t, rawOf(s.socket()).Control(func(of uintptr) { fd = int(of) }))
+
+	p.mu.Lock() // Watch comes as far as the poller
+	watched := make(chan bool)
+	go func() { watched <- s.Watch(fd) }()
+	seen := assert.Eventually(t, func() bool { return s.depth.Load() == asleep }, 10*time.Second, time.Millisecond)
+	p.mu.Unlock()
+	require.True(t, <-watched)
+	require.True(t, seen)
+
+	s.parking.Store(unparked)
+	s.depth.Store(awake)
+	require.False(t, s.Watch(fd), "somebody serves it")
+	require.Equal(t, awake, s.depth.Load())
+	s.Forget(fd)
 }

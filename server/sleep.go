@@ -88,15 +88,17 @@ func isPlain(l net.Listener) bool {
 
 // Watch is part of sleep.Watcher. A goroutine that still parks the connection has its
 // net.Conn in use. No other can begin to: it would need the locks first.
+//
+// depth is set before parking is looked at, and who resumes the connection looks the
+// other way round: so a goroutine that begins to serve it just now wakes it by rises,
+// which waits for a descriptor where the process has none left.
 func (s *session) Watch(fd int) bool {
-	if s.parking.Load() != parked || s.settling.Load() > 0 {
-		return false
-	}
-	if !s.srv.poller.watchAllAt(s, fd) {
-		return false
-	}
 	s.depth.Store(asleep)
-	return true
+	if s.parking.Load() == parked && s.settling.Load() == 0 && s.srv.poller.watchAllAt(s, fd) {
+		return true
+	}
+	s.depth.Store(awake)
+	return false
 }
 
 // Forget is part of sleep.Watcher.
