@@ -326,6 +326,14 @@ func (f *frameConn) sum(level slog.Level, message string, args ...any) {
 	f.sess.srv.summary.log(f.log(), level, message, args...)
 }
 
+// hinted adds to the details of a log line what an unfinished request looks like.
+func (f *frameConn) hinted(details ...any) []any {
+	if hint := f.x.r.Hint(); hint != "" {
+		details = append(details, "hint", hint)
+	}
+	return details
+}
+
 // await waits for the first byte of the next request. The result is over if there
 // will be none that should be handled, and aside if the connection was parked.
 //
