@@ -32,7 +32,8 @@ func cases() []versus {
 	for _, callers := range []int{1, 32, 256} {
 		all = append(all, versus{
 			title: fmt.Sprintf("NewPoolConn, SendRecvPkg of 64 B, Close; callers: %d", callers),
-			times: 5, // for many callers need a while until all have a connection
+			times: 2, // for many callers need a while until all have a connection
+			often: 2, // and their turns differ
 			ours:  func() (func(int) error, error) { return pooled(ours.NewPoolConn, callers) },
 			gtcp:  func() (func(int) error, error) { return pooled(gf.NewPoolConn, callers) },
 			goals: []compare.Goal{allocs(2), slower("no slower", 1)},
@@ -97,7 +98,7 @@ func pooled[C client[O, R], O, R, T any](newPoolConn func(string, ...T) (C, erro
 // both is a case on one connection of each package.
 func both(title string, server func(net.Conn),
 	ourOp func(*ours.Conn) func() error, theirOp func(*gf.Conn) func() error, goals ...compare.Goal) versus {
-	return versus{title, 1, goals,
+	return versus{title, 1, 1, goals,
 		func() (func(int) error, error) { return single(server, ours.NewConnByNetConn, ourOp) },
 		func() (func(int) error, error) { return single(server, gf.NewConnByNetConn, theirOp) }}
 }

@@ -26,6 +26,7 @@ const (
 type versus struct {
 	title string
 	times int // as long a turn as others have; 0 means 1
+	often int // as many rounds as others have; 0 means 1
 	goals []compare.Goal
 	ours  func() (do func(n int) error, err error)
 	gtcp  func() (do func(n int) error, err error)
@@ -58,6 +59,7 @@ func (v versus) compare(p *compare.Program) error {
 	}
 	longer := *p
 	longer.Settings.Length *= time.Duration(max(v.times, 1))
+	longer.Settings.Rounds *= max(v.often, 1)
 	return longer.Compare(compare.Comparison{
 		Title:  v.title,
 		Allocs: true,
