@@ -201,7 +201,7 @@ func TestWriteTimeoutEndsAPeerThatDoesNotRead(t *testing.T) {
 				break
 			}
 		}
-		require.Eventually(t, func() bool { return s.Stat().Handlers == 0 }, patience, time.Millisecond)
+		require.Eventually(t, func() bool { return s.Stat().Accepted == 1 && s.Stat().Handlers == 0 }, patience, time.Millisecond)
 		require.EqualValues(t, 1, s.Stat().WriteTimeouts)
 		log.requireOne(t, "peer does not read", c.LocalAddr().String())
 	})
