@@ -30,7 +30,7 @@ func TestServers(t *testing.T) {
 			before := openFiles(t)
 			p, err := Start(name)
 			require.NoError(t, err)
-			c, err := DialAndEcho(p.Addr)
+			c, err := p.Dial()
 			require.NoError(t, err)
 			require.NoError(t, RoundTrip(c, Frame(), make([]byte, 2+Payload)))
 
@@ -66,7 +66,7 @@ func TestSlowServers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p, err := StartSlow(name, 20*time.Millisecond)
 			require.NoError(t, err)
-			c, err := DialAndEcho(p.Addr)
+			c, err := p.Dial()
 			require.NoError(t, err)
 			begun := time.Now()
 			require.NoError(t, RoundTrip(c, Frame(), make([]byte, 2+Payload)))
