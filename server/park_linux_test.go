@@ -114,11 +114,13 @@ func TestParkedConnectionGetsARequestInParts(t *testing.T) {
 	eachSocket(t, func(t *testing.T, s *server.Server, dial func() *client) {
 		c := dial()
 		waitParked(t, s, 1)
-		for _, b := range []byte("\x00\x03one") {
+		for _, b := range []byte("\x00\x03on") {
 			_, err := c.Write([]byte{b})
 			require.NoError(t, err)
 			require.Eventually(t, func() bool { return s.Stat().Parked == 0 }, patience, time.Millisecond)
 		}
+		_, err := c.Write([]byte("e")) // then it may park again at once
+		require.NoError(t, err)
 		c.expect("one")
 	})
 }
