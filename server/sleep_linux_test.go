@@ -251,7 +251,7 @@ func TestSleepingConnectionsWaitForDescriptors(t *testing.T) {
 // The idle timeout ends a sleeping connection that could not wake for it.
 func TestIdleTimeoutWithoutDescriptors(t *testing.T) {
 	h := sleeping(echo())
-	h.IdleTimeout = time.Second // longer than to fall asleep takes
+	h.IdleTimeout = 3 * time.Second // longer than to fall asleep takes, also on a busy machine
 	s := &server.Server{Handler: h}
 	c := dial(t, start(t, s))
 	waitParked(t, s, 1)
