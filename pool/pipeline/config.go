@@ -116,7 +116,7 @@ type Config struct {
 	MaxLifetime time.Duration
 
 	// MaxIdleTime limits how long a connection may be open without a call. It
-	// is accurate to half a second. Zero or negative means no limit.
+	// is accurate to about a second. Zero or negative means no limit.
 	MaxIdleTime time.Duration
 
 	// Hooks observe the pipeline. Each element implements one or more of
