@@ -70,7 +70,7 @@ var clientFaults = []clientFault{
 		if _, err := c.Call(ctx, []byte("y")); err != nil { // so that there is a connection
 			return err
 		}
-		ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 		defer cancel()
 		_, err := c.Call(ctx, []byte("x"))
 		return err

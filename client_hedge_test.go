@@ -53,7 +53,7 @@ func TestClientHedge(t *testing.T) {
 			c := client(t, stuckServer(t, test.stuck), gtcp.ClientConfig{})
 			timeout := time.Minute
 			if test.fails {
-				timeout = 250 * time.Millisecond
+				timeout = time.Second
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			defer cancel()

@@ -145,7 +145,7 @@ func TestErrorOfAPoolTooSmall(t *testing.T) {
 		_, failed = c.Call(ctx, []byte("x"))
 	}()
 	require.Eventually(t, func() bool { return c.Stat().Pool.Open == 1 && c.Stat().Pool.Idle == 0 }, 10*time.Second, time.Millisecond)
-	brief, cancelBrief := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	brief, cancelBrief := context.WithTimeout(t.Context(), 250*time.Millisecond)
 	defer cancelBrief()
 	_, err := c.Call(brief, []byte("y"))
 	require.ErrorIs(t, err, context.DeadlineExceeded)

@@ -55,7 +55,7 @@ func TestRecvAtATimeout(t *testing.T) {
 	c, far := peer(t)
 	_, err := far.Write([]byte("partial"))
 	require.NoError(t, err)
-	got, err := c.RecvWithTimeout(100, 20*time.Millisecond)
+	got, err := c.RecvWithTimeout(100, 250*time.Millisecond)
 	require.Equal(t, "partial", string(got))
 	timeout, ok := err.(net.Error)
 	require.True(t, ok, "a timeout is an unwrapped net.Error")
