@@ -15,8 +15,8 @@ type instruments struct {
 	accepted, serverRefused, requests, serverTimeouts     metric.Int64ObservableCounter
 	handshakes, panics, acceptErrors                      metric.Int64ObservableCounter
 
-	endpoints, connections, maxConns, minIdle, dialing, pending metric.Int64ObservableUpDownCounter
-	inFlight, abandoned, serverConnections, parked, active      metric.Int64ObservableUpDownCounter
+	endpoints, connections, maxConns, minIdle, dialing, pending      metric.Int64ObservableUpDownCounter
+	inFlight, abandoned, serverConnections, parked, sleeping, active metric.Int64ObservableUpDownCounter
 
 	suspended, allUsed, unresolved metric.Int64ObservableGauge
 	oldestWait, holdTime           metric.Float64ObservableGauge
@@ -83,6 +83,7 @@ func (in *instruments) makeLevels(meter metric.Meter, keep func(metric.Observabl
 		{&in.abandoned, "gtcp.client.pipeline.abandoned", "{request}", "Requests without a reply whose callers have given up."},
 		{&in.serverConnections, "gtcp.server.connections", "{connection}", "Open connections, by their state."},
 		{&in.parked, "gtcp.server.connection.parked", "{connection}", "Idle connections that have no goroutine."},
+		{&in.sleeping, "gtcp.server.connection.sleeping", "{connection}", "Parked connections that keep only their descriptor."},
 		{&in.active, "gtcp.server.active_requests", "{request}", "Requests without a written reply."},
 	} {
 		var err error

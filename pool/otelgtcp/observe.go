@@ -100,6 +100,7 @@ func (o *observer) server(s server.Stat) {
 	o.number(o.serverConnections, s.Idle, keyState.String("idle"))
 	o.number(o.serverConnections, max(s.Open-s.Active-s.Idle, 0), keyState.String("new"))
 	o.number(o.parked, s.Parked)
+	o.number(o.sleeping, s.Sleeping)
 	o.number(o.active, s.InProgress)
 	o.count(o.accepted, s.Accepted)
 	o.count(o.serverRefused, s.RefusedMaxConns, keyReason.String("max_conns"))

@@ -76,6 +76,7 @@ var (
 
 	serverConns     = gauge("server_connections", "Open connections, by their state.", "state")
 	serverParked    = gauge("server_parked_connections", "Idle connections that have no goroutine.")
+	serverSleeping  = gauge("server_sleeping_connections", "Parked connections that keep only their descriptor.")
 	serverProgress  = gauge("server_in_progress_requests", "Requests without a written reply.")
 	serverAccepted  = counter("server_accepted_total", "Connections accepted.")
 	serverRefused   = counter("server_refused_total", "Connections and requests refused, by the reason.", "reason")
@@ -204,6 +205,7 @@ func (e emit) server(s server.Stat) {
 	e.send(serverConns, float64(s.Idle), "idle")
 	e.send(serverConns, float64(max(s.Open-s.Active-s.Idle, 0)), "new")
 	e.send(serverParked, float64(s.Parked))
+	e.send(serverSleeping, float64(s.Sleeping))
 	e.send(serverProgress, float64(s.InProgress))
 	e.send(serverAccepted, float64(s.Accepted))
 	e.send(serverRefused, float64(s.RefusedMaxConns), "max_conns")
