@@ -126,6 +126,7 @@ func (s *simulation) pick() {
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Millisecond)
 	defer cancel()
 	c, err := s.b.Pick(ctx, r)
+	synctest.Wait() // a server that could not be opened changes before the pick is noted
 	if err != nil {
 		var e *balance.Error
 		require.ErrorAs(s.t, err, &e)
