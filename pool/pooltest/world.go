@@ -102,7 +102,7 @@ func (w *world) make(ctx context.Context) (_ *Resource, err error) {
 	w.mu.Lock()
 	w.dials++
 	n, gen := w.dials, w.gen
-	if w.cleared < w.gen {
+	if w.cleared < w.gen || ctx.Err() != nil { // given up by a Clear before it got here
 		gen = inClear
 	}
 	w.count[gen]++
