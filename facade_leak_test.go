@@ -23,7 +23,8 @@ func forgetful(t *testing.T, addr string) *gtcp.PoolConn {
 func TestLeakReport(t *testing.T) {
 	addr := rawServer(t, echo)
 	leaks := make(chan pool.Leak, 10)
-	configure(t, gtcp.PoolOptions{LeakReport: func(l pool.Leak) { leaks <- l }, LeakAfter: time.Millisecond})
+	// By name: an earlier test may have left options of their own for a port that is used again.
+	configure(t, gtcp.PoolOptions{LeakReport: func(l pool.Leak) { leaks <- l }, LeakAfter: time.Millisecond}, addr, t.Name())
 	for _, name := range []string{addr, resolves(t, resolve.Addrs(addr), nil)} {
 		began := time.Now()
 		c := forgetful(t, name)
