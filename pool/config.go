@@ -190,7 +190,6 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// defaulted is v, or def if v is zero, or zero if v is negative.
 // lastConfig is the Config of the last pool that could share it.
 var lastConfig lastcopy.Last[Config]
 
@@ -204,6 +203,7 @@ func (c Config) shared() *Config {
 	return lastConfig.Of(c)
 }
 
+// defaulted is v, or def if v is zero, or zero if v is negative.
 func defaulted[N ~int | ~int64](v, def N) N {
 	if v == 0 {
 		return def
