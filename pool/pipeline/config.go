@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
@@ -212,7 +213,7 @@ func (c Config) validateProtocol() error {
 	return nil
 }
 
-// withDefaults returns c with its zero fields filled in.
+// withDefaults returns c with its zero fields filled in, and slices of its own.
 func (c Config) withDefaults() Config {
 	c.MaxConns = orDefault(c.MaxConns, 1)
 	c.MaxInFlight = orDefault(c.MaxInFlight, 4096)
@@ -220,6 +221,7 @@ func (c Config) withDefaults() Config {
 	c.StallTimeout = orDefault(c.StallTimeout, 10*time.Second)
 	c.MaxLifetime = orDefault(c.MaxLifetime, 600*time.Second)
 	c.Heartbeat.Timeout = orDefault(c.Heartbeat.Timeout, c.Heartbeat.Interval)
+	c.Goodbye, c.Heartbeat.Request = slices.Clone(c.Goodbye), slices.Clone(c.Heartbeat.Request)
 	return c
 }
 

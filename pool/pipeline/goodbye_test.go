@@ -7,7 +7,9 @@ import (
 	"runtime"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 	"github.com/stretchr/testify/require"
@@ -113,6 +115,36 @@ func TestGoodbyeWhileIdle(t *testing.T) {
 		o.replied("reply")
 		require.Equal(b, uint64(2), b.Stat().Ends[pipeline.Goodbye])
 	})
+}
+
+// A pipeline keeps the goodbye and the heartbeat that it was made with, whatever becomes
+// of the slices: its own, and those of another pipeline with equal settings.
+func TestGoodbyeIsKept(t *testing.T) {
+	for name, others := range map[string]bool{"its own slice": false, "another pipeline's": true} {
+		t.Run(name, func(t *testing.T) {
+			changed := pipeline.Config{Goodbye: []byte("bye"), Heartbeat: pipeline.Heartbeat{
+				Interval: time.Minute, Request: []byte("ping"),
+			}}
+			cfg := changed
+			if others {
+				p, err := pipeline.New(conn.Target{Address: "another:1"}, framing.Format{}, changed)
+				require.NoError(t, err)
+				require.NoError(t, p.Close())
+				cfg.Goodbye, cfg.Heartbeat.Request = []byte("bye"), []byte("ping")
+			}
+			inBubble(t, cfg, func(b *bubble) {
+				changed.Goodbye[0], changed.Heartbeat.Request[0] = '?', '?'
+				p := b.exchange()
+				time.Sleep(90 * time.Second)
+				p.asked("ping")
+				p.reply("pong")
+				quiet()
+				p.reply("bye")
+				require.Zero(b, b.Stat().Open)
+				require.EqualValues(b, 1, b.Stat().Ends[pipeline.Goodbye])
+			})
+		})
+	}
 }
 
 // Without a goodbye, or inside a reply, the end of the stream says nothing.
