@@ -32,8 +32,8 @@ test: ## run the tests of every module; conn and server also as where ReadLoop d
 	$(GO) test -shuffle=on -tags gtcp_noloop ./conn ./server
 
 .PHONY: race
-race: ## run the tests of every module under the race detector, but Windows builds, into which it does not see
-	$(call each,GTCP_WINDOWS=off $(GO) test -race -shuffle=on ./...)
+race: ## run the tests of every module under the race detector, but those that only start programs built without it
+	$(call each,GTCP_WINDOWS=off $(GO) test -race -shuffle=on `[ $$m != ./internal/benchmarks ] || echo -short` ./...)
 
 .PHONY: lint
 lint: fmt tidy vet staticcheck ## format, go.mod, vet and staticcheck, all as checks
