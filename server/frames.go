@@ -189,10 +189,10 @@ type FrameHandler struct {
 	// SleepAfter is how long a connection must have been idle before a parked one
 	// gives up its net.Conn too, and keeps only its descriptor. That leaves 0.4
 	// of the memory of a parked connection. The first request after that takes some
-	// 10 µs longer. Zero means 1 minute, and at most 0.2 s before the second request
-	// if ParkAfter is zero too. Negative means never. It has an effect where ParkAfter
-	// has, but not with TLS, with a listener that is not of package net, and on a
-	// connection of which somebody has called NetConn.
+	// 50 µs longer than on a parked one. Zero means 1 minute, and at most 0.2 s before
+	// the second request if ParkAfter is zero too. Negative means never. It has an
+	// effect where ParkAfter has, but not with TLS, with a listener that is not of
+	// package net, and on a connection of which somebody has called NetConn.
 	SleepAfter time.Duration
 
 	composing sync.Once // makes the fields below
