@@ -57,14 +57,18 @@ func serve() (addr string, err error) { return serveFrames(false) }
 
 // serveFrames starts a server, whose frames may have envelopes.
 func serveFrames(enveloped bool) (addr string, err error) {
+	return serveHandler(&server.FrameHandler{
+		Envelope: enveloped,
+		Append:   func(_ context.Context, dst, req []byte) ([]byte, error) { return append(dst, req...), nil },
+	})
+}
+
+func serveHandler(h *server.FrameHandler) (addr string, err error) {
 	l, err := net.Listen("tcp4", "0.0.0.0:0") // all of 127.0.0.0/8: see setOf
 	if err != nil {
 		return "", err
 	}
-	srv := &server.Server{Handler: &server.FrameHandler{
-		Envelope: enveloped,
-		Append:   func(_ context.Context, dst, req []byte) ([]byte, error) { return append(dst, req...), nil },
-	}}
+	srv := &server.Server{Handler: h}
 	go func() { panic(srv.Serve(l)) }()
 	return fmt.Sprintf("127.0.0.1:%d", l.Addr().(*net.TCPAddr).Port), nil
 }

@@ -27,7 +27,7 @@ func main() {
 		if err != nil {
 			return err
 		}
-		for _, run := range []func(*compare.Program, string) error{crowd, contexts, lone, exclusive, envelopes, sets, latency, rpcs} {
+		for _, run := range []func(*compare.Program, string) error{crowd, matched, contexts, lone, exclusive, envelopes, sets, behindSlow, latency, rpcs} {
 			if err := run(p, addr); err != nil {
 				return err
 			}
