@@ -104,8 +104,9 @@ load-page: ## run the commands of docs/load-testing.md and docs/tuning.md, and w
 	$(GO) -C examples/load test -count=1 -timeout 10m -run '^TestPages$$' . -update
 
 .PHONY: soak
-soak: ## break the Client's connections for DURATION, then stress the pools as long
+soak: ## break the Client's connections for DURATION, a pipeline's as long, then stress the pools as long
 	GTCP_SOAK=$(DURATION) $(GO) test -count=1 -timeout 0 -v -run '^TestClientSoak$$' .
+	GTCP_SOAK=$(DURATION) $(GO) test -race -count=1 -timeout 0 -v -run '^TestSoakOfNumberedCalls$$' ./pool/pipeline
 	POOLTEST_STRESS=$(DURATION) $(GO) test -race -count=1 -timeout 0 -v -run '^TestConformance$$/^stress$$' \
 		./pool/puddlepool ./pool/slotpool ./examples/custompool
 

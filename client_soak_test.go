@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,7 +21,6 @@ import (
 
 	"github.com/seed-99d6a01a/gtcp"
 	"github.com/seed-99d6a01a/gtcp/conn"
-	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/internal/faultproxy"
 	"github.com/seed-99d6a01a/gtcp/pool"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
@@ -29,24 +29,41 @@ import (
 )
 
 const (
-	soakCallers = 48
+	soakCallers         = 48
+	soakNumberedCallers = 256 // with Match
 	// Every 400 ms all but so many rest for 100 ms: a lone caller has ways of
 	// its own through the code.
 	soakTireless = 2
 	soakTimeout  = 300 * time.Millisecond // of a call
 	soakHang     = 20 * time.Second       // beyond its timeout
-	soakFaults   = 10                     // at least so many, however short the soak
+	soakFaults   = 10                     // at least so many, and a reply, however short the soak
 )
 
 // soak calls a server through a proxy that breaks connections, with a server
 // that is restarted and callers that give up, and checks each reply.
 type soak struct {
+	mode       soakMode
 	client     *gtcp.Client
 	proxy      *faultproxy.Proxy
 	executions ledger
 	ids        atomic.Uint64
 
-	calls, replies, failures, unwritten, cancelled, restarts, mismatches, hangs atomic.Uint64
+	calls, replies, failures, unwritten, cancelled, restarts, mismatches, hangs, pushes atomic.Uint64
+}
+
+// soakMode is a kind of Client. A numbered one has Match, and its server replies in
+// any order, and sends frames of its own to a shared one.
+type soakMode struct{ shared, numbered bool }
+
+func (m soakMode) String() string {
+	return map[bool]string{false: "exclusive", true: "shared"}[m.shared] + map[bool]string{true: " with Match"}[m.numbered]
+}
+
+func (m soakMode) callers() int {
+	if m.numbered {
+		return soakNumberedCallers
+	}
+	return soakCallers
 }
 
 // TestClientSoak runs for a second, or for as long as GTCP_SOAK says; then,
@@ -62,7 +79,10 @@ func TestClientSoak(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, warm.Close())
 	goroutines, files := runtime.NumGoroutine(), openFiles()
-	eachMode(t, func(t *testing.T, shared bool) { newSoak(t, shared).run(t, d/2) })
+	modes := []soakMode{{shared: false}, {shared: true}, {false, true}, {true, true}}
+	for _, mode := range modes {
+		t.Run(mode.String(), func(t *testing.T) { newSoak(t, mode).run(t, d/time.Duration(len(modes))) })
+	}
 	begun := time.Now()
 	for runtime.NumGoroutine() > goroutines || openFiles() > files {
 		if time.Since(begun) > soakHang {
@@ -75,23 +95,30 @@ func TestClientSoak(t *testing.T) {
 		goroutines, runtime.NumGoroutine(), files, openFiles())
 }
 
-func newSoak(t *testing.T, shared bool) *soak {
-	s := &soak{}
+func newSoak(t *testing.T, mode soakMode) *soak {
+	s := &soak{mode: mode}
 	proxy, err := faultproxy.New("127.0.0.1:0", faultproxy.Random(rand.Uint64(), faultproxy.Rates{
 		Refuse: 0.03, Truncate: 0.3, HalfClose: 0.2, Reset: 0.4, Stall: 0.03,
 		Split: 0.1, Delay: 0.1, MaxBytes: 16 << 10,
 	}))
 	require.NoError(t, err)
 	s.proxy = proxy
-	s.client = gtcp.NewClient(proxy.Addr(), gtcp.ClientConfig{
-		Shared: shared,
+	config := gtcp.ClientConfig{
+		Shared: mode.shared,
 		Retry:  retry.Policy{MaxAttempts: 4, Backoff: retry.Constant(time.Millisecond)},
-		Pool:   pool.Config{MaxConns: soakCallers / 2, DialBackoff: conn.DialBackoff{Min: time.Millisecond, Max: 10 * time.Millisecond}},
+		Pool:   pool.Config{MaxConns: mode.callers() / 2, DialBackoff: conn.DialBackoff{Min: time.Millisecond, Max: 10 * time.Millisecond}},
 		Pipeline: pipeline.Config{
-			MaxConns: 4, MaxInFlight: soakCallers / 2, StallTimeout: soakTimeout,
+			MaxConns: 4, MaxInFlight: mode.callers() / 2, StallTimeout: soakTimeout,
 			DialBackoff: conn.DialBackoff{Max: 20 * time.Millisecond},
 		},
-	})
+	}
+	if mode.numbered {
+		config.Match = number
+		config.Pipeline.MaxLifetime = soakTimeout
+		config.Pipeline.Heartbeat = pipeline.Heartbeat{Interval: soakTimeout / 4, Request: numbered(0, "heartbeat")}
+		config.Pipeline.OnPush = func(context.Context, *pipeline.Push) { s.pushes.Add(1) }
+	}
+	s.client = gtcp.NewClient(proxy.Addr(), config)
 	return s
 }
 
@@ -102,9 +129,9 @@ func (s *soak) run(t *testing.T, d time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	begun := time.Now()
-	for i := range soakCallers {
+	for i := range s.mode.callers() {
 		callers.Go(func() {
-			for ctx.Err() == nil || s.proxy.Counts().Faults() < soakFaults {
+			for ctx.Err() == nil || s.proxy.Counts().Faults() < soakFaults || s.replies.Load() == 0 {
 				s.call()
 				if i >= soakTireless {
 					rest(begun)
@@ -128,8 +155,8 @@ func (s *soak) run(t *testing.T, d time.Duration) {
 	servers.Wait()
 	require.NoError(t, s.proxy.Close())
 
-	t.Logf("calls %d: replies %d, failures %d (of those nothing written %d), cancelled %d; server restarts %d",
-		s.calls.Load(), s.replies.Load(), s.failures.Load(), s.unwritten.Load(), s.cancelled.Load(), s.restarts.Load())
+	t.Logf("calls %d: replies %d, failures %d (of those nothing written %d), cancelled %d; server restarts %d, pushes %d",
+		s.calls.Load(), s.replies.Load(), s.failures.Load(), s.unwritten.Load(), s.cancelled.Load(), s.restarts.Load(), s.pushes.Load())
 	c := s.proxy.Counts()
 	t.Logf("faults %d, splits %d, delays %d: %+v", c.Faults(), c.Splits, c.Delays, c)
 	doubles, phantoms, twice := s.executions.audit()
@@ -160,10 +187,11 @@ func (s *soak) serve(t *testing.T, stop chan struct{}) {
 			t.Error(err)
 			return
 		}
-		srv := &server.Server{
-			Handler: server.Frames(framing.Format{}, s.handle),
-			Logger:  slog.New(slog.DiscardHandler),
+		h := &server.FrameHandler{Handle: s.handle}
+		if s.mode.numbered {
+			h.Handle, h.Concurrency, h.Unordered = s.handleNumbered, 64, true
 		}
+		srv := &server.Server{Handler: h, Logger: slog.New(slog.DiscardHandler)}
 		done := make(chan error, 1)
 		go func() { done <- srv.Serve(l) }()
 		s.proxy.SetTarget(l.Addr().String())
@@ -189,6 +217,22 @@ func (s *soak) handle(_ context.Context, req []byte) ([]byte, error) {
 	return soakReply(nil, req), nil
 }
 
+// handleNumbered is handle for requests with a number. Some take longer than those
+// behind them, and some are told of.
+func (s *soak) handleNumbered(ctx context.Context, req []byte) ([]byte, error) {
+	if string(req[number.Size:]) == "heartbeat" {
+		return req, nil
+	}
+	if rand.IntN(8) == 0 {
+		<-time.After(time.Duration(rand.IntN(1000)) * time.Microsecond)
+	}
+	if s.mode.shared && rand.IntN(16) == 0 {
+		_ = server.Send(ctx, numbered(0, "a push"))
+	}
+	reply, err := s.handle(ctx, req[number.Size:])
+	return append(slices.Clone(req[:number.Size]), reply...), err
+}
+
 func soakReply(dst, req []byte) []byte {
 	dst = append(dst, req[:8]...)
 	return binary.BigEndian.AppendUint32(dst, crc32.ChecksumIEEE(req))
@@ -201,6 +245,10 @@ func (s *soak) call() {
 		req = make([]byte, 8+rand.IntN(20_000))
 	}
 	binary.BigEndian.PutUint64(req, id)
+	var own []byte // the number of the caller
+	if s.mode.numbered {
+		own = numbered(uint16(id%7), "")
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), soakTimeout)
 	defer cancel()
 	if rand.IntN(10) == 0 {
@@ -209,7 +257,7 @@ func (s *soak) call() {
 	}
 	idempotent := rand.IntN(4) == 0
 	begun := time.Now()
-	reply, err := s.client.CallWith(ctx, nil, req, gtcp.CallOptions{Idempotent: idempotent})
+	reply, err := s.client.CallWith(ctx, nil, slices.Concat(own, req), gtcp.CallOptions{Idempotent: idempotent})
 	s.calls.Add(1)
 	if time.Since(begun) > soakTimeout+soakHang {
 		s.hangs.Add(1)
@@ -220,7 +268,7 @@ func (s *soak) call() {
 	}
 	if err == nil {
 		s.replies.Add(1)
-		if string(reply) != string(soakReply(nil, req)) || entry.Load()&executed == 0 {
+		if string(reply) != string(soakReply(own, req)) || entry.Load()&executed == 0 {
 			s.mismatches.Add(1)
 		}
 		return

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -24,13 +23,13 @@ import (
 // Callers that give up at random, a server that shuffles its replies, and a
 // network that splits, delays, cuts, resets and swallows: no caller gets
 // another's reply, no request that is safe to retry was seen by the server, and
-// nothing is left. GTCP_SOAK sets the seconds.
+// nothing is left. GTCP_SOAK sets how long: 2m.
 func TestSoakOfNumberedCalls(t *testing.T) {
 	length := 500 * time.Millisecond
 	if v := os.Getenv("GTCP_SOAK"); v != "" {
-		n, err := strconv.Atoi(v)
+		var err error
+		length, err = time.ParseDuration(v)
 		require.NoError(t, err)
-		length = time.Duration(n) * time.Second
 	}
 	s := &soak{}
 	proxy, err := faultproxy.New(s.listen(t), faultproxy.Random(rand.Uint64(), faultproxy.Rates{
