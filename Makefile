@@ -26,14 +26,31 @@ each = @set -e; for m in $(MODULES); do echo "--- $$m: $(1)"; (cd $$m && $(1)); 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
+# Tests mostly wait, so modules are tested JOBS at a time; 1 is one after another.
+# The order is that of MODULES, but what takes longest begins first.
+JOBS ?= 4
+TESTED := . ./internal/benchmarks ./internal/conformance
+TESTED += $(filter-out $(TESTED),$(MODULES))
+at_once = @$(MAKE) --no-print-directory -j $(JOBS)
+
 .PHONY: test
 test: ## run the tests of every module; conn and server also as where ReadLoop does not work
-	$(call each,$(GO) test -shuffle=on ./...)
+	$(at_once) $(TESTED:%=test/%) test/noloop
+
+.PHONY: $(TESTED:%=test/%) test/noloop
+$(TESTED:%=test/%): test/%:
+	cd $* && $(GO) test -shuffle=on ./...
+test/noloop:
 	$(GO) test -shuffle=on -tags gtcp_noloop ./conn ./server
 
 .PHONY: race
 race: ## run the tests of every module under the race detector, but those that only start programs built without it
-	$(call each,GTCP_WINDOWS=off $(GO) test -race -shuffle=on `[ $$m != ./internal/benchmarks ] || echo -short` ./...)
+	$(at_once) $(TESTED:%=race/%)
+
+.PHONY: $(TESTED:%=race/%)
+race/./internal/benchmarks: SHORT := -short
+$(TESTED:%=race/%): race/%:
+	cd $* && GTCP_WINDOWS=off $(GO) test -race -shuffle=on $(SHORT) ./...
 
 .PHONY: lint
 lint: fmt tidy vet staticcheck ## format, go.mod, vet and staticcheck, all as checks

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,10 +12,18 @@ import (
 )
 
 // busyListener has callers that connect again at once: of each connection that it
-// accepts another one is made, 2000 in all.
+// accepts another one is made, 2000 in all. It accepts none before Shutdown has given
+// it a deadline, so that all are of the backlog.
 type busyListener struct {
 	*lateListener
-	again []net.Conn // of the goroutine that accepts
+	draining sync.Once
+	again    []net.Conn // of the goroutine that accepts
+}
+
+func (l *busyListener) SetDeadline(t time.Time) error {
+	err := l.lateListener.SetDeadline(t)
+	l.draining.Do(func() { close(l.let) })
+	return err
 }
 
 func (l *busyListener) Accept() (net.Conn, error) {
@@ -48,7 +57,6 @@ func TestShutdownUnderCallersThatConnectAgain(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return s.Stat().Listeners == 1 }, patience, time.Millisecond)
 	result := begin(t, s, t.Context())
-	close(l.let)
 	for _, c := range asked {
 		c.expect("early")
 		c.expectEnd()
