@@ -3,6 +3,7 @@ package pooltest_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
@@ -83,6 +84,34 @@ func (s *blindStore) Sweep(visit func(*entry)) {
 			visit(e)
 		}
 	}
+}
+
+// newestStore has a sweep look at as many as were idle, the newest first: at those
+// that become idle meanwhile, in place of others.
+type newestStore struct{ stack }
+
+func (s *newestStore) Sweep(visit func(*entry)) {
+	seen := make(map[*entry]bool)
+	for range s.Idle() {
+		e := s.unseen(seen)
+		if e == nil {
+			return
+		}
+		seen[e] = true
+		visit(e)
+	}
+}
+
+func (s *newestStore) unseen(seen map[*entry]bool) *entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, e := range slices.Backward(s.idle) {
+		if !seen[e] {
+			s.idle = slices.Delete(s.idle, i, i+1)
+			return e
+		}
+	}
+	return nil
 }
 
 // deafPool does not clear.

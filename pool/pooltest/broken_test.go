@@ -106,6 +106,7 @@ var wrongs = []wrong{
 	{"wakeup lost in a race", []string{"03 return at the moment", "stress"}, openOver[slowStore]},
 	{"two owners", []string{"02 one owner", "stress"}, openOver[sharingStore]},
 	{"forgetful sweep", []string{"sweep"}, openOver[blindStore]},
+	{"sweep of the newest", []string{"sweep misses nothing"}, openOver[newestStore]},
 
 	around("more than max", func(_ *factory, l *backend.Limits) func(pool) pool { l.Max++; return nil }, "01 max", "model", "stress"),
 	around("any number of waiters", func(_ *factory, l *backend.Limits) func(pool) pool { l.MaxWaiters = 0; return nil }, "max waiters", "no waiters"),

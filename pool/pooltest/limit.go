@@ -3,6 +3,7 @@ package pooltest
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing/synctest"
 	"time"
 
@@ -14,6 +15,7 @@ var sweepCases = []testCase{
 	{"sweep", backend.Limits{Max: 100}, testSweep},
 	{"sweep holds one", backend.Limits{Max: 5}, testSweepOne},
 	{"sweep does not end", backend.Limits{Max: 5}, testSweepBusy},
+	{"sweep misses nothing", backend.Limits{Max: 8}, testSweepMisses},
 	{"sweep from two sides", backend.Limits{Max: 5}, testSweepTwo},
 	{"sweep refuses nobody", backend.Limits{Max: 1, MaxWaiters: -1}, testSweepRefuses},
 }
@@ -88,6 +90,28 @@ func testSweepBusy(w *world) {
 	})
 	w.put(held, backend.Keep)
 	w.check(len(seen) <= 5, "Sweep shows %d of 5 resources", len(seen))
+	w.whole()
+}
+
+// testSweepMisses has resources become idle while a sweep goes on. It shows all that
+// were idle before, whether they are kept or not.
+func testSweepMisses(w *world) {
+	for _, keep := range []bool{true, false} {
+		ls := w.fill(8)
+		before, others := ls[:4], ls[4:]
+		w.putAll(before)
+		shown := w.sweep(func(*Resource) bool {
+			if len(others) > 0 {
+				w.put(others[0], backend.Keep)
+				others = others[1:]
+			}
+			return keep
+		})
+		for _, l := range before {
+			w.check(slices.Contains(shown, l.Value), "others become idle, and Sweep misses resource %d", l.Value.ID)
+		}
+		w.putAll(others)
+	}
 	w.whole()
 }
 

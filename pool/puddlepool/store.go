@@ -36,7 +36,7 @@ type store[T any] struct {
 // resource is what Entry.Ref is.
 type resource[T any] struct {
 	res  *puddle.Resource[*engine.Entry[T]]
-	seen uint64 // the last sweep to see it
+	seen uint64 // the last sweep to see it, or to pass it over
 }
 
 func newStore[T any]() *store[T] {
@@ -65,7 +65,11 @@ func (s *store[T]) Add(e *engine.Entry[T]) {
 	s.newborn = e
 	must(s.puddle.CreateResource(context.Background()))
 	s.newborn = nil
-	e.Ref = &resource[T]{res: s.take()} // the last in is the first out
+	r := &resource[T]{res: s.take()} // the last in is the first out
+	if s.active {
+		r.seen = s.sweep // which looks only at what was there before: so it ends
+	}
+	e.Ref = r
 }
 
 // Remove implements engine.Store.
@@ -122,14 +126,9 @@ func (s *store[T]) Sweep(visit func(*engine.Entry[T])) {
 	s.mu.Lock()
 	s.sweep++
 	s.active = true
-	n := s.idle
 	s.mu.Unlock()
 	defer s.endSweep()
-	for range n {
-		e := s.unseen()
-		if e == nil {
-			return
-		}
+	for e := s.unseen(); e != nil; e = s.unseen() {
 		visit(e)
 	}
 }

@@ -76,3 +76,18 @@ func TestSweepSeesOnce(t *testing.T) {
 	}
 	require.Equal(t, 4, s.Idle())
 }
+
+// What is made during a sweep takes no turn of what was idle before, and does not
+// keep the sweep from its end.
+func TestSweepPassesTheNewOver(t *testing.T) {
+	s := newStore[int]()
+	var seen []*engine.Entry[int]
+	old := entries(s, 4)
+	s.Sweep(func(e *engine.Entry[int]) {
+		seen = append(seen, e)
+		s.Remove(e)
+		entries(s, 1)
+	})
+	require.ElementsMatch(t, old, seen)
+	require.Equal(t, 4, s.Idle())
+}
