@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"io"
 	"net"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/framing"
 )
 
 // sockets is a session on one end of a loopback connection, and the other end.
@@ -80,4 +82,43 @@ func TestDrainPointWhileAnotherReads(t *testing.T) {
 	require.NoError(t, err)
 	s.drain()
 	require.EqualValues(t, 1+7, s.point, "it is noted once")
+}
+
+// A reader that waits for the rest of a request notes the point when a drain wakes it,
+// and not before.
+func TestDrainPointWithinARequest(t *testing.T) {
+	h := Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) { return req, nil })
+	s := &Server{Handler: h}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	nc, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	_, err = nc.Write([]byte("\x00\x03o"))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return s.Stat().Active == 1 }, 20*time.Second, time.Millisecond)
+	sess := s.sessions()[0]
+	point := func() int64 {
+		sess.drainMu.Lock()
+		defer sess.drainMu.Unlock()
+		return sess.point
+	}
+	sess.wakeReader()
+	_, err = nc.Write([]byte("n"))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return sess.conn.BytesRead() == 4 }, 20*time.Second, time.Millisecond)
+	require.Zero(t, point()) // the reader has been awake since
+	result := make(chan error, 1)
+	go func() { result <- s.Shutdown(context.Background()) }()
+	require.Eventually(t, func() bool { return point() == 1+4 }, 20*time.Second, time.Millisecond)
+	_, err = nc.Write([]byte("e\x00\x04late"))
+	require.NoError(t, err)
+	require.NoError(t, nc.SetDeadline(time.Now().Add(20*time.Second)))
+	got, err := io.ReadAll(nc)
+	require.NoError(t, err)
+	require.Equal(t, "\x00\x03one", string(got))
+	require.NoError(t, nc.Close())
+	require.NoError(t, <-result)
+	require.ErrorIs(t, <-served, ErrServerClosed)
 }

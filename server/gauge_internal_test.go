@@ -60,6 +60,21 @@ func TestGaugeProbes(t *testing.T) {
 	}
 }
 
+// The same at the lowest bound that there is, which is where a server is that has become
+// slow for good.
+func TestGaugeProbesAtOne(t *testing.T) {
+	const ms = time.Millisecond
+	var g gauge
+	require.InDelta(t, 2, window(t, &g, 1, 1, 10*ms), 1e-9)
+	for range gaugeProbe - 1 {
+		require.InDelta(t, 0.9, window(t, &g, 1, 1, 100*ms), 1e-9)
+	}
+	require.InDelta(t, 0.5, window(t, &g, 1, 1, 100*ms), 1e-9, "the probe begins")
+	require.InDelta(t, 1, window(t, &g, 1, 1, 100*ms), 1e-9, "still what began before")
+	require.InDelta(t, 1, window(t, &g, 1, 1, 100*ms), 1e-9, "the bound before")
+	require.InDelta(t, 2, window(t, &g, 1, 1, 100*ms), 1e-9, "it is the lowest average now")
+}
+
 // A Limiter whose Min is 1 is adaptive too, and begins there.
 func TestAdaptiveLimiterBeginsAtMin(t *testing.T) {
 	for _, least := range []int{1, 2, 5} {

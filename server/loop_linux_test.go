@@ -5,9 +5,11 @@ import (
 	"net"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/server"
 )
 
@@ -44,4 +46,38 @@ func TestEndOfTheStreamInOneSegmentWithARequest(t *testing.T) {
 		c.expectEnd()
 		require.EqualValues(t, (i+1)*(manyRounds+1), s.Stat().Requests)
 	}
+}
+
+// A read from a unix socket stops behind a message with descriptors, whatever is there
+// behind it: what is there is served all the same.
+func TestUnixSocketThatGetsDescriptors(t *testing.T) {
+	l, err := net.Listen("unix", t.TempDir()+"/s")
+	require.NoError(t, err)
+	entered, let := make(chan struct{}), make(chan struct{})
+	h := server.Frames(framing.Format{}, func(ctx context.Context, req []byte) ([]byte, error) {
+		if string(req) == "wait" {
+			close(entered)
+			<-let
+		}
+		return oneWay(ctx, req) // a reply would have the server look again
+	})
+	h.ParkAfter = -1 // so would that
+	s := &server.Server{Handler: h}
+	startOn(t, s, l)
+	nc, err := net.Dial("unix", l.Addr().String())
+	require.NoError(t, err)
+	c := newClient(t, nc)
+	for range manyRounds {
+		c.send("x")
+		c.expect("x")
+	}
+	c.send("wait")
+	<-entered // all of these arrive before the next read
+	const n = 20
+	for range n {
+		_, _, err := nc.(*net.UnixConn).WriteMsgUnix([]byte("\x00\x01m"), syscall.UnixRights(0), nil)
+		require.NoError(t, err)
+	}
+	close(let)
+	require.Eventually(t, func() bool { return s.Stat().Requests == manyRounds+1+n }, patience, time.Millisecond)
 }

@@ -190,3 +190,70 @@ func TestCloseDoesNotWriteThroughAStep(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "last", string(got))
 }
+
+// A request whose peer has gone is not handled, and ends its connection.
+func TestRequestOfAPeerThatHasGone(t *testing.T) {
+	refuse := func(context.Context, []byte) ([]byte, error) { panic("it is handled") }
+	t.Run("reset", func(t *testing.T) {
+		s, _ := sockets(t, &FrameHandler{Handle: refuse})
+		f := servingOf(s)
+		f.begin()
+		s.peerGone(false, true)
+		_, err := f.handle(nil)
+		require.Equal(t, errGone, err)
+	})
+	t.Run("replies before it cannot be written", func(t *testing.T) {
+		l := &Limiter{Max: 1}
+		require.NoError(t, l.acquire(t.Context(), false))
+		s, _ := sockets(t, &FrameHandler{Handle: refuse, Limiter: l})
+		f := servingOf(s)
+		f.begin()
+		require.NoError(t, f.x.w.WriteFrame([]byte("before")))
+		require.NoError(t, s.conn.Close())
+		_, err := f.handle(nil)
+		require.Equal(t, errGone, err)
+	})
+}
+
+// The memory that Append builds replies in is kept for the next one, if it is not large.
+func TestMemoryForAppend(t *testing.T) {
+	for name, tc := range map[string]struct{ had, reply, want int }{
+		"the first":           {0, 10, 10},
+		"it fits":             {10, 10, 10},
+		"larger":              {10, 11, 11},
+		"as large as is kept": {10, keepReply, keepReply},
+		"too large":           {10, keepReply + 1, 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := &FrameHandler{Append: func(_ context.Context, dst, _ []byte) ([]byte, error) {
+				if n := tc.reply; n > cap(dst) {
+					return make([]byte, n), nil
+				}
+				return dst[:tc.reply], nil
+			}}
+			buf := make([]byte, 0, tc.had)
+			reply, err := h.respond(t.Context(), nil, &buf, nil)
+			require.NoError(t, err)
+			require.Len(t, reply, tc.reply)
+			require.Equal(t, tc.want, cap(buf))
+			require.Empty(t, buf)
+			if tc.reply <= tc.had {
+				require.Same(t, &reply[0], &buf[:1][0], "it is the same memory")
+			} else {
+				require.False(t, tc.want > tc.had && &reply[0] == &buf[:1][0], "the reply is the handler's")
+			}
+		})
+	}
+	h := &FrameHandler{Handle: func(context.Context, []byte) ([]byte, error) { return make([]byte, 10), nil }}
+	var buf []byte
+	_, err := h.respond(t.Context(), nil, &buf, nil)
+	require.NoError(t, err)
+	require.Nil(t, buf, "Handle does not use it")
+}
+
+// A connection that is closed while it lingers ends its goroutine.
+func TestNoByteComesOnAClosedConnection(t *testing.T) {
+	s, _ := sockets(t, &FrameHandler{})
+	require.NoError(t, s.conn.Close())
+	require.False(t, s.byteBefore(time.Now().Add(time.Hour)))
+}
