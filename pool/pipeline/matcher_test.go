@@ -9,28 +9,28 @@ import (
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 )
 
-// smpp finds the number where it takes code: replies have the top bit of the
+// touchy finds the number where it takes code: replies have the top bit of the
 // command set, and requests of the server's own may have the same numbers.
-type smpp struct{ pipeline.Number }
+type touchy struct{ pipeline.Number }
 
-func (m smpp) Get(frame []byte) (uint64, bool) {
+func (m touchy) Get(frame []byte) (uint64, bool) {
 	if len(frame) == 0 || frame[0]&0x80 == 0 {
 		return 0, false
 	}
 	if len(frame) == 1 {
-		panic("smpp")
+		panic("touchy")
 	}
 	return m.Number.Get(frame)
 }
 
-func (m smpp) Restore(reply []byte, old uint64) {
+func (m touchy) Restore(reply []byte, old uint64) {
 	if string(reply[5:]) == "unrestorable" {
 		panic("restore")
 	}
 	m.Number.Restore(reply, old)
 }
 
-func (m smpp) Put(request []byte, n uint64) (uint64, bool) {
+func (m touchy) Put(request []byte, n uint64) (uint64, bool) {
 	if string(request[5:]) == "unsendable" {
 		panic("put")
 	}
@@ -39,7 +39,7 @@ func (m smpp) Put(request []byte, n uint64) (uint64, bool) {
 
 // A Matcher that panics over a request costs that call, and no permit.
 func TestMatcherThatPanicsOverARequest(t *testing.T) {
-	cfg := pipeline.Config{Match: smpp{pipeline.Number{Offset: 1, Size: 4}}, MaxInFlight: 1}
+	cfg := pipeline.Config{Match: touchy{pipeline.Number{Offset: 1, Size: 4}}, MaxInFlight: 1}
 	inBubble(t, cfg, func(b *bubble) {
 		for range 3 {
 			o := b.call(bg, "\x01....unsendable")
@@ -60,7 +60,7 @@ func TestMatcherThatPanicsOverARequest(t *testing.T) {
 
 // A Matcher that panics over a reply costs that call, not the others.
 func TestMatcherThatPanicsOverAReply(t *testing.T) {
-	cfg := pipeline.Config{Match: smpp{pipeline.Number{Offset: 1, Size: 4}}}
+	cfg := pipeline.Config{Match: touchy{pipeline.Number{Offset: 1, Size: 4}}}
 	inBubble(t, cfg, func(b *bubble) {
 		var p *peer
 		for round := range 2 { // alone, and beside another
@@ -97,7 +97,7 @@ func TestMatcherThatPanicsOverAReply(t *testing.T) {
 
 func TestMatcherOfTheUsers(t *testing.T) {
 	pushes := make(chan string, 10)
-	cfg := pipeline.Config{Match: smpp{pipeline.Number{Offset: 1, Size: 4}}, OnPush: func(_ context.Context, p *pipeline.Push) {
+	cfg := pipeline.Config{Match: touchy{pipeline.Number{Offset: 1, Size: 4}}, OnPush: func(_ context.Context, p *pipeline.Push) {
 		pushes <- string(p.Frame)
 		_ = p.Send([]byte("\x80" + string(p.Frame[1:5]) + "pong"))
 	}}
@@ -120,7 +120,7 @@ func TestMatcherOfTheUsers(t *testing.T) {
 			var e *pipeline.PanicError
 			<-o.done
 			require.ErrorAs(b, o.err, &e)
-			require.Equal(b, "smpp", e.Value)
+			require.Equal(b, "touchy", e.Value)
 			o = b.call(bg, "\x01....again")
 			p = b.accept()
 			p.asked("\x01\x00\x00\x00\x01again")
