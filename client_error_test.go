@@ -28,6 +28,18 @@ func refusedAddr(t testing.TB) string {
 	return addr
 }
 
+// heldListener listens at a port that nobody else gets, also after it was closed.
+func heldListener(t testing.TB) net.Listener {
+	t.Helper()
+	addr, stop, err := faultproxy.HeldAddr()
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, stop()) })
+	l, err := net.Listen("tcp", addr)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
 // silentServer reads and never replies.
 func silentServer(t *testing.T) string {
 	return rawServer(t, func(c *net.TCPConn, _ int) { _, _ = io.Copy(io.Discard, c) })

@@ -271,8 +271,7 @@ func TestClientIdleConnectionDirty(t *testing.T) {
 // With a server that has gone, a call fails with the dial's error and can be
 // repeated elsewhere.
 func TestClientIdleConnectionClosedForGood(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	l := heldListener(t)
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
@@ -284,7 +283,7 @@ func TestClientIdleConnectionClosedForGood(t *testing.T) {
 		}
 	}()
 	c := client(t, l.Addr().String(), gtcp.ClientConfig{Retry: retry.Policy{MaxAttempts: 1}})
-	_, err = c.Call(t.Context(), []byte("x"))
+	_, err := c.Call(t.Context(), []byte("x"))
 	require.NoError(t, err)
 	<-gone
 	_, err = c.Call(t.Context(), []byte("x"))

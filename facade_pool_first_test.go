@@ -150,8 +150,7 @@ func TestDefect02LateBytesReachNoReader(t *testing.T) {
 func TestLateBytesAndNobodyListens(t *testing.T) {
 	for name, do := range first {
 		t.Run(name, func(t *testing.T) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			require.NoError(t, err)
+			l := heldListener(t)
 			sent := make(chan struct{})
 			go func() {
 				c, err := l.Accept()
@@ -167,7 +166,7 @@ func TestLateBytesAndNobodyListens(t *testing.T) {
 			defer close(sent)
 			addr := l.Addr().String()
 			c := checkOut(t, addr)
-			_, err = c.SendRecvPkg([]byte("first"))
+			_, err := c.SendRecvPkg([]byte("first"))
 			require.NoError(t, err)
 			<-sent
 			if c.Close(); gtcp.PoolStat(addr).Open == 0 {

@@ -176,8 +176,7 @@ func TestStaleConnectionReadsEOF(t *testing.T) {
 // A write that fails because nobody listens any more reports that.
 func TestReconnectReportsTheDial(t *testing.T) {
 	now, gone := make(chan struct{}), make(chan struct{})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	l := heldListener(t)
 	addr := l.Addr().String()
 	go func() {
 		c, err := l.Accept()
@@ -194,7 +193,7 @@ func TestReconnectReportsTheDial(t *testing.T) {
 	close(now)
 	<-gone
 	c := checkOut(t, addr)
-	err = c.Send([]byte("hello"))
+	err := c.Send([]byte("hello"))
 	require.ErrorContains(t, err, "refused")
 	require.ErrorContains(t, err, addr)
 	require.NoError(t, c.Close())

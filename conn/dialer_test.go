@@ -18,11 +18,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// listen accepts connections and hands them to serve until the test ends.
-func listen(t testing.TB, network, address string, serve func(net.Conn)) net.Listener {
+// listen accepts connections and hands them to handle until the test ends.
+func listen(t testing.TB, network, address string, handle func(net.Conn)) net.Listener {
 	t.Helper()
 	l, err := net.Listen(network, address)
 	require.NoError(t, err)
+	serve(t, l, handle)
+	return l
+}
+
+// serve is listen with a listener that there is.
+func serve(t testing.TB, l net.Listener, handle func(net.Conn)) {
+	t.Helper()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -31,14 +38,13 @@ func listen(t testing.TB, network, address string, serve func(net.Conn)) net.Lis
 			if err != nil {
 				return
 			}
-			serve(nc)
+			handle(nc)
 		}
 	}()
 	t.Cleanup(func() {
 		l.Close()
 		<-done
 	})
-	return l
 }
 
 func closeAtOnce(nc net.Conn) { nc.Close() }
@@ -198,14 +204,13 @@ func TestDialTLSVerifiesAnAddressWithAZone(t *testing.T) {
 		}
 		_, port, err := net.SplitHostPort(nl.Addr().String())
 		require.NoError(t, err)
-		require.NoError(t, nl.Close())
-		l := listen(t, "tcp", "[::1]:"+port, func(nc net.Conn) {
+		serve(t, nl, func(nc net.Conn) {
 			_ = tls.Server(nc, testCert().server).Handshake()
 			t.Cleanup(func() { nc.Close() })
 		})
 		d := conn.Dialer{TLS: &tls.Config{RootCAs: testCert().pool}}
 		c, err := d.Dial(t.Context(), "tcp", "[::1%"+i.Name+"]:"+port)
-		require.NoError(t, err, l.Addr())
+		require.NoError(t, err, nl.Addr())
 		require.NoError(t, c.Close())
 	}
 }

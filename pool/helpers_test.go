@@ -81,12 +81,7 @@ type tcpServer struct {
 
 func newTCPServer(t *testing.T, serve func(net.Conn)) *tcpServer {
 	t.Helper()
-	return newTCPServerAt(t, "127.0.0.1:0", serve)
-}
-
-func newTCPServerAt(t *testing.T, addr string, serve func(net.Conn)) *tcpServer {
-	t.Helper()
-	l, err := net.Listen("tcp", addr)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	s := &tcpServer{addr: l.Addr().String(), l: l, conns: map[*net.TCPConn]bool{}}
 	s.wg.Go(func() {

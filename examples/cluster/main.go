@@ -80,8 +80,10 @@ type result struct {
 type cluster struct {
 	options
 	etcd    *process
-	program string // etcd
-	addr    string // of etcd
+	program string         // etcd
+	addr    string         // of etcd
+	peer    string         // its other address
+	release []func() error // gives these addresses back
 	dir     string
 	servers []*process
 	client  *gtcp.Client

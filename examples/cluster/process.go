@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/seed-99d6a01a/gtcp/internal/faultproxy"
 )
 
 // process is a program that runs beside this one.
@@ -55,8 +56,13 @@ func (c *cluster) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if c.addr, err = freeAddr(); err != nil {
-		return err
+	// Etcd is killed and comes back: nobody else may get its ports meanwhile.
+	for _, addr := range []*string{&c.addr, &c.peer} {
+		held, release, err := faultproxy.HeldAddr()
+		if err != nil {
+			return err
+		}
+		*addr, c.release = held, append(c.release, release)
 	}
 	if err := c.startEtcd(ctx); err != nil {
 		return err
@@ -77,6 +83,9 @@ func (c *cluster) stop() {
 	if c.etcd != nil {
 		_ = c.etcd.kill()
 	}
+	for _, release := range c.release {
+		_ = release()
+	}
 	if c.dir != "" {
 		_ = os.RemoveAll(c.dir)
 	}
@@ -96,13 +105,9 @@ func buildEtcd(ctx context.Context, dir string) (program string, err error) {
 
 // startEtcd starts etcd, with the data it had before, and waits until it replies.
 func (c *cluster) startEtcd(ctx context.Context) error {
-	peer, err := freeAddr()
-	if err != nil {
-		return err
-	}
 	cmd := exec.Command(c.program, "--data-dir", filepath.Join(c.dir, "etcd"), "--log-level", "error",
 		"--listen-client-urls", "http://"+c.addr, "--advertise-client-urls", "http://"+c.addr,
-		"--listen-peer-urls", "http://"+peer, "--initial-advertise-peer-urls", "http://"+peer, "--initial-cluster", "default=http://"+peer)
+		"--listen-peer-urls", "http://"+c.peer, "--initial-advertise-peer-urls", "http://"+c.peer, "--initial-cluster", "default=http://"+c.peer)
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -116,14 +121,6 @@ func (c *cluster) startEtcd(ctx context.Context) error {
 		body, err := io.ReadAll(reply.Body)
 		return err == nil && strings.Contains(string(body), `"true"`)
 	})
-}
-
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }
 
 // addServer starts this program again as a server, which says its address when

@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/internal/faultproxy"
 	"github.com/seed-99d6a01a/gtcp/server"
 )
 
@@ -247,14 +248,10 @@ func TestInterruptedProgram(t *testing.T) {
 
 // TestEcho calls servers of the program's own.
 func TestEcho(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, stop, err := faultproxy.HeldAddr()
 	require.NoError(t, err)
-	addr := l.Addr().String()
-	require.NoError(t, l.Close())
+	defer func() { require.NoError(t, stop()) }()
 	code, out, log := program(t, "-echo", addr+",delay=20ms,concurrency=4", "-callers", "4", "-warmup", "0", "-duration", "50ms", "-same", "-timeout", "10s", addr+",shared")
-	if strings.Contains(log, "address already in use") {
-		t.Skip("another program has taken the port")
-	}
 	require.Zero(t, code, log)
 	require.Contains(t, log, "echo server in this process: "+addr)
 	require.NotContains(t, out, "failed:")

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/internal/faultproxy"
 )
 
 // config has Prometheus scrape both pages, as jobs of their own: a program
@@ -86,10 +87,9 @@ func documented(t *testing.T) (all []string) {
 
 // startPrometheus starts one that scrapes target, and returns its address.
 func startPrometheus(t *testing.T, target string) (addr string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, release, err := faultproxy.HeldAddr()
 	require.NoError(t, err)
-	addr = l.Addr().String()
-	require.NoError(t, l.Close())
+	t.Cleanup(func() { require.NoError(t, release()) })
 	dir := t.TempDir()
 	file := filepath.Join(dir, "prometheus.yml")
 	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, config, target), 0o600))

@@ -21,6 +21,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/seed-99d6a01a/gtcp/internal/faultproxy"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -207,10 +209,13 @@ type program struct {
 	addr string
 }
 
-// start starts a server on a free port, unless args has another one.
+// start starts a server on a port that stays free after it, unless args has another one.
 func (r *reader) start(name string, args ...string) *program {
 	r.t.Helper()
-	p := &program{t: r.t, cmd: r.command(name, append([]string{"-addr", "127.0.0.1:0"}, args...)...)}
+	addr, release, err := faultproxy.HeldAddr()
+	require.NoError(r.t, err)
+	r.t.Cleanup(func() { require.NoError(r.t, release()) })
+	p := &program{t: r.t, cmd: r.command(name, append([]string{"-addr", addr}, args...)...)}
 	out, err := p.cmd.StderrPipe()
 	require.NoError(r.t, err)
 	p.out = bufio.NewReader(out)

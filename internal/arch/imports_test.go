@@ -67,7 +67,7 @@ var rules = []rule{
 	{pkg: "internal/signal", reason: "what pool and resolve share: a wakeup for many"},
 	{pkg: "internal/chart", reason: "for nested modules: standard library only"},
 	{pkg: "internal/memnet", reason: "for tests and nested modules"},
-	{pkg: "internal/faultproxy", reason: "for tests and nested modules"},
+	{pkg: "internal/faultproxy", tests: []string{"internal/netlab"}, reason: "for tests and nested modules"},
 	{pkg: "internal/netlab", reason: "for tests and nested modules"},
 	{pkg: "internal/arch", reason: "tests only"},
 }

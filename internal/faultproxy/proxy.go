@@ -2,6 +2,7 @@ package faultproxy
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -25,11 +26,12 @@ func (c Counts) Faults() uint64 {
 // Proxy listens on 127.0.0.1 and forwards to its target. It is safe for
 // concurrent use.
 type Proxy struct {
-	addr   string
-	ctx    context.Context // ends with Close: dials stop
-	cancel context.CancelFunc
-	wg     sync.WaitGroup // every goroutine of the proxy
-	counts counters
+	addr    string
+	release func() error    // gives the port back
+	ctx     context.Context // ends with Close: dials stop
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup // every goroutine of the proxy
+	counts  counters
 
 	mu       sync.Mutex // guards all below; never held across I/O but Listen
 	target   string
@@ -54,7 +56,11 @@ func New(target string, plan func(n int) Plan) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{addr: l.Addr().String(), target: target, links: map[*link]struct{}{}, open: make(chan struct{})}
+	release, err := hold(l)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	p := &Proxy{addr: l.Addr().String(), release: release, target: target, links: map[*link]struct{}{}, open: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	close(p.open)
 	p.SetPlan(plan)
@@ -85,7 +91,7 @@ func (p *Proxy) SetTarget(addr string) {
 
 // Refuse closes the listening socket if on, so that dials fail with
 // ECONNREFUSED; connections stay. If not on, it listens again at the same
-// address, which fails where another process took the port meanwhile.
+// address. No other process gets the port meanwhile, unless it asks for just that one.
 func (p *Proxy) Refuse(on bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -170,6 +176,9 @@ func (p *Proxy) Close() error {
 	if p.listener != nil {
 		err = p.listener.Close()
 		p.listener = nil
+	}
+	if !p.closed {
+		err = errors.Join(err, p.release())
 	}
 	p.closed = true
 	links := p.links

@@ -23,14 +23,14 @@ import (
 // returns what breaks it.
 var outages = map[string]func(w *world) (breaks func()){
 	"A server is down": func(w *world) func() {
-		addr, stop := w.serve("api", "127.0.0.1:0", &server.Server{})
+		addr, stop := w.serve("api", "", &server.Server{})
 		c := w.client(addr, small(8))
 		w.works(c)
 		w.load(c, 8, time.Second)
 		return stop
 	},
 	"A server hangs, or the network drops all packets": func(w *world) func() {
-		addr, _ := w.serve("api", "127.0.0.1:0", &server.Server{})
+		addr, _ := w.serve("api", "", &server.Server{})
 		p := w.proxy(addr)
 		c := w.client(p.Addr(), small(8))
 		w.works(c)
@@ -38,8 +38,8 @@ var outages = map[string]func(w *world) (breaks func()){
 		return func() { p.Freeze(true) }
 	},
 	"One server of several is down": func(w *world) func() {
-		a, stop := w.serve("api-1", "127.0.0.1:0", &server.Server{})
-		b, _ := w.serve("api-2", "127.0.0.1:0", &server.Server{})
+		a, stop := w.serve("api-1", "", &server.Server{})
+		b, _ := w.serve("api-2", "", &server.Server{})
 		config := small(8)
 		config.Resolver = resolve.Addrs(a, b)
 		c := w.client("api", config)
@@ -48,7 +48,7 @@ var outages = map[string]func(w *world) (breaks func()){
 		return stop
 	},
 	"The registry or the DNS fails": func(w *world) func() {
-		addr, _ := w.serve("api", "127.0.0.1:0", &server.Server{})
+		addr, _ := w.serve("api", "", &server.Server{})
 		r := &failing{fails: make(chan struct{}), set: resolve.Addrs(addr)}
 		c := w.client("api", gtcp.ClientConfig{Resolver: r})
 		w.works(c)
@@ -57,7 +57,7 @@ var outages = map[string]func(w *world) (breaks func()){
 	},
 	"Too much load": func(w *world) func() {
 		srv := &server.Server{Handler: echoAfter(20 * time.Millisecond)}
-		addr, _ := w.serve("api", "127.0.0.1:0", srv)
+		addr, _ := w.serve("api", "", srv)
 		c := w.client(addr, small(4))
 		w.works(c)
 		w.load(c, 2, 200*time.Millisecond)
@@ -68,19 +68,19 @@ var outages = map[string]func(w *world) (breaks func()){
 		h := echoAfter(20 * time.Millisecond)
 		h.Limiter = &server.Limiter{Max: 2, MaxWait: -1}
 		h.ErrorReply = func(_ context.Context, err error) []byte { return []byte("error: " + err.Error()) }
-		addr, _ := w.serve("api", "127.0.0.1:0", &server.Server{Handler: h})
+		addr, _ := w.serve("api", "", &server.Server{Handler: h})
 		c := w.client(addr, small(64))
 		w.works(c)
 		return func() { w.load(c, 32, time.Second) }
 	},
 	"A pool is too small": func(w *world) func() {
-		addr, _ := w.serve("api", "127.0.0.1:0", &server.Server{Handler: echoAfter(20 * time.Millisecond)})
+		addr, _ := w.serve("api", "", &server.Server{Handler: echoAfter(20 * time.Millisecond)})
 		c := w.client(addr, small(2))
 		w.works(c)
 		return func() { w.load(c, 12, 10*time.Second) }
 	},
 	"Connections are not released": func(w *world) func() {
-		addr, _ := w.serve("api", "127.0.0.1:0", &server.Server{})
+		addr, _ := w.serve("api", "", &server.Server{})
 		c := w.client(addr, small(2))
 		w.works(c)
 		w.load(c, 4, 200*time.Millisecond)
@@ -99,12 +99,12 @@ var outages = map[string]func(w *world) (breaks func()){
 		web.StartTLS()
 		cert := web.TLS.Certificates[0]
 		web.Close()
-		addr, _ := w.serve("api", "127.0.0.1:0", &server.Server{TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}})
+		addr, _ := w.serve("api", "", &server.Server{TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}})
 		c := w.client(addr, small(2))
 		return func() { w.load(c, 4, time.Second) }
 	},
 	"The two sides have different Formats": func(w *world) func() {
-		addr, _ := w.serve("api", "127.0.0.1:0", &server.Server{})
+		addr, _ := w.serve("api", "", &server.Server{})
 		config := small(2)
 		config.Format = framing.Format{LittleEndian: true}
 		c := w.client(addr, config)
@@ -121,14 +121,14 @@ var outages = map[string]func(w *world) (breaks func()){
 				return req, nil
 			}
 		})
-		addr, _ := w.serve("api", "127.0.0.1:0", &server.Server{Handler: h})
+		addr, _ := w.serve("api", "", &server.Server{Handler: h})
 		c := w.client(addr, small(4))
 		w.works(c)
 		w.load(c, 4, time.Second)
 		return func() { close(broken) }
 	},
 	"A firewall forgets connections": func(w *world) func() {
-		addr, _ := w.serve("api", "127.0.0.1:0", &server.Server{})
+		addr, _ := w.serve("api", "", &server.Server{})
 		p := w.proxy(addr)
 		// The first four connections vanish after a while; later ones live.
 		p.SetPlan(func(n int) (plan faultproxy.Plan) {
@@ -153,7 +153,7 @@ func (w *world) restarts(goodbye []byte) func() {
 		at, stop := w.serve("api", addr, srv)
 		return at, srv, stop
 	}
-	addr, srv, stop := start("127.0.0.1:0")
+	addr, srv, stop := start("")
 	config := small(8)
 	config.Shared, config.Goodbye = true, goodbye
 	c := w.client(addr, config)

@@ -38,8 +38,15 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// serve starts a server. stop kills it, and may be called more than once.
+// serve starts a server, without an address at one that stays free when it is killed.
+// stop kills it, and may be called more than once.
 func (w *world) serve(name, addr string, srv *server.Server) (at string, stop func()) {
+	if addr == "" {
+		held, release, err := faultproxy.HeldAddr()
+		require.NoError(w, err)
+		w.Cleanup(func() { _ = release() })
+		addr = held
+	}
 	l, err := net.Listen("tcp", addr)
 	require.NoError(w, err)
 	if srv.Handler == nil {

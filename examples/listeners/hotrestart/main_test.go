@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/internal/faultproxy"
 )
 
 const childEnv = "GTCP_HOTRESTART_ADDR"
@@ -33,10 +34,9 @@ func TestMain(m *testing.M) {
 // that served it ends; no dial is refused and no request is left unanswered but
 // one sent into that end.
 func TestRestartUnderLoad(t *testing.T) {
-	probe, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, stop, err := faultproxy.HeldAddr()
 	require.NoError(t, err)
-	addr := probe.Addr().String()
-	require.NoError(t, probe.Close())
+	defer func() { require.NoError(t, stop()) }()
 
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), childEnv+"="+addr)

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"io"
 	"log"
-	"net"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/seed-99d6a01a/gtcp"
 	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/internal/faultproxy"
 	"github.com/seed-99d6a01a/gtcp/pool/pipeline"
 )
 
@@ -37,10 +37,9 @@ func (registers) HandleHoldingRegisters(r *modbus.HoldingRegistersRequest) (valu
 }
 
 func modbusServer(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0") // the library wants a port by number
+	addr, release, err := faultproxy.HeldAddr() // the library wants a port by number
 	require.NoError(t, err)
-	addr := l.Addr().String()
-	require.NoError(t, l.Close())
+	t.Cleanup(func() { require.NoError(t, release()) })
 	srv, err := modbus.NewServer(&modbus.ServerConfiguration{
 		URL: "tcp://" + addr, Timeout: time.Minute, MaxClients: 100, Logger: log.New(io.Discard, "", 0),
 	}, registers{})

@@ -3,7 +3,6 @@ package etcdresolve_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	"github.com/seed-99d6a01a/gtcp/internal/faultproxy"
 	"github.com/seed-99d6a01a/gtcp/pool/resolve"
 )
 
@@ -39,17 +39,18 @@ func newEtcd(t *testing.T) *etcd {
 	if _, err := exec.LookPath("etcd"); err != nil {
 		t.Skip("no etcd in PATH: install the distribution's package etcd-server")
 	}
-	e := &etcd{t: t, dir: t.TempDir(), addr: freeAddr(t), peer: freeAddr(t)}
+	e := &etcd{t: t, dir: t.TempDir(), addr: heldAddr(t), peer: heldAddr(t)}
 	e.start()
 	t.Cleanup(e.kill)
 	return e
 }
 
-func freeAddr(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// heldAddr is an address that stays free, also while etcd is dead.
+func heldAddr(t *testing.T) string {
+	addr, stop, err := faultproxy.HeldAddr()
 	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	t.Cleanup(func() { require.NoError(t, stop()) })
+	return addr
 }
 
 func (e *etcd) start() {

@@ -1,7 +1,6 @@
 package gsvcresolve_test
 
 import (
-	"net"
 	"os/exec"
 	"slices"
 	"testing"
@@ -10,6 +9,8 @@ import (
 	"github.com/gogf/gf/contrib/registry/etcd/v2"
 	"github.com/gogf/gf/v2/net/gsvc"
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/internal/faultproxy"
 )
 
 // startEtcd starts a real etcd and returns what kills it with kill -9.
@@ -24,11 +25,12 @@ func startEtcd(t *testing.T, dir, addr, peer string) (kill func()) {
 	}
 }
 
-func freeAddr(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// heldAddr is an address that stays free, also while etcd is dead.
+func heldAddr(t *testing.T) string {
+	addr, stop, err := faultproxy.HeldAddr()
 	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	t.Cleanup(func() { require.NoError(t, stop()) })
+	return addr
 }
 
 // GoFrame's own etcd registry on a real etcd, which is killed and comes back.
@@ -36,7 +38,7 @@ func TestGoFrameEtcdRegistry(t *testing.T) {
 	if _, err := exec.LookPath("etcd"); err != nil {
 		t.Skip("no etcd in PATH: install the distribution's package etcd-server")
 	}
-	dir, addr, peer := t.TempDir(), freeAddr(t), freeAddr(t)
+	dir, addr, peer := t.TempDir(), heldAddr(t), heldAddr(t)
 	kill := startEtcd(t, dir, addr, peer)
 	t.Cleanup(func() { kill() })
 	registry := etcd.New(addr, etcd.Option{DialTimeout: 2 * time.Second})
