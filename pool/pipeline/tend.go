@@ -24,9 +24,8 @@ type tender struct {
 	changed   time.Duration // when it first saw them
 	calls     uint64        // likewise
 	used      stamp         // when it last saw calls
-	owing     bool          // a call that was handed over had no reply at the last look
-	start     uint64        // of the oldest in the stream, whoever holds its place
-	silent    time.Duration // since when it has found that one and no new byte
+	owing     bool          // a call had no reply at the last look
+	silent    time.Duration // since when it has found calls and no new byte
 	waiting   time.Duration // since when the oldest call is one that was given up
 	stuck     bool          // waiting is set
 	expireAt  time.Duration // when to look for calls whose time is over
@@ -92,14 +91,11 @@ func (s *sharedConn) lookLocked() {
 	}
 }
 
-// lookWithinLocked has tend look after d at the latest.
+// lookWithinLocked has tend, which is asleep, look after d at the latest.
 func (s *sharedConn) lookWithinLocked(now stamp, d time.Duration) {
 	if s.tending {
 		s.again = true
-		return
-	}
-	if at := now.mono + d; s.timer != nil && at < s.lookAt {
-		s.lookAt = at
+	} else if now.mono+d < s.lookAt {
 		s.timer.Reset(d)
 	}
 }
@@ -118,12 +114,13 @@ func (s *sharedConn) inspect(now stamp) time.Duration {
 	inFlight, oldest, calls := s.queue.len(), s.queue.first, s.count.calls
 	waiting := oldest != nil && oldest.abandoned && !oldest.beat
 	stuck := s.stuckLocked()
-	owing, start := false, uint64(0) // of a call that was not handed over, the place may be another's later
-	if oldest != nil {
-		owing, start = oldest.start < s.handed, oldest.start
-	}
 	lonely := s.left > s.beats && s.left == inFlight // nobody waits for a reply any more
 	drained, leaving := s.leaving != nil && inFlight == s.left, s.leaving
+	next := s.p.often
+	if s.asleep = inFlight == 0 && calls == w.calls; s.asleep { // a call that comes from here on wakes it
+		s.slimLocked()
+		next = farAway
+	}
 	s.mu.Unlock()
 	w.leaving = leaving != nil
 	if drained {
@@ -140,9 +137,9 @@ func (s *sharedConn) inspect(now stamp) time.Duration {
 		s.usedSeen.Store(now.wall.UnixNano())
 	}
 
-	next := s.expireDue(now, inFlight)
+	next = min(next, s.expireDue(now, inFlight))
 	if c.StallTimeout > 0 {
-		if s.suspectSilence(now, owing, start, heard) && lonely && s.p.full() {
+		if s.suspectSilence(now, inFlight > 0, heard) && lonely && s.p.full() {
 			s.fail(ErrStalled)
 			return farAway
 		}
@@ -152,13 +149,11 @@ func (s *sharedConn) inspect(now stamp) time.Duration {
 		next = min(next, s.heartbeat(now))
 	}
 	next = min(next, s.outlive(now))
-	if idle, in := s.idle(now, inFlight); idle {
+	idle, in := s.idle(now, inFlight)
+	if idle {
 		s.retire(errIdle)
-		return 0
-	} else if in < next {
-		next = in
 	}
-	return min(next, s.sleep())
+	return min(next, in)
 }
 
 // expireDue ends the calls whose time is over, when there may be some, and returns in how
@@ -172,23 +167,6 @@ func (s *sharedConn) expireDue(now stamp, inFlight int) time.Duration {
 		w.expireAt = now.mono + min(s.expire(now), limit/limitShare)
 	}
 	return w.expireAt - now.mono
-}
-
-// sleep returns how soon to look at a connection in use again. One that is not
-// in use wakes tend with its next call.
-func (s *sharedConn) sleep() time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.queue.len() == 0 && s.suspect.Load() {
-		// The last reply has come since inspect looked. Asleep, it would be
-		// avoided until a call came to it, and none does.
-		return 0
-	}
-	if s.asleep = s.queue.len() == 0 && s.count.calls == s.tender.calls && s.leaving == nil; s.asleep {
-		s.slimLocked()
-		return farAway
-	}
-	return s.p.often
 }
 
 // idleBuffer is the largest buffer that a connection keeps while it is quiet, so that a
@@ -222,16 +200,15 @@ func (c *Config) often() time.Duration {
 	return often
 }
 
-// suspectSilence finds out whether the peer has sent nothing for a while although it
-// owes a reply, always the same. New calls then go to another connection, if
-// there can be one. When the peer is heard again, and another connection has
-// taken its place meanwhile, the connection retires. It returns true as long as
-// the peer is silent so.
-func (s *sharedConn) suspectSilence(now stamp, owing bool, start uint64, heard bool) bool {
+// suspectSilence finds out whether the peer has sent nothing for a while although
+// calls are in flight. New calls then go to another connection, if there can be one.
+// When the peer is heard again, and another connection has taken its place meanwhile,
+// the connection retires. It returns true as long as the peer is silent so.
+func (s *sharedConn) suspectSilence(now stamp, owing, heard bool) bool {
 	w := &s.tender
-	same := owing && w.owing && start == w.start
-	w.owing, w.start = owing, start
-	if heard || !same {
+	since := w.owing
+	w.owing = owing
+	if heard || !owing || !since {
 		w.silent = now.mono
 		if s.suspect.Swap(false) && s.p.surplus(s) {
 			s.retire(errSurplus)
@@ -254,7 +231,7 @@ func (s *sharedConn) stall(now stamp, waiting, stuck bool) time.Duration {
 		if stuck {
 			s.replace(now)
 		}
-		return limit
+		return farAway // its calls have it looked at
 	}
 	if !w.stuck || w.changed > w.waiting {
 		w.stuck, w.waiting = true, now.mono
@@ -274,7 +251,7 @@ func (s *sharedConn) stall(now stamp, waiting, stuck bool) time.Duration {
 // has no reply yet, on a connection whose replies come in any order.
 func (s *sharedConn) stuckLocked() bool {
 	limit := s.p.cfg.StallTimeout
-	if s.p.cfg.Match == nil || limit < 0 || s.left == s.beats {
+	if s.p.cfg.Match == nil || s.left == s.beats {
 		return false
 	}
 	for c := s.queue.first; c != nil; c = c.next {
@@ -307,7 +284,7 @@ func (s *sharedConn) heartbeat(now stamp) time.Duration {
 	}
 	s.beat()
 	w.beating, w.beatAt = true, now.mono
-	return hb.Timeout
+	return min(hb.Timeout, s.p.often) // it is in flight, as a call is
 }
 
 // idle tells whether the connection has been out of use for MaxIdleTime, and
