@@ -139,9 +139,9 @@ func (t *trial) tryExact(ctx context.Context, m mutant, tests []testCover) (resu
 const batch = 12
 
 // killedBy runs the tests in batches, first those that killed others of the
-// function. A kill counts if it comes again: tests fail for the machine's load too.
+// function, then the quickest. A kill counts if it comes again: tests fail for the machine's load too.
 func (t *trial) killedBy(ctx context.Context, m mutant, binary string, number int, tests []testCover) result {
-	tests = t.killersFirst(m, tests)
+	tests = t.inOrder(m, tests)
 	for size := batch; len(tests) > 0 && ctx.Err() == nil; {
 		these := tests[:min(size, len(tests))]
 		r := t.run(ctx, binary, number, these, 1)
@@ -165,13 +165,13 @@ func (t *trial) killedBy(ctx context.Context, m mutant, binary string, number in
 	return result{Outcome: survived}
 }
 
-func (t *trial) killersFirst(m mutant, tests []testCover) []testCover {
+func (t *trial) inOrder(m mutant, tests []testCover) []testCover {
 	t.mu.Lock()
 	known := slices.Clone(t.killers[m.function])
 	t.mu.Unlock()
 	tests = slices.Clone(tests)
 	slices.SortStableFunc(tests, func(a, b testCover) int {
-		return cmp.Compare(slices.Index(known, b.Name), slices.Index(known, a.Name))
+		return cmp.Or(cmp.Compare(slices.Index(known, b.Name), slices.Index(known, a.Name)), cmp.Compare(a.Took, b.Took))
 	})
 	return tests
 }
