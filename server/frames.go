@@ -395,8 +395,8 @@ func (s *session) idles(h *FrameHandler) {
 }
 
 // woken decides about a read that a deadline in the past ended: false if its time
-// is over. Otherwise somebody wanted its attention, or a timeout struck as it was
-// met, and reading goes on.
+// is over, or if the connection was closed meanwhile. Otherwise somebody wanted its
+// attention, or a timeout struck as it was met, and reading goes on.
 //
 // The read deadline has these writers. Other goroutines set it to a time in the past
 // to wake the reader, and each sets what the reader is to find before that: the
@@ -406,5 +406,9 @@ func (s *session) idles(h *FrameHandler) {
 // all of them after each clearing and before it waits again, so no wake is lost: a
 // deadline that is set later ends that wait.
 func (f *frameConn) woken() bool {
-	return f.sess.readDue.Load() != overdue && f.conn.SetReadDeadline(time.Time{}) == nil
+	return !f.overdue() && f.conn.SetReadDeadline(time.Time{}) == nil
 }
+
+// overdue says that the time of the read is over. If it is not, and woken is false, the
+// connection was closed on this side.
+func (f *frameConn) overdue() bool { return f.sess.readDue.Load() == overdue }

@@ -390,7 +390,7 @@ func (f *frameConn) badRequest(err error) bool {
 	case errors.Is(err, framing.ErrMalformed):
 		f.sum(slog.LevelWarn, "server: malformed request, connection closed", f.hinted("remote", remote(f.conn), "err", err)...)
 		f.linger = true
-	case timedOut(err):
+	case timedOut(err) && f.overdue():
 		f.sess.srv.stats.readTimeouts.Add(1)
 		f.sum(slog.LevelInfo, "server: request did not arrive in time, connection closed", f.hinted("remote", remote(f.conn), "err", err)...)
 	case !errors.Is(err, io.EOF):

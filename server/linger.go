@@ -9,8 +9,11 @@ import "time"
 const lingerTime = 500 * time.Millisecond
 
 // idledOut ends a connection on which no request came in time, unless one has
-// come since.
+// come since. One whose time is not over was closed on this side as its reader was woken.
 func (f *frameConn) idledOut() standing {
+	if !f.overdue() {
+		return over
+	}
 	if f.arrived() {
 		return idle
 	}
