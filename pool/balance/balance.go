@@ -27,6 +27,7 @@ type Balancer[T any] struct {
 
 	updates chan update
 	wake    chan struct{} // has room for one; the loop has something to look at
+	refused atomic.Uint64 // calls, by endpoints that had too much to do
 	armed   atomic.Bool   // there have been failures: the loop compares rates
 
 	mu     sync.Mutex // guards events
@@ -298,6 +299,7 @@ func (l *Checkout[T]) unusual(n *Node, o Outcome) {
 			b.poke()
 		}
 	case Overloaded:
+		b.refused.Add(1)
 		n.press(now)
 		n.streak.Store(0) // it has replied
 	case Goodbye:

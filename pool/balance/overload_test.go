@@ -139,6 +139,25 @@ func TestOverloadedServerStays(t *testing.T) {
 	}
 }
 
+// The count of a balancer keeps the calls that a server refused which has left since: it
+// never falls.
+func TestRefusedCallsOfServersThatLeft(t *testing.T) {
+	bubble(t, "all", func(t *testing.T) {
+		m, f := &manual{set: names(2)}, newFleet()
+		b := start(t, f.config(m))
+		for range 3 {
+			outcome(t, b, "s00:1", overloaded)
+		}
+		outcome(t, b, "s01:1", overloaded)
+		require.EqualValues(t, 4, b.Stat().Refused)
+		m.report(names(2)[1:]...)
+		require.EqualValues(t, 4, b.Stat().Refused)
+		outcome(t, b, "s01:1", overloaded)
+		outcome(t, b, "s01:1", failed)
+		require.EqualValues(t, 5, b.Stat().Refused)
+	})
+}
+
 // A server that has refused everything since it was known draws no calls, although
 // it has none in flight and its latency is not known.
 func TestOverloadedFromTheStart(t *testing.T) {

@@ -18,6 +18,10 @@ type Stat struct {
 	// Draining is how many removed endpoints still have calls in flight, or
 	// are being closed.
 	Draining int
+	// Refused is how many calls endpoints have refused because they had too much
+	// to do, those of endpoints that have left included. A call that was repeated
+	// at another endpoint is counted too.
+	Refused uint64
 	// Panic says that too many endpoints are failing, so that all are used.
 	Panic bool
 	// Resolved is when the resolver last reported a set. It is zero if it
@@ -29,7 +33,7 @@ type Stat struct {
 
 // Stat returns a snapshot.
 func (b *Balancer[T]) Stat() Stat {
-	s := Stat{Draining: int(b.drains.left.Load())}
+	s := Stat{Draining: int(b.drains.left.Load()), Refused: b.refused.Load()}
 	v := b.view.Load()
 	if v == nil {
 		return s

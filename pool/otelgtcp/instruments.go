@@ -8,7 +8,7 @@ import (
 
 // instruments are the observable instruments.
 type instruments struct {
-	calls, errors, retries, hedges                        metric.Int64ObservableCounter
+	calls, errors, retries, hedges, overloads             metric.Int64ObservableCounter
 	timeouts, refused, dialErrors, closed, io             metric.Int64ObservableCounter
 	pipelineRequests, replies, pipelineTimeouts, canceled metric.Int64ObservableCounter
 	failed, lateReplies, writes                           metric.Int64ObservableCounter
@@ -42,6 +42,7 @@ func (in *instruments) makeCounters(meter metric.Meter, keep func(metric.Observa
 		{&in.errors, "gtcp.client.errors", "{call}", "Calls failed, by the kind of their error."},
 		{&in.retries, "gtcp.client.retries", "{attempt}", "Attempts made after another had failed."},
 		{&in.hedges, "gtcp.client.hedges", "{attempt}", "Attempts made beside another."},
+		{&in.overloads, "gtcp.client.endpoint.refused", "{call}", "Calls refused by servers that had too much to do, those repeated at another included."},
 		{&in.timeouts, "gtcp.client.connection.timeouts", "{timeout}", "Callers whose time was over before they got a connection."},
 		{&in.refused, "gtcp.client.connection.refused", "{request}", "Callers that got no connection, by the reason."},
 		{&in.dialErrors, "gtcp.client.connection.dial_errors", "{dial}", "Dials that failed."},

@@ -147,6 +147,23 @@ type strange struct{}
 func (strange) Error() string { return "strange" }
 func (strange) Kind() string  { return "user-4711" }
 
+// busy is the error of a server that has replied that it has too much to do.
+type busy struct{}
+
+func (busy) Error() string    { return "too much to do" }
+func (busy) Kind() string     { return conn.KindOverloaded }
+func (busy) Overloaded() bool { return true }
+
+// overloaded is a client of a server that has too much to do.
+func overloaded(addr string) *gtcp.Client {
+	return gtcp.NewClient("", gtcp.ClientConfig{
+		Resolver: resolve.Addrs(addr), Retry: retry.Policy{MaxAttempts: 2, Idempotent: true, Backoff: retry.Constant(0)},
+		InterceptAttempt: func(gtcp.Invoker) gtcp.Invoker {
+			return func(context.Context, []byte, []byte) ([]byte, error) { return nil, busy{} }
+		},
+	})
+}
+
 func TestStatMetrics(t *testing.T) {
 	r := record(t, trace.NeverSample(), otelgtcp.Config{})
 	srv := &server.Server{Handler: echo()}
@@ -155,11 +172,13 @@ func TestStatMetrics(t *testing.T) {
 	shared := gtcp.NewClient(addr, gtcp.ClientConfig{Shared: true})
 	service := gtcp.NewClient("", gtcp.ClientConfig{Resolver: resolve.Addrs(addr)})
 	lost := gtcp.NewClient("127.0.0.1:1", gtcp.ClientConfig{Retry: retry.Policy{MaxAttempts: 2, Backoff: retry.Constant(0)}})
-	for name, client := range map[string]*gtcp.Client{"exclusive": exclusive, "shared": shared, "service": service, "lost": lost} {
+	for name, client := range map[string]*gtcp.Client{
+		"exclusive": exclusive, "shared": shared, "service": service, "lost": lost, "busy": overloaded(addr),
+	} {
 		defer client.Close()
 		r.AddClient(name, client)
 		_, err := client.Call(t.Context(), []byte("x"))
-		require.Equal(t, name == "lost", err != nil)
+		require.Equal(t, name == "lost" || name == "busy", err != nil)
 	}
 	p, err := pool.New(conn.Target{Address: addr}, pool.Config{MinIdle: 1})
 	require.NoError(t, err)
@@ -183,6 +202,8 @@ func TestStatMetrics(t *testing.T) {
 		{"gtcp.client.connections", "gtcp.name=shared,gtcp.state=used", 1},
 		{"gtcp.client.connections", "gtcp.name=service,gtcp.state=idle", 1},
 		{"gtcp.client.endpoints", "gtcp.name=service,gtcp.state=ready", 1},
+		{"gtcp.client.endpoint.refused", "gtcp.name=busy", 2},
+		{"gtcp.client.endpoint.refused", "gtcp.name=service", 0},
 		{"gtcp.client.connection.dial_errors", "gtcp.name=lost", 2},
 		{"gtcp.client.connection.max", "gtcp.name=sessions", 64},
 		{"gtcp.client.connection.idle.min", "gtcp.name=sessions", 1},

@@ -38,6 +38,7 @@ func (o *observer) service(s gtcp.ClientStat) {
 	}
 	o.number(o.endpoints, s.Balance.Draining, keyState.String("draining"))
 	o.flag(o.allUsed, s.Balance.Panic)
+	o.count(o.overloads, s.Balance.Refused)
 	o.flag(o.unresolved, s.Balance.ResolveError != nil)
 }
 

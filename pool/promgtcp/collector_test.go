@@ -59,6 +59,23 @@ func scrape(t *testing.T, r *prometheus.Registry) string {
 	return w.Body.String()
 }
 
+// busy is the error of a server that has replied that it has too much to do.
+type busy struct{}
+
+func (busy) Error() string    { return "too much to do" }
+func (busy) Kind() string     { return conn.KindOverloaded }
+func (busy) Overloaded() bool { return true }
+
+// overloaded is a client of a server that has too much to do.
+func overloaded(addr string) *gtcp.Client {
+	return gtcp.NewClient("", gtcp.ClientConfig{
+		Resolver: resolve.Addrs(addr), Retry: retry.Policy{MaxAttempts: 2, Idempotent: true, Backoff: retry.Constant(0)},
+		InterceptAttempt: func(gtcp.Invoker) gtcp.Invoker {
+			return func(context.Context, []byte, []byte) ([]byte, error) { return nil, busy{} }
+		},
+	})
+}
+
 func TestCollector(t *testing.T) {
 	c, r := registered(t)
 	addr, srv := serve(t)
@@ -66,11 +83,13 @@ func TestCollector(t *testing.T) {
 	shared := gtcp.NewClient(addr, gtcp.ClientConfig{Shared: true})
 	service := gtcp.NewClient("", gtcp.ClientConfig{Resolver: resolve.Addrs(addr)})
 	lost := gtcp.NewClient("127.0.0.1:1", gtcp.ClientConfig{Retry: retry.Policy{MaxAttempts: 2, Backoff: retry.Constant(0)}})
-	for name, client := range map[string]*gtcp.Client{"exclusive": exclusive, "shared": shared, "service": service, "lost": lost} {
+	for name, client := range map[string]*gtcp.Client{
+		"exclusive": exclusive, "shared": shared, "service": service, "lost": lost, "busy": overloaded(addr),
+	} {
 		defer client.Close()
 		c.AddClient(name, client)
 		_, err := client.Call(t.Context(), []byte("x"))
-		require.Equal(t, name == "lost", err != nil)
+		require.Equal(t, name == "lost" || name == "busy", err != nil)
 	}
 	p, err := pool.New(conn.Target{Address: addr}, pool.Config{})
 	require.NoError(t, err)
@@ -88,6 +107,8 @@ func TestCollector(t *testing.T) {
 		`gtcp_client_calls_total{name="shared"} 1`,
 		`gtcp_client_errors_total{kind="refused",name="lost"} 1`,
 		`gtcp_client_retries_total{name="lost"} 1`,
+		`gtcp_client_endpoints_refused_total{name="busy"} 2`,
+		`gtcp_client_endpoints_refused_total{name="service"} 0`,
 		`gtcp_connections{name="exclusive",state="idle"} 1`,
 		`gtcp_connections{name="service",state="idle"} 1`,
 		`gtcp_connections_acquired_total{name="exclusive"} 1`,

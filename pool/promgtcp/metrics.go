@@ -43,6 +43,7 @@ var (
 	clientHedges  = counter("client_hedges_total", "Attempts made beside another.")
 	endpoints     = gauge("client_endpoints", "Servers of the service, by their state.", "state")
 	allUsed       = gauge("client_endpoints_panic", "1 while so many servers fail that all are used.")
+	overloads     = counter("client_endpoints_refused_total", "Calls refused by servers that had too much to do, those repeated at another included.")
 	unresolved    = gauge("client_resolve_failing", "1 while the resolver reports an error.")
 
 	connections   = gauge("connections", "Open connections, by their state.", "state")
@@ -130,6 +131,7 @@ func (e emit) service(s gtcp.ClientStat) {
 	}
 	e.send(endpoints, float64(s.Balance.Draining), "draining")
 	e.flag(allUsed, s.Balance.Panic)
+	e.send(overloads, float64(s.Balance.Refused))
 	e.flag(unresolved, s.Balance.ResolveError != nil)
 }
 

@@ -160,7 +160,7 @@ func (c *collector) endpoint(name string, e gtcp.EndpointStat) {
 	}
 	c.endpoints.add(row{mark: mark, cells: []cell{
 		text(clean(name, maxName)), text(clean(e.Endpoint.String(), maxName)), text(e.State.String()), since(c.now, e.Since),
-		few(e.InFlight), took(e.Latency), count(e.Succeeded), few(e.Failed),
+		few(e.InFlight), took(e.Latency), count(e.Succeeded), few(e.Failed), few(e.Refused),
 		few(e.Pool.Open + e.Pipeline.Open), text(clean(e.Endpoint.Zone, maxName)),
 		number(e.Endpoint.Priority), count(e.Endpoint.Weight),
 	}})

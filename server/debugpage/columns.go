@@ -31,7 +31,7 @@ func (c *collector) begin() {
 		about: "The servers of each client with a resolver, and whether they get calls.",
 		columns: []column{
 			{"client", "Client", letters}, {"addr", "Address", letters}, {"state", "State", letters}, {"since", "For", digits},
-			{"inFlight", "In flight", digits}, {"latency", "Latency", digits}, {"succeeded", "Succeeded", digits}, {"failed", "Failed", digits},
+			{"inFlight", "In flight", digits}, {"latency", "Latency", digits}, {"succeeded", "Succeeded", digits}, {"failed", "Failed", digits}, {"refused", "Refused", digits},
 			{"open", "Connections", digits}, {"zone", "Zone", letters}, {"priority", "Priority", digits}, {"weight", "Weight", digits},
 		},
 	}

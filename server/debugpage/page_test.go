@@ -118,11 +118,15 @@ func TestBalancer(t *testing.T) {
 		}
 		checkout.Done(balance.Outcome{Result: result})
 	}
+	busy, err := b.Pick(t.Context(), balance.Request{})
+	require.NoError(t, err)
+	busy.Done(balance.Outcome{Result: balance.Overloaded})
 	require.Eventually(t, func() bool {
 		return strings.Contains(page(t, p, ""), "1 of 2")
 	}, 10*time.Second, time.Millisecond)
 	all := tables(t, p, "?endpoints.sort=addr")
 	require.Equal(t, []any{"ready", "ejected"}, column(all["endpoints"], "state"))
+	require.Equal(t, []any{1.0, 0.0}, column(all["endpoints"], "refused"))
 	require.Equal(t, []any{"balancer"}, column(all["clients"], "mode"))
 	require.Equal(t, []any{2.0, 1.0}, []any{all["clients"].Rows[0]["calls"], all["clients"].Rows[0]["failed"]})
 }
