@@ -91,7 +91,7 @@ type sharedConn struct {
 	writer    bool          // writeLoop runs
 	handedOn  bool          // and has been given the write turn
 	timer     *time.Timer   // calls tend; nil until run begins
-	lookAt    time.Duration // when it fires, by the monotonic clock of stamps
+	lookAt    time.Duration // when it fires, by the monotonic clock of stamps; where asleep
 	tending   bool          // tend is at work
 	again     bool          // and is to look once more
 	asleep    bool          // tend does not look at calls
@@ -155,6 +155,9 @@ func wake(c chan struct{}) {
 func (s *sharedConn) submit(dst, request []byte, due due, watched bool) (c *call, inline bool, write []byte, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.endedLocked() || s.leaving != nil {
+		return nil, false, nil, errEnded
+	}
 	if s.queue.len() == 0 {
 		now := s.p.clock()
 		if s.outlivedLocked(now) {
@@ -196,12 +199,12 @@ func (s *sharedConn) submit(dst, request []byte, due due, watched bool) (c *call
 	return c, inline, write, nil
 }
 
+// endedLocked tells whether the connection can no longer be written.
+func (s *sharedConn) endedLocked() bool { return s.err != nil || s.broken != nil }
+
 // acceptLocked appends the request to the stream and its call to the queue. It
 // leaves the turns to its caller.
 func (s *sharedConn) acceptLocked(dst, request []byte) (c *call, err error) {
-	if s.err != nil || s.leaving != nil || s.broken != nil {
-		return nil, errEnded
-	}
 	pending, err := s.p.encode.Append(s.pending, request)
 	if err != nil {
 		return nil, err
@@ -278,7 +281,7 @@ func (s *sharedConn) dequeueLocked(c *call) {
 // machine was suspended since the last one and that the connection's time is
 // over: its server has closed it long ago.
 func (s *sharedConn) outlivedLocked(now stamp) bool {
-	if !now.jumped(s.usedAt) || s.leaving != nil || s.err != nil {
+	if !now.jumped(s.usedAt) {
 		return false
 	}
 	c := s.p.cfg

@@ -86,7 +86,7 @@ func (s *sharedConn) lookLocked() {
 	case s.tending:
 		s.again = true
 	case s.timer != nil && !s.over: // else run's start has it look, or nobody needs to
-		s.lookAt = 0
+		s.asleep = false // a call need not wake it
 		s.timer.Reset(0)
 	}
 }
@@ -304,7 +304,7 @@ func (s *sharedConn) outlive(now stamp) time.Duration {
 		return farAway
 	}
 	in := s.lifetime - now.age(s.born)
-	if in > 0 && !s.tender.expiring {
+	if in > 0 {
 		return in
 	}
 	s.tender.expiring = true
@@ -352,12 +352,12 @@ func (s *sharedConn) beat() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.roomForBeatLocked() {
+	if s.endedLocked() || !s.roomForBeatLocked() {
 		return // those before it have no reply yet, and are waited for
 	}
 	c, err := s.acceptLocked(nil, hb.Request)
 	if err != nil {
-		return
+		return // by a Matcher's doing
 	}
 	c.abandoned, c.beat = true, true
 	s.left++

@@ -237,11 +237,14 @@ func TestOutlivedConnectionIsLookedAtAtOnce(t *testing.T) {
 	one()
 	s := p.all()[0]
 	require.Eventually(t, func() bool {
-		s.look()
 		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.asleep
-	}, 10*time.Second, time.Millisecond)
+		asleep := s.asleep
+		s.mu.Unlock()
+		if !asleep {
+			s.look()
+		}
+		return asleep
+	}, time.Minute, 20*time.Millisecond)
 	slept.Store(int64(8 * time.Hour))
 	one()
 	require.Eventually(t, func() bool { return p.Stat().Ends == Ends{Expired: 1} }, 10*time.Second, time.Millisecond)
@@ -267,4 +270,51 @@ func TestBuffersOfAQuietConnection(t *testing.T) {
 		echoed(t, p, there, "small")
 		require.NotZero(t, kept())
 	})
+}
+
+// A look that is asked for is not put off by a call that comes before it.
+func TestCallPutsOffNoLookThatIsDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, s, there := connected(t, Config{StallTimeout: -1})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		s.tender.successor, s.tender.expiring = closedDial, true
+		s.look()
+		go func() { _, _ = p.Call(context.Background(), []byte("request")) }()
+		time.Sleep(time.Millisecond)
+		s.mu.Lock()
+		leaving := s.leaving
+		s.mu.Unlock()
+		require.Equal(t, errExpired, leaving)
+		_ = there.Close()
+	})
+}
+
+// A connection that has ended, can no longer be written, or is to end takes no call,
+// and the last sends heartbeats nevertheless.
+func TestWhoTakesCallsAndHeartbeats(t *testing.T) {
+	for name, c := range map[string]struct {
+		end   func(s *sharedConn)
+		beats int
+	}{
+		"ended":   {func(s *sharedConn) { s.err = ErrStalled }, 0},
+		"broken":  {func(s *sharedConn) { s.broken = ErrStalled }, 0},
+		"leaving": {func(s *sharedConn) { s.leaving = errEvicted }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := New(conn.Target{Address: "unused:1"}, framing.Format{}, Config{Heartbeat: Heartbeat{Interval: time.Hour}})
+			require.NoError(t, err)
+			here, there := memnet.Pipe()
+			defer here.Close()
+			defer there.Close()
+			s := newSharedConn(p, conn.New(here))
+			c.end(s)
+			s.writing = true // nobody is to write
+			s.beat()
+			require.Equal(t, c.beats, s.queue.len())
+			_, _, _, err = s.submit(nil, []byte("request"), dueNever, false)
+			require.Equal(t, errEnded, err)
+			require.Equal(t, c.beats, s.queue.len())
+		})
+	}
 }
