@@ -15,9 +15,9 @@ import (
 type Config struct {
 	// MaxConns limits the open connections. The first call dials the first
 	// one; a call that finds all connections busy starts the dial of another.
-	// One more may be open for a while: when a connection is being replaced,
-	// or when it has calls in flight and receives nothing. Zero means 1.
-	// Negative is invalid.
+	// One more may be open for a while when a connection is being replaced,
+	// and one more when connections have calls in flight and receive
+	// nothing. Zero means 1. Negative is invalid.
 	MaxConns int
 
 	// MaxInFlight limits the requests without a reply on all connections

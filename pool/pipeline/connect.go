@@ -122,8 +122,9 @@ func (p *Pipeline) beginDialLocked(ctx context.Context) (*dial, error) {
 }
 
 // succeed returns the dial of a connection that is to take another's place, or
-// nil if there can be none at the moment. Beside those to be replaced there may
-// be one more than MaxConns. When the dial has ended, s looks.
+// nil if there can be none at the moment. When the dial has ended, s looks. Where there
+// are more connections than MaxConns, one that is not silent is a successor too. If all
+// are silent, there is one more for a moment: else s could stay for ever.
 func (p *Pipeline) succeed(s *sharedConn) *dial {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -133,8 +134,8 @@ func (p *Pipeline) succeed(s *sharedConn) *dial {
 	case p.dialing != nil:
 		p.dialing.heirs = append(p.dialing.heirs, s)
 		return p.dialing
-	case len(*p.live.Load()) > p.cfg.MaxConns:
-		return nil
+	case p.dropLocked(s, 1):
+		return closedDial
 	}
 	d, err := p.beginDialLocked(context.Background())
 	if err != nil {
@@ -151,17 +152,31 @@ func (p *Pipeline) full() bool {
 	return sound == 0 && all > p.cfg.MaxConns
 }
 
-// surplus tells whether there are connections enough without s.
-func (p *Pipeline) surplus(s *sharedConn) bool {
+// drop takes s out of those callers choose from, if there are more than MaxConns and
+// enough others that are not under suspicion. It returns whether it has. Of several
+// that ask at the same time, no more go than there are too many.
+func (p *Pipeline) drop(s *sharedConn, enough int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := 0
-	for _, other := range *p.live.Load() {
-		if other != s && !other.suspect.Load() {
-			n++
+	return p.dropLocked(s, enough)
+}
+
+func (p *Pipeline) dropLocked(s *sharedConn, enough int) bool {
+	live := *p.live.Load()
+	sound, found := 0, false
+	for _, other := range live {
+		switch {
+		case other == s:
+			found = true
+		case !other.suspect.Load():
+			sound++
 		}
 	}
-	return n >= p.cfg.MaxConns
+	if !found || len(live) <= p.cfg.MaxConns || sound < enough {
+		return false
+	}
+	p.removeLocked(s)
+	return true
 }
 
 // closedDial is a dial that has succeeded.
@@ -379,6 +394,10 @@ func (p *Pipeline) runDial(d *dial) {
 func (p *Pipeline) remove(s *sharedConn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.removeLocked(s)
+}
+
+func (p *Pipeline) removeLocked(s *sharedConn) {
 	var rest []*sharedConn
 	for _, other := range *p.live.Load() {
 		if other != s {

@@ -210,7 +210,7 @@ func (s *sharedConn) suspectSilence(now stamp, owing, heard bool) bool {
 	w.owing = owing
 	if heard || !owing || !since {
 		w.silent = now.mono
-		if s.suspect.Swap(false) && s.p.surplus(s) {
+		if s.suspect.Swap(false) && s.p.drop(s, s.p.cfg.MaxConns) {
 			s.retire(errSurplus)
 		}
 		return false
@@ -323,8 +323,11 @@ func (s *sharedConn) replace(now stamp) time.Duration {
 	}
 	w.retryAt = now.mono + tendEvery
 	w.successor = s.p.succeed(s)
-	if w.successor == nil {
+	switch w.successor {
+	case nil:
 		return tendEvery
+	case closedDial: // there is one already
+		return 0
 	}
 	return farAway
 }
