@@ -323,7 +323,7 @@ func (f *frameConn) log() *slog.Logger { return f.sess.srv.logger() }
 
 // sum logs what a peer can cause as often as it likes.
 func (f *frameConn) sum(level slog.Level, message string, args ...any) {
-	f.sess.srv.summary.log(f.log(), level, message, args...)
+	f.sess.srv.sum(level, message, args...)
 }
 
 // hinted adds to the details of a log line what an unfinished request looks like.

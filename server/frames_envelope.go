@@ -191,7 +191,7 @@ func (h *FrameHandler) errorEnvelope(ctx context.Context, req []byte, err error,
 	default:
 		e.Status = envelope.StatusFailed
 		if s := sessionOf(ctx); s != nil {
-			s.srv.summary.log(s.srv.logger(), slog.LevelWarn, "server: handler failed", "remote", remote(s.conn), "err", err)
+			s.srv.sum(slog.LevelWarn, "server: handler failed", "remote", remote(s.conn), "err", err)
 		}
 	}
 	return h.errorPayload(ctx, req, err), nil

@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -53,6 +54,8 @@ func TestCloseReachesThePeerOfABlockedHandler(t *testing.T) {
 			require.Error(t, err)
 			require.Zero(t, s.Stat().Open)
 			require.Equal(t, 1, s.Stat().Handlers)
+			require.Empty(t, slices.Collect(s.Conns()))
+			require.False(t, s.CloseConn(1), "it is closed already")
 		})
 	}
 }

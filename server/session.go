@@ -134,7 +134,7 @@ func (s *session) handshake() bool {
 	if stranger := (tls.RecordHeaderError{}); errors.As(err, &stranger) {
 		details = append(details, "hint", "does the client speak TLS?")
 	}
-	s.srv.summary.log(s.srv.logger(), level, message, details...)
+	s.srv.sum(level, message, details...)
 	return false
 }
 

@@ -74,6 +74,8 @@ func TestConnStateThatPanics(t *testing.T) {
 			panic("in a hook")
 		}
 	}
+	log := &logbook{}
+	s.Logger = log.logger()
 	c := dial(t, start(t, s))
 	c.send("a")
 	require.Eventually(t, func() bool {
@@ -81,6 +83,8 @@ func TestConnStateThatPanics(t *testing.T) {
 		defer mu.Unlock()
 		return slices.Equal([]string{"new", "idle", "active", "closed"}, states)
 	}, patience, time.Millisecond)
+	require.EqualValues(t, 1, s.Stat().Panics)
+	log.requireOne(t, "panic", "in a hook", c.LocalAddr().String())
 }
 
 // What is noted while a hook is told of another state is told, whatever becomes of the

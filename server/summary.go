@@ -18,6 +18,13 @@ type summary struct {
 	wg sync.WaitGroup // of that goroutine; the watch waits for it when it ends
 }
 
+// sum logs what peers can cause as often as they like. It makes sure that a watch runs,
+// which logs the number of what is left out. Call it with a session tracked.
+func (s *Server) sum(level slog.Level, message string, args ...any) {
+	s.watchFor(maxTick * ticksPerTimeout)
+	s.summary.log(s.logger(), level, message, args...)
+}
+
 // summed is one kind of event.
 type summed struct {
 	level slog.Level

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/internal/memnet"
 	"github.com/seed-99d6a01a/gtcp/server"
@@ -37,10 +38,13 @@ type summing struct {
 	l   *memnet.Listener
 }
 
-func newSumming(t *testing.T) *summing {
+func newSumming(t *testing.T, change ...func(h *server.FrameHandler)) *summing {
 	s := &summing{log: &logbook{}, let: make(chan struct{})}
 	h := server.Frames(framing.Format{HeaderSize: framing.Varint, MaxSize: 100}, func(_ context.Context, req []byte) ([]byte, error) { return req, nil })
 	h.IdleTimeout = time.Minute
+	for _, f := range change {
+		f(h)
+	}
 	s.Server = &server.Server{Handler: h, Logger: slog.New(slowLog{s.log.logger().Handler(), s.let})}
 	s.l = newMemServer(t, s.Server)
 	return s
@@ -120,4 +124,50 @@ func TestConnectionThatComesDuringTheSummary(t *testing.T) {
 		requireEndsAfter(t, nc, time.Minute-time.Since(began))
 		require.NoError(t, nc.Close())
 	})
+}
+
+// One that is left out is counted too, and soon where nothing has a timeout.
+func TestSummaryOfOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSumming(t, func(h *server.FrameHandler) {
+			h.ReadTimeout, h.WriteTimeout, h.IdleTimeout, h.ParkAfter, h.SleepAfter = -1, -1, -1, -1, -1
+		})
+		close(s.let)
+		s.malformed(t, 2)
+		time.Sleep(4 * time.Second)
+		lines := s.log.with("malformed request")
+		require.Len(t, lines, 2)
+		require.Contains(t, lines[1], "count=1")
+	})
+}
+
+// Failed handshakes are counted soon, also where no connection was ever served.
+func TestSummaryOfHandshakes(t *testing.T) {
+	srv, _ := certificates(t)
+	for name, h := range map[string]server.Handler{
+		"frames":     echo(),
+		"no timeout": &server.FrameHandler{Handle: script, ReadTimeout: -1, WriteTimeout: -1, IdleTimeout: -1},
+		"raw":        server.HandlerFunc(func(context.Context, *conn.Conn) {}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				log := &logbook{}
+				l := newMemServer(t, &server.Server{Handler: h, TLSConfig: srv, Logger: log.logger()})
+				for i := range 3 {
+					for range 5 {
+						nc, err := l.Dial(t.Context())
+						require.NoError(t, err)
+						_, err = nc.Write([]byte("no TLS here\n"))
+						require.NoError(t, err)
+						synctest.Wait()
+						require.NoError(t, nc.Close())
+					}
+					time.Sleep(4 * time.Second)
+					lines := log.with("handshake failed")
+					require.Len(t, lines, 2*i+2)
+					require.Contains(t, lines[2*i+1], "count=4")
+				}
+			})
+		})
+	}
 }
