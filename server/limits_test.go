@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,9 +113,11 @@ func TestMaxConnsPerIPReadsOtherAddresses(t *testing.T) {
 	}
 }
 
-// proxied accepts connections whose address is known late, as behind a proxy.
+// proxied accepts connections of which the first has an address that is known late, as
+// behind a proxy.
 type proxied struct {
 	net.Listener
+	first *sync.Once
 	asked chan struct{}
 	let   chan struct{}
 }
@@ -130,18 +133,17 @@ func (l proxied) Accept() (net.Conn, error) {
 }
 
 func (c proxiedConn) RemoteAddr() net.Addr {
-	select {
-	case c.l.asked <- struct{}{}:
+	c.l.first.Do(func() {
+		close(c.l.asked)
 		<-c.l.let
-	default:
-	}
+	})
 	return tcpAddr("192.0.2.1")
 }
 
 // A connection that is closed before its address is known is neither counted nor served.
 func TestMaxConnsPerIPOfAConnectionThatHasEnded(t *testing.T) {
 	inner := memnet.Listen("server")
-	l := proxied{inner, make(chan struct{}), make(chan struct{})}
+	l := proxied{inner, new(sync.Once), make(chan struct{}), make(chan struct{})}
 	served := make(chan struct{}, 1)
 	s := &server.Server{MaxConnsPerIP: 1, Handler: server.HandlerFunc(func(context.Context, *conn.Conn) { served <- struct{}{} })}
 	startOn(t, s, l)
