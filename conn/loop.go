@@ -158,7 +158,7 @@ func (k *core) readNow(fd uintptr, p []byte) (int, error) {
 }
 
 // Write is Conn.Write. It costs less, because the socket is already held open for
-// the step.
+// the step. A write deadline that has passed ends it only if it has to wait for room.
 func (s *Step) Write(p []byte) (int, error) {
 	k, err := s.c.beginWrite("write")
 	if err != nil {

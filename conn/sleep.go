@@ -60,7 +60,7 @@ func (c *Conn) fallAsleep(w sleep.Watcher) sleep.Outcome {
 		return sleep.Busy
 	case k.held || t.onReadable == nil:
 		return sleep.Never
-	case !k.empty() || k.err.Load() != nil || k.rerr != nil || k.werr != nil || t.checker != nil && t.checker.lost != nil:
+	case !k.empty() || k.err.Load() != nil || t.checker != nil && t.checker.lost != nil:
 		return sleep.Busy
 	}
 	s := &sleeper{watcher: w}

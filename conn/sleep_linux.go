@@ -16,13 +16,13 @@ const canSleep = true
 // alone.
 func (s *sleeper) begin(t *transport) (ok bool) {
 	old, errno := 0, syscall.EBADF
-	err := t.raw.Control(func(fd uintptr) {
+	_ = t.raw.Control(func(fd uintptr) { // if it fails, errno says so
 		var dup uintptr
 		old = int(fd)
 		dup, _, errno = syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_DUPFD_CLOEXEC, 0)
 		s.fd = int32(dup)
 	})
-	if err != nil || errno != 0 {
+	if errno != 0 {
 		return false
 	}
 	if !s.watcher.Watch(int(s.fd)) {
