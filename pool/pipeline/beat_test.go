@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -205,5 +206,91 @@ func TestCallBesideAWriteThatHasItsReply(t *testing.T) {
 		p.reply("to second", "to third")
 		second.replied("to second")
 		third.replied("to third")
+	})
+}
+
+// lateTrouble is a Matcher that has no place for the number in a heartbeat once it has
+// been tried.
+type lateTrouble struct {
+	pipeline.Number
+	tried *atomic.Bool
+}
+
+func (m lateTrouble) Max() uint64 { return m.Number.Max() }
+
+func (m lateTrouble) Put(request []byte, n uint64) (uint64, bool) {
+	if string(request[2:]) == "ping" && m.tried.Swap(true) {
+		return 0, false
+	}
+	return m.Number.Put(request, n)
+}
+
+// A Matcher that has no place for the number costs the call, or the heartbeat, which
+// the connection then ends for want of.
+func TestMatcherWithoutAPlace(t *testing.T) {
+	inBubble(t, pipeline.Config{Match: lateTrouble{twoBytes, new(atomic.Bool)}, Heartbeat: beat}, func(b *bubble) {
+		o := b.call(bg, "1.request")
+		p := b.accept()
+		n := p.askedNumbered("request")
+		p.reply(numbered(n, "reply"))
+		o.replied("1.reply")
+		o = b.call(bg, "1.ping")
+		<-o.done
+		require.ErrorIs(b, o.err, pipeline.ErrNoNumber)
+		require.False(b, o.err.(*pipeline.Error).SafeToRetry())
+		_, err := p.frames.Next()
+		require.ErrorIs(b, err, io.EOF, "nothing was sent")
+		synctest.Wait()
+		require.Equal(b, pipeline.Ends{pipeline.Stalled: 1}, b.Stat().Ends)
+	})
+}
+
+// A lone caller goes on reading until its time is over, and no longer.
+func TestLoneCallerReadsUntilItsTimeIsOver(t *testing.T) {
+	inBubble(t, limited, func(b *bubble) {
+		p := b.exchange()
+		begun := time.Now()
+		o := b.call(bg, "slow")
+		p.asked("slow")
+		time.Sleep(59 * time.Second)
+		require.Equal(b, 1, goroutines("inlineCall"))
+		o.over(begun, true)
+		p.reply("late")
+	})
+}
+
+// A call that was given up is not ended once more by CallTimeout.
+func TestGivenUpCallHasNoCallTimeout(t *testing.T) {
+	inBubble(t, limited, func(b *bubble) {
+		ctx, cancel := context.WithCancel(bg)
+		first, second := b.call(bg, "first"), b.call(ctx, "second")
+		p := b.accept()
+		time.Sleep(10 * time.Second)
+		cancel()
+		second.failed(context.Canceled, true)
+		first.failed(pipeline.ErrCallTimeout, true)
+		time.Sleep(time.Minute)
+		require.Equal(b, uint64(2), b.Stat().Canceled)
+		p.reply("late", "late")
+		require.Zero(b, b.Stat().Abandoned)
+		require.Zero(b, b.Stat().InFlight)
+	})
+}
+
+// CallTimeout is kept to the moment for a call whose time was counted from its dial.
+func TestCallTimeoutAfterADialIsKept(t *testing.T) {
+	inBubbleDialing(t, limited, func(ctx context.Context, l *memnet.Listener) (net.Conn, error) {
+		time.Sleep(300 * time.Millisecond)
+		return l.Dial(ctx)
+	}, func(b *bubble) {
+		begun := time.Now()
+		var calls []*outcome
+		for range 3 {
+			calls = append(calls, b.call(bg, "request"))
+		}
+		for _, o := range calls {
+			o.failed(pipeline.ErrCallTimeout, true)
+			require.InDelta(b, time.Minute, o.ended.Sub(begun), float64(2*time.Millisecond))
+		}
 	})
 }

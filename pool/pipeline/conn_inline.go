@@ -82,14 +82,10 @@ func (s *sharedConn) inlineCall(ctx context.Context, done <-chan struct{}, c *ca
 func (s *sharedConn) passToLoop(c *call) {
 	s.mu.Lock()
 	c.lone = false
-	late := s.late
 	s.uncutLocked()
 	s.reading = readerLoop
 	s.mu.Unlock()
 	wake(s.reads)
-	if late {
-		s.look() // tend ends the call
-	}
 }
 
 // isLate tells whether the lone caller's time is over.

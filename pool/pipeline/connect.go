@@ -431,16 +431,13 @@ func (p *Pipeline) connEnded(s *sharedConn, cause error, count counters, unrepli
 	if i := slices.Index(p.conns, s); i >= 0 {
 		p.conns = slices.Delete(p.conns, i, i+1)
 	}
-	switch {
-	case unreplied:
+	if unreplied {
 		p.lastErr = cause
-	case count.replied():
-		p.lastErr = nil
 	}
 }
 
 // sayUnhandled tells whether a connection ended in a way that says that the
 // peer has handled no request without a reply.
 func (p *Pipeline) sayUnhandled(cause error) bool {
-	return cause == ErrGoodbye || p.cfg.CloseIsGoodbye && errors.Is(cause, io.EOF) && !errors.Is(cause, io.ErrUnexpectedEOF)
+	return cause == ErrGoodbye || p.cfg.CloseIsGoodbye && errors.Is(cause, io.EOF)
 }

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"cmp"
 	"iter"
 	"net"
 	"slices"
@@ -48,9 +47,7 @@ type ConnStat struct {
 // from the same moment.
 func (p *Pipeline) Conns() iter.Seq[ConnStat] {
 	return func(yield func(ConnStat) bool) {
-		all := p.all()
-		slices.SortFunc(all, func(a, b *sharedConn) int { return cmp.Compare(a.id, b.id) })
-		for _, s := range all {
+		for _, s := range p.all() {
 			if !yield(s.stat()) {
 				return
 			}
@@ -72,7 +69,8 @@ func (p *Pipeline) EvictConn(id uint64) bool {
 	return false
 }
 
-// all returns the connections, in any order.
+// all returns the connections, in the order of their numbers: one dial at a time makes
+// them.
 func (p *Pipeline) all() []*sharedConn {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -190,8 +190,9 @@ func TestQuietConnectionKeepsWhatIsNotWritten(t *testing.T) {
 		n := p.askedNumbered("request")
 		p.reply(numbered(n, "reply"))
 		o.replied(numbered(1, "reply"))
-		for range 3 {
+		for range 3 { // the first is being written, the others wait
 			p.reply(numbered(0, "ping"))
+			quiet()
 		}
 		time.Sleep(time.Minute)
 		for range 3 {
@@ -240,6 +241,7 @@ func TestLostReplyBehindAPatientCall(t *testing.T) {
 			}
 		}
 		require.Equal(b, uint64(2), b.Stat().Dials)
+		require.True(b, b.conn(1).Leaving)
 		patient.pending()
 		p.reply(numbered(slow, "reply"))
 		patient.replied(numbered(1, "reply"))

@@ -82,9 +82,7 @@ func (s *sharedConn) expire(now stamp) time.Duration {
 		case this.due == dueUnset:
 			this.due = due(now.mono + limit)
 		case time.Duration(this.due) <= now.mono && this.lone:
-			s.cutLoneLocked()
-			next = 0 // until its caller has noticed
-			continue
+			s.cutLoneLocked() // again at once, until its caller has noticed
 		case time.Duration(this.due) <= now.mono:
 			s.expireLocked(this)
 			over = append(over, this)
