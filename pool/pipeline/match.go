@@ -26,6 +26,8 @@ type Matcher interface {
 // request: Number{Size: 2} for DNS and Modbus/TCP, Number{Offset: 4, Size: 4}
 // for a 4-byte number behind 4 other bytes. Zero is never used as a number, so
 // that frames with zero, and frames too short to hold a number, are not replies.
+// If the peer also sends requests, with numbers of its own, a Number takes them for
+// replies: use a Matcher that tells them from replies.
 type Number struct {
 	// Offset is how many bytes of the frame come before the number.
 	Offset int
