@@ -44,12 +44,15 @@ func testRollingRestart(t *testing.T, restarts, concurrency int, match pipeline.
 	bye := []byte("goodbye")
 	var executed sync.Map // request to how often
 	h := &server.FrameHandler{
-		Goodbye: bye, Concurrency: concurrency,
-		Handle: func(_ context.Context, request []byte) ([]byte, error) {
+		Goodbye: bye, Concurrency: concurrency, Unordered: match != nil,
+		Handle: func(ctx context.Context, request []byte) ([]byte, error) {
 			n, _ := executed.LoadOrStore(string(request[2:]), new(atomic.Int32))
 			n.(*atomic.Int32).Add(1)
 			if request[len(request)-1]%8 == 0 {
 				time.Sleep(time.Millisecond)
+				if match != nil {
+					_ = server.Send(ctx, []byte("\x00\x00push")) // fails if the peer has gone
+				}
 			}
 			return request, nil
 		},
@@ -72,7 +75,11 @@ func testRollingRestart(t *testing.T, restarts, concurrency int, match pipeline.
 		}
 	}
 	stop := start()
-	p := openTo(t, conn.Target{Dial: dialWhereItIs(&at)}, framing.Format{}, pipeline.Config{MaxConns: 2, Goodbye: bye, Match: match})
+	cfg := pipeline.Config{MaxConns: 2, Goodbye: bye, Match: match}
+	if match != nil {
+		cfg.OnPush = func(context.Context, *pipeline.Push) {}
+	}
+	p := openTo(t, conn.Target{Dial: dialWhereItIs(&at)}, framing.Format{}, cfg)
 
 	ctx, cancel := context.WithCancel(bg)
 	var callers sync.WaitGroup
