@@ -93,7 +93,8 @@ var errHandleInUse = errors.New("the receiving handle is in use")
 // Close closes the connection at once. Operations in progress fail with
 // net.ErrClosed, and buffered bytes are lost. A second Close fails with
 // net.ErrClosed and has no effect. Over TLS, crypto/tls first sends an alert,
-// for which it waits up to 5 s if the peer does not read.
+// for which it waits up to 5 s if the peer does not read. It does not wait after
+// a write that has failed or timed out, because then no alert can be sent.
 func (c *Conn) Close() error {
 	k := c.core
 	if k == nil {
@@ -114,7 +115,7 @@ func (c *Conn) Close() error {
 	if looping {
 		k.interruptLoop()
 	} else if t := k.tr(); t != nil {
-		err = t.nc.Close()
+		err = k.closeTransport(t)
 	} else {
 		err = k.asleep.Load().close()
 	}
@@ -167,6 +168,9 @@ func (c *Conn) CloseWrite() error {
 		return err
 	}
 	defer k.endWrite()
+	if k.opaque && k.werr != nil {
+		return k.writeRefused()
+	}
 	half, ok := k.tr().nc.(interface{ CloseWrite() error })
 	if !ok {
 		return k.error("half-close", errors.ErrUnsupported)

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"os"
@@ -34,6 +35,28 @@ func (k *core) newTransport(nc net.Conn) *transport {
 	t := &transport{nc: nc}
 	k.openRaw(t)
 	return t
+}
+
+// closeTransport closes the net.Conn. If a write over TLS was cut, the stream has ended
+// within a record: the socket is closed first, so that no alert waits behind that.
+func (k *core) closeTransport(t *transport) error {
+	if k.torn.Load() == 0 {
+		return t.nc.Close()
+	}
+	nc := t.nc
+	for range maxWrappers {
+		inner, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		nc = inner.NetConn()
+		if _, secure := inner.(*tls.Conn); secure {
+			err := nc.Close()
+			_ = t.nc.Close() // it fails, but wakes what waits for it
+			return err
+		}
+	}
+	return t.nc.Close()
 }
 
 // addresses is who knows the addresses of a connection.
