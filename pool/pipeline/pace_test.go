@@ -232,3 +232,49 @@ func mostlyReplies(nc net.Conn) {
 		time.AfterFunc(2*time.Millisecond, func() { _, _ = nc.Write(reply) })
 	}
 }
+
+// The pace is not learned from the time between replies while only a long poll waits.
+func TestLongPollDoesNotSpoilThePace(t *testing.T) {
+	inBubble(t, pipeline.Config{Match: twoBytes, StallTimeout: -1, MaxLifetime: -1}, func(b *bubble) {
+		ctx, cancel := context.WithCancel(bg)
+		defer cancel()
+		alone := b.call(bg, "1.poll")
+		go func() {
+			p := b.accept()
+			for {
+				frame, err := p.frames.Next()
+				if err != nil {
+					return
+				}
+				if string(frame[2:]) == "request" {
+					reply, _ := framing.Format{}.Append(nil, frame)
+					time.AfterFunc(time.Millisecond, func() { _, _ = p.Write(reply) })
+				}
+			}
+		}()
+		poll := b.call(ctx, "1.poll") // from now on the connection's goroutine reads
+		request := func() error {
+			ctx, cancel := context.WithTimeout(bg, 100*time.Millisecond)
+			defer cancel()
+			_, err := b.Call(ctx, []byte("1.request"))
+			return err
+		}
+		for range 50 {
+			time.Sleep(300 * time.Millisecond)
+			require.NoError(b, request())
+		}
+		var callers sync.WaitGroup
+		for range 16 {
+			callers.Go(func() {
+				if err := request(); err != nil {
+					b.Error(err)
+				}
+			})
+		}
+		callers.Wait()
+		cancel()
+		poll.failed(context.Canceled, true)
+		require.NoError(b, b.Close())
+		alone.failed(pipeline.ErrClosed, true)
+	})
+}

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"net"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -155,38 +156,37 @@ func TestOneLookAtATime(t *testing.T) {
 
 // A call that comes while tend finds nothing in flight is looked at in time.
 func TestCallThatComesDuringALook(t *testing.T) {
-	p, s, there := connected(t, Config{MaxLifetime: -1, CallTimeout: 160 * time.Millisecond})
-	asleep := func() bool {
+	synctest.Test(t, func(t *testing.T) {
+		p, s, _ := connected(t, Config{MaxLifetime: -1, CallTimeout: 160 * time.Millisecond})
+		time.Sleep(time.Minute)
+		asleep := func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.asleep
+		}
+		require.True(t, asleep())
+		p.mu.Lock() // tend needs it to tell whether the connection is surplus
 		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.asleep
-	}
-	require.Eventually(t, asleep, 10*time.Second, time.Millisecond)
-	p.mu.Lock() // tend needs it to tell whether the connection is surplus
-	s.mu.Lock()
-	s.asleep = false
-	s.mu.Unlock()
-	s.suspect.Store(true)
-	s.look()
-	for !asleep() { // until it has found nothing in flight
-		time.Sleep(time.Millisecond)
-	}
-	ended := make(chan error, 1)
-	go func() {
-		_, err := p.Call(context.Background(), []byte("request"))
-		ended <- err
-	}()
-	for asleep() {
-		time.Sleep(time.Millisecond)
-	}
-	p.mu.Unlock()
-	select {
-	case err := <-ended:
-		require.ErrorIs(t, err, ErrCallTimeout)
-	case <-time.After(10 * time.Second):
-		_ = there.Close()
-		require.Fail(t, "the call was forgotten")
-	}
+		s.asleep = false
+		s.mu.Unlock()
+		s.suspect.Store(true)
+		go s.tend()
+		for !asleep() { // until it has found nothing in flight
+			runtime.Gosched()
+		}
+		ended := make(chan error, 1)
+		go func() {
+			_, err := p.Call(context.Background(), []byte("request"))
+			ended <- err
+		}()
+		for asleep() {
+			runtime.Gosched()
+		}
+		p.mu.Unlock()
+		begun := time.Now()
+		require.ErrorIs(t, <-ended, ErrCallTimeout)
+		require.Less(t, time.Since(begun), time.Second)
+	})
 }
 
 // A look that is asked for before the connection's goroutine runs is not lost.
@@ -248,7 +248,7 @@ func TestOutlivedConnectionIsLookedAtAtOnce(t *testing.T) {
 	}, time.Minute, 20*time.Millisecond)
 	slept.Store(int64(8 * time.Hour))
 	one()
-	require.Eventually(t, func() bool { return p.Stat().Ends == Ends{Expired: 1} }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return p.Stat().Ends == Ends{Expired: 1} }, time.Minute, time.Millisecond)
 }
 
 // A quiet connection keeps small buffers, for rare calls, and gives up large ones.
@@ -314,7 +314,9 @@ func TestWhoTakesCallsAndHeartbeats(t *testing.T) {
 			defer here.Close()
 			defer there.Close()
 			s := newSharedConn(p, conn.New(here))
+			require.False(t, s.stat().Leaving)
 			c.end(s)
+			require.True(t, s.stat().Leaving)
 			s.writing = true // nobody is to write
 			s.beat()
 			require.Equal(t, c.beats, s.queue.len())
