@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/seed-99d6a01a/gtcp/pool/backend"
 	"github.com/seed-99d6a01a/gtcp/pool/engine"
@@ -57,7 +58,9 @@ func (s *stack) Idle() int {
 // slowStore publishes too late: whoever looked before waits in vain.
 type slowStore struct{ stack }
 
-func (s *slowStore) Put(e *entry) { go s.stack.Put(e) }
+func (s *slowStore) Put(e *entry) {
+	time.AfterFunc(time.Microsecond, func() { s.stack.Put(e) }) // in a bubble: when all others wait
+}
 
 // sharingStore gives the same entry to two, now and then.
 type sharingStore struct {
