@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -140,4 +141,33 @@ func TestListenerClosedBySomebodyElse(t *testing.T) {
 	requireServed(c)
 	shutdown(t, s)
 	c.expectEnd()
+}
+
+// brokenListener fails for good once it has a deadline.
+type brokenListener struct {
+	net.Listener
+	fails chan struct{}
+	once  *sync.Once
+}
+
+func (l brokenListener) SetDeadline(time.Time) error {
+	l.once.Do(func() { close(l.fails) })
+	return nil
+}
+
+func (l brokenListener) Accept() (net.Conn, error) {
+	<-l.fails
+	return nil, errors.New("broken")
+}
+
+// A listener that breaks at Shutdown does not hold it up.
+func TestListenerThatBreaksAtShutdown(t *testing.T) {
+	l := brokenListener{memnet.Listen("server"), make(chan struct{}), new(sync.Once)}
+	s := &server.Server{Handler: echo()}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	require.Eventually(t, func() bool { return s.Stat().Listeners == 1 }, patience, time.Millisecond)
+	shutdown(t, s)
+	require.ErrorIs(t, <-served, server.ErrServerClosed)
+	require.Zero(t, s.Stat().AcceptErrors)
 }

@@ -31,6 +31,9 @@ func TestServingAllocatesNothing(t *testing.T) {
 		"in an envelope": {handler: &server.FrameHandler{Envelope: true}, requests: []string{
 			sealed(t, envelope.Envelope{Number: 1, Timeout: time.Hour, Method: []byte("m")}, "one"),
 		}},
+		"appended in an envelope": {handler: &server.FrameHandler{Envelope: true, Append: func(_ context.Context, dst, req []byte) ([]byte, error) {
+			return append(append(dst, req...), reply...), nil
+		}}, requests: []string{sealed(t, envelope.Envelope{}, "one")}},
 		"concurrent": {handler: &server.FrameHandler{Concurrency: 4}, requests: []string{"one"}, most: 2}, // of the goroutine
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -167,11 +167,11 @@ func TestDeadlineAndHooks(t *testing.T) {
 		c := dial(t, start(t, s))
 		c.send("\x09\x00", "\xff\x00")
 		c.expect("done", "too late")
-		require.NoError(t, c.Close())
-		shutdown(t, s)
 		ctx := <-contexts
 		require.Equal(t, 1, ctx.Value(recorderKey{}))
-		require.ErrorIs(t, ctx.Err(), context.Canceled)
+		require.ErrorIs(t, ctx.Err(), context.Canceled, "although the connection is open")
+		require.NoError(t, c.Close())
+		shutdown(t, s)
 		late := r.events[1]
 		require.ErrorIs(t, late.Err, context.DeadlineExceeded)
 		require.True(t, late.Refused)

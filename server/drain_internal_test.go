@@ -48,6 +48,17 @@ func withUnread(t *testing.T, n int) *session {
 	return s
 }
 
+// A read that timed out may have begun too late if something is there or, where that
+// cannot be told, if its time was long over.
+func TestReadThatWasHeldUp(t *testing.T) {
+	for n, want := range map[int]bool{0: false, 1: true, 7: true} {
+		s := withUnread(t, n)
+		require.Equal(t, want, heldUp(rawOf(s.socket()), time.Now()), n)
+	}
+	require.False(t, heldUp(nil, time.Now().Add(time.Hour)))
+	require.True(t, heldUp(nil, time.Now().Add(-time.Hour)))
+}
+
 // The socket says what has arrived, and nothing is read for that, by the goroutine that
 // reads.
 func TestDrainPointOfASocket(t *testing.T) {

@@ -20,12 +20,13 @@ import (
 // deadline that has not passed.
 type heldUpListener struct {
 	net.Listener
-	by *atomic.Int64
+	by     *atomic.Int64
+	always bool // not once, but behind every one
 }
 
 type heldUpConn struct {
 	*net.TCPConn
-	by *atomic.Int64
+	l heldUpListener
 }
 
 func (l heldUpListener) Accept() (net.Conn, error) {
@@ -33,13 +34,17 @@ func (l heldUpListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return heldUpConn{nc.(*net.TCPConn), l.by}, nil
+	return heldUpConn{nc.(*net.TCPConn), l}, nil
 }
 
 func (c heldUpConn) SetReadDeadline(t time.Time) error {
 	err := c.TCPConn.SetReadDeadline(t)
 	if t.After(time.Now()) {
-		time.Sleep(time.Duration(c.by.Swap(0)))
+		by := c.l.by.Load()
+		if !c.l.always {
+			c.l.by.Store(0)
+		}
+		time.Sleep(time.Duration(by))
 	}
 	return err
 }
@@ -54,7 +59,7 @@ func TestDrainThatIsHeldUp(t *testing.T) {
 			s := &server.Server{Handler: h}
 			inner, err := net.Listen("tcp", "127.0.0.1:0")
 			require.NoError(t, err)
-			l := heldUpListener{inner, new(atomic.Int64)}
+			l := heldUpListener{Listener: inner, by: new(atomic.Int64)}
 			startOn(t, s, tls.NewListener(l, srv))
 			c := dialTLS(t, l.Addr().String(), cli)
 			c.send("a")
@@ -69,4 +74,25 @@ func TestDrainThatIsHeldUp(t *testing.T) {
 			require.NoError(t, <-result)
 		})
 	}
+}
+
+// A server that is held up each time gives up: Shutdown ends.
+func TestDrainThatIsHeldUpAlways(t *testing.T) {
+	srv, cli := certificates(t)
+	h, entered, let := gated()
+	s := &server.Server{Handler: h}
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	l := heldUpListener{Listener: inner, by: new(atomic.Int64), always: true}
+	startOn(t, s, tls.NewListener(l, srv))
+	c := dialTLS(t, l.Addr().String(), cli)
+	c.send("a")
+	<-entered
+	c.send("b")
+	result := begin(t, s, context.Background())
+	l.by.Store(int64(30 * time.Millisecond))
+	close(let)
+	c.expect("a")
+	_ = c.Close() // whatever became of b
+	require.NoError(t, <-result)
 }

@@ -136,6 +136,18 @@ func TestParkThatIsTooLate(t *testing.T) {
 	}
 }
 
+// A connection with a request in progress does not park.
+func TestRequestInProgressKeepsItsGoroutine(t *testing.T) {
+	s, _ := sockets(t, &FrameHandler{Concurrency: 2})
+	f := servingOf(s)
+	f.begin()
+	f.many.taken = 1
+	s.parking.Store(askedToPark)
+	require.False(t, f.park())
+	require.Equal(t, unparked, s.parking.Load())
+	s.srv.closePoller()
+}
+
 // With Concurrency a connection gives up its queue when it parks, and parks only if
 // nothing is in it and it has not failed.
 func TestPutAside(t *testing.T) {
@@ -178,6 +190,7 @@ func TestPollerFind(t *testing.T) {
 	p.forget(s)
 	require.Nil(t, p.find(3, 7))
 	require.Same(t, other, p.find(5, 8))
+	require.Len(t, p.byFD, 6)
 	p.forget(&session{fd: 5})
 	require.Same(t, other, p.find(5, 8), "it is not the other one's")
 	p.forget(&session{fd: 100})

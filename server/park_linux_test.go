@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -228,7 +229,7 @@ func TestSendToAParkedConnection(t *testing.T) {
 		ctxs := make(chan context.Context, 1)
 		s.Handler.(*server.FrameHandler).Handle = func(ctx context.Context, req []byte) ([]byte, error) {
 			ctxs <- ctx
-			return req, nil
+			return req, ctx.Err()
 		}
 		c := dial()
 		c.send("x")
@@ -349,4 +350,19 @@ func TestConnectionsParkByDefault(t *testing.T) {
 		}
 	}
 	waitParked(t, s, 3)
+}
+
+// A handler that ends its goroutine ends its connection, also one that was parked.
+func TestGoexitOnAParkedConnection(t *testing.T) {
+	h := parking(server.Frames(framing.Format{}, func(context.Context, []byte) ([]byte, error) {
+		runtime.Goexit()
+		return nil, nil
+	}))
+	s := &server.Server{Handler: h}
+	c := dial(t, start(t, s))
+	waitParked(t, s, 1)
+	c.send("x")
+	c.expectEnd()
+	require.NoError(t, c.Close())
+	require.Eventually(t, func() bool { return s.Stat().Handlers == 0 }, patience, time.Millisecond)
 }

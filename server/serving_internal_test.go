@@ -257,3 +257,27 @@ func TestNoByteComesOnAClosedConnection(t *testing.T) {
 	require.NoError(t, s.conn.Close())
 	require.False(t, s.byteBefore(time.Now().Add(time.Hour)))
 }
+
+// The context of a connection is over however it was used before.
+func TestLifetimeThatIsFirstAskedLate(t *testing.T) {
+	for name, use := range map[string]func(l *lifetime, f func()){
+		"not at all": func(_ *lifetime, f func()) { f() },
+		"AfterFunc":  func(l *lifetime, f func()) { l.AfterFunc(f) },
+		"Done":       func(l *lifetime, f func()) { _ = l.Done(); f() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var l lifetime
+			told := make(chan struct{})
+			use(&l, func() { close(told) })
+			require.NoError(t, l.Err())
+			l.end()
+			l.end()
+			<-told
+			<-l.Done()
+			require.ErrorIs(t, l.Err(), context.Canceled)
+			again := make(chan struct{})
+			require.False(t, l.AfterFunc(func() { close(again) })())
+			<-again
+		})
+	}
+}

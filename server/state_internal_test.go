@@ -66,6 +66,18 @@ func TestIdleSinceOfAConnection(t *testing.T) {
 	}
 }
 
+// A handler that is no FrameHandler has no requests in progress.
+func TestInProgressOfARawHandler(t *testing.T) {
+	s, _ := sockets(t, nil)
+	s.frames.Store(nil)
+	s.setState(StateActive)
+	require.Zero(t, s.inProgress())
+	s.frames.Store(new(FrameHandler))
+	require.Equal(t, 1, s.inProgress())
+	s.setState(StateIdle)
+	require.Zero(t, s.inProgress())
+}
+
 // blockingLog is a Logger that counts its lines, and blocks until it is let.
 type blockingLog struct {
 	slog.Handler

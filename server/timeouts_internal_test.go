@@ -76,3 +76,38 @@ func TestWatchLooksSoonAtARequest(t *testing.T) {
 		require.ErrorIs(t, <-served, ErrServerClosed)
 	})
 }
+
+// When many connections have come the watch looks at them at once.
+func TestWatchLooksAtACrowdAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Server{Handler: Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) { return req, nil })}
+		l := memnet.Listen("server")
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(l) }()
+		looked := func() (n int) {
+			for _, sess := range s.sessions() {
+				if sess.parking.Load() == neverParks { // it has no socket
+					n++
+				}
+			}
+			return n
+		}
+		began := time.Now()
+		for i := range crowd {
+			require.Zero(t, looked())
+			_, err := l.Dial(t.Context())
+			require.NoError(t, err)
+			if i+1 < crowd {
+				synctest.Wait()
+			}
+		}
+		synctest.Wait()
+		require.Zero(t, time.Since(began))
+		if canPoll {
+			require.GreaterOrEqual(t, looked(), crowd-1)
+		}
+		require.NoError(t, s.Close())
+		require.NoError(t, s.Shutdown(context.Background()))
+		require.ErrorIs(t, <-served, ErrServerClosed)
+	})
+}
