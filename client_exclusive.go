@@ -29,6 +29,7 @@ type callState struct {
 	number  uint64        // what Match put into the request
 	old     uint64        // what the caller had there
 	left    bool          // a goodbye came in place of the reply
+	replied bool          // the call is a success
 	io      *ioLimit      // the context of I/O of an attempt with a limit, not one that is kept
 	get     *getLimit     // of its wait for a connection; not one that somebody may have kept
 	notes   *attemptNotes // nil unless hooks are told of attempts
@@ -84,7 +85,8 @@ func (s *callStates) get() *callState {
 
 func (s *callStates) put(x *callState) {
 	x.reader.Reset(noConn)
-	x.of, x.held, x.dst, x.reply, x.left, x.notes = nil, nil, nil, nil, false, nil
+	x.of, x.held, x.dst, x.reply, x.notes = nil, nil, nil, nil, nil
+	x.left, x.replied = false, false
 	switch {
 	case x.io == nil:
 	case x.io.kept:
@@ -131,7 +133,8 @@ func (e *endpoint) exclusive(ctx context.Context, limit *sharedDeadline, dst, re
 	if err != nil {
 		return dst, e.failed(e.addr, false, err)
 	}
-	defer held.Close()
+	x.held = held
+	defer x.release()
 	x.dst = dst
 	if e.client.hooks.attempts != nil {
 		x.notes = notesOf(ctx)
@@ -154,7 +157,17 @@ func (e *endpoint) exclusive(ctx context.Context, limit *sharedDeadline, dst, re
 		held.EvictFor(err)
 		return dst, e
 	}
+	x.replied = true
 	return x.reply, nil
+}
+
+// release ends the checkout. Without a reply something went wrong: a Matcher panicked,
+// if nothing else, and the reply may still come.
+func (x *callState) release() {
+	if !x.replied {
+		x.held.Evict()
+	}
+	_ = x.held.Close()
 }
 
 // noReply is what to check where a server closes a connection without any reply.
@@ -200,7 +213,6 @@ func (x *callState) unlimited() {
 // on makes the exchange on a connection, and reports whether any of the request
 // may have left the process.
 func (x *callState) on(ctx context.Context, limit *sharedDeadline, held *pool.Conn) (written bool, err error) {
-	x.held = held
 	before := held.BytesWritten()
 	if limit != nil {
 		if x.io == nil {

@@ -123,3 +123,33 @@ func TestClientPush(t *testing.T) {
 	require.Equal(t, numbered(3, "x"), reply)
 	require.Equal(t, string(numbered(0, "news")), <-pushes)
 }
+
+// fragile is a Matcher that panics over a frame that begins with "!".
+type fragile struct{ pipeline.Number }
+
+func (m fragile) Get(frame []byte) (uint64, bool) {
+	if frame[0] == '!' {
+		panic("fragile")
+	}
+	return m.Number.Get(frame)
+}
+
+// A connection on which a Matcher panicked is not used again: the reply may still come.
+func TestClientMatcherThatPanics(t *testing.T) {
+	addr := rawServer(t, func(c *net.TCPConn, n int) {
+		if n == 0 {
+			_, _ = framing.NewReader(c, framing.Format{}).Next()
+			frame, _ := framing.Format{}.Append(nil, []byte("!"))
+			_, _ = c.Write(frame)
+			_, _ = io.Copy(io.Discard, c)
+			return
+		}
+		_, _ = io.Copy(c, c)
+	})
+	c := client(t, addr, gtcp.ClientConfig{Match: fragile{number}})
+	require.PanicsWithValue(t, "fragile", func() { _, _ = c.Call(t.Context(), numbered(1, "x")) })
+	require.Zero(t, c.Stat().Pool.Idle)
+	reply, err := c.Call(t.Context(), numbered(2, "y"))
+	require.NoError(t, err)
+	require.Equal(t, numbered(2, "y"), reply)
+}
