@@ -43,20 +43,7 @@ func TestRollingRestart(t *testing.T) {
 func testRollingRestart(t *testing.T, restarts, concurrency int, match pipeline.Matcher) {
 	bye := []byte("goodbye")
 	var executed sync.Map // request to how often
-	h := &server.FrameHandler{
-		Goodbye: bye, Concurrency: concurrency, Unordered: match != nil,
-		Handle: func(ctx context.Context, request []byte) ([]byte, error) {
-			n, _ := executed.LoadOrStore(string(request[2:]), new(atomic.Int32))
-			n.(*atomic.Int32).Add(1)
-			if request[len(request)-1]%8 == 0 {
-				time.Sleep(time.Millisecond)
-				if match != nil {
-					_ = server.Send(ctx, []byte("\x00\x00push")) // fails if the peer has gone
-				}
-			}
-			return request, nil
-		},
-	}
+	h := countingHandler(&executed, bye, concurrency, match != nil)
 	var at atomic.Pointer[string]
 	start := func() (stop func() error) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -113,6 +100,25 @@ func testRollingRestart(t *testing.T, restarts, concurrency int, match pipeline.
 	twice := moreThanOnce(&executed)
 	t.Logf("%d calls, %d failed, %d executed twice, ends %v", calls.Load(), failed.Load(), twice, p.Stat().Ends)
 	require.Zero(t, twice)
+}
+
+// countingHandler returns what it is asked, after a while now and then, and counts how
+// often each request was executed.
+func countingHandler(executed *sync.Map, bye []byte, concurrency int, unordered bool) *server.FrameHandler {
+	return &server.FrameHandler{
+		Goodbye: bye, Concurrency: concurrency, Unordered: unordered,
+		Handle: func(ctx context.Context, request []byte) ([]byte, error) {
+			n, _ := executed.LoadOrStore(string(request[2:]), new(atomic.Int32))
+			n.(*atomic.Int32).Add(1)
+			if request[len(request)-1]%8 == 0 {
+				time.Sleep(time.Millisecond)
+				if unordered {
+					_ = server.Send(ctx, []byte("\x00\x00push")) // fails if the peer has gone
+				}
+			}
+			return request, nil
+		},
+	}
 }
 
 // dialWhereItIs dials the address of the server, and again if that server went while
