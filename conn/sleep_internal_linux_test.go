@@ -5,6 +5,7 @@ package conn
 import (
 	"net"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -30,9 +31,11 @@ func TestWakeOfAConnectionThatIsAwake(t *testing.T) {
 	k := c.core
 	require.NoError(t, k.wake())
 	require.Same(t, nc, k.tr().nc)
+	require.NoError(t, c.SetDeadline(time.Now().Add(time.Hour)))
+	require.NoError(t, c.SetDeadline(time.Time{}))
+	require.NotNil(t, k.limits)
 	require.Equal(t, sleep.Asleep, sleep.Fall(c, nobody{}))
-	require.Nil(t, k.buf)
-	require.Nil(t, k.limits)
+	require.Nil(t, k.limits, "it is kept by nothing")
 	require.NoError(t, k.wake())
 	nc = k.tr().nc
 	require.NoError(t, k.wake())
