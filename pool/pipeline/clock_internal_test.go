@@ -44,6 +44,7 @@ func TestSuspendedMachine(t *testing.T) {
 		{"MaxLifetime", Config{}, Ends{Expired: 1}},
 		{"MaxIdleTime", Config{MaxLifetime: -1, MaxIdleTime: time.Hour}, Ends{IdleTooLong: 1}},
 		{"MaxLifetime, not yet", Config{MaxLifetime: 100 * time.Hour}, Ends{}},
+		{"MaxIdleTime, not yet", Config{MaxLifetime: -1, MaxIdleTime: 100 * time.Hour}, Ends{}},
 		{"neither", Config{MaxLifetime: -1}, Ends{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

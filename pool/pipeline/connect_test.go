@@ -72,7 +72,10 @@ func TestRecoveryResetsTheBackoff(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		s.down.Store(false)
-		b.exchange().Close()
+		p := b.exchange()
+		require.False(b, b.Stat().Suspended)
+		require.True(b, b.Stat().SuspendedUntil.IsZero())
+		p.Close()
 		quiet()
 		require.Zero(b, b.Stat().Open)
 		require.NoError(b, b.Stat().LastDialError)

@@ -313,16 +313,29 @@ func TestEndsThatAreNoFailedDials(t *testing.T) {
 			require.NoError(b, b.Stat().LastDialError)
 		})
 	})
-	t.Run("with replies to heartbeats before", func(t *testing.T) {
-		inBubble(t, pipeline.Config{Match: twoBytes, Heartbeat: beat, DialBackoff: strict, StallTimeout: -1}, func(b *bubble) {
-			o := b.call(bg, numbered(1, "slow"))
-			p := b.accept()
-			p.askedNumbered("slow")
-			p.reply(numbered(p.askedNumbered("ping"), "pong"))
-			p.Close()
-			o.failed(io.EOF, true)
-			require.False(b, b.Stat().Suspended)
-		})
+}
+
+// Replies to heartbeats are replies of the peer's too.
+func TestHeartbeatsProveTheDial(t *testing.T) {
+	inBubble(t, pipeline.Config{Match: twoBytes, Heartbeat: beat, DialBackoff: strict, StallTimeout: -1}, func(b *bubble) {
+		o := b.call(bg, numbered(1, "slow"))
+		p := b.accept()
+		p.askedNumbered("slow")
+		p.reply(numbered(p.askedNumbered("ping"), "pong"))
+		p.Close()
+		o.failed(io.EOF, true)
+		require.False(b, b.Stat().Suspended)
+
+		o = b.call(bg, numbered(1, "request"))
+		p = b.accept()
+		p.reply(numbered(p.askedNumbered("request"), "reply"))
+		o.replied(numbered(1, "reply"))
+		p.reply(numbered(p.askedNumbered("ping"), "pong"))
+		o = b.call(bg, numbered(1, "slow"))
+		p.askedNumbered("slow")
+		p.Close()
+		o.failed(io.EOF, true)
+		require.False(b, b.Stat().Suspended, "one reply of each kind")
 	})
 }
 

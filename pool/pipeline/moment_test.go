@@ -118,10 +118,12 @@ func TestCallTimeoutAndCancelAtOnce(t *testing.T) {
 		p := b.exchange()
 		for range 100 {
 			alone := b.call(bg, "alone") // the goroutine reads for the others
-			ctx, cancel := context.WithCancel(bg)
-			stop := time.AfterFunc(16*time.Second, cancel)
 			var calls []*outcome
-			for range 8 {
+			for i := range 8 { // CallTimeout ends them after 16 s or 17 s
+				ctx, cancel := context.WithCancel(bg)
+				stop := time.AfterFunc(16*time.Second+time.Duration(i/4)*time.Second, cancel)
+				defer stop.Stop()
+				defer cancel()
 				calls = append(calls, b.call(ctx, "ended"))
 			}
 			p.asked("alone")
@@ -130,8 +132,6 @@ func TestCallTimeoutAndCancelAtOnce(t *testing.T) {
 				<-o.done
 				require.Error(b, o.err)
 			}
-			stop.Stop()
-			cancel()
 			<-alone.done
 			require.Equal(b, 9, b.Stat().Abandoned)
 			p.reply("1", "2", "3", "4", "5", "6", "7", "8", "9")

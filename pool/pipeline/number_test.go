@@ -37,6 +37,9 @@ func TestNumber(t *testing.T) {
 	require.Equal(t, "\x01", string(short))
 	require.Equal(t, uint64(0xff), pipeline.Number{Size: 2, Reply: &pipeline.Number{Size: 1}}.Max())
 	require.Equal(t, uint64(0xff), pipeline.Number{Size: 1, Reply: &pipeline.Number{Size: 2}}.Max())
+	for _, n := range []pipeline.Number{{Size: 1}, {Size: 8}, {Size: 2, Reply: &pipeline.Number{Size: 1}}, {Size: 2, Reply: &pipeline.Number{Size: 8}}} {
+		require.NoError(t, pipeline.Config{Match: n}.Validate())
+	}
 	for _, n := range []pipeline.Number{{}, {Size: 9}, {Size: 2, Reply: &pipeline.Number{}}, {Size: 2, Reply: &pipeline.Number{Size: 9}}} {
 		var e *pipeline.ConfigError
 		require.ErrorAs(t, pipeline.Config{Match: n}.Validate(), &e)

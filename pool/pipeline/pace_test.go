@@ -238,7 +238,9 @@ func TestLongPollDoesNotSpoilThePace(t *testing.T) {
 	inBubble(t, pipeline.Config{Match: twoBytes, StallTimeout: -1, MaxLifetime: -1}, func(b *bubble) {
 		ctx, cancel := context.WithCancel(bg)
 		defer cancel()
-		alone := b.call(bg, "1.poll")
+		short, leave := context.WithTimeout(bg, 50*time.Millisecond)
+		defer leave()
+		alone := b.call(short, "1.poll") // it reads, and leaves that to the connection's goroutine
 		go func() {
 			p := b.accept()
 			for {
@@ -252,7 +254,8 @@ func TestLongPollDoesNotSpoilThePace(t *testing.T) {
 				}
 			}
 		}()
-		poll := b.call(ctx, "1.poll") // from now on the connection's goroutine reads
+		alone.failed(context.DeadlineExceeded, true)
+		poll := b.call(ctx, "1.poll")
 		request := func() error {
 			ctx, cancel := context.WithTimeout(bg, 100*time.Millisecond)
 			defer cancel()
@@ -275,6 +278,5 @@ func TestLongPollDoesNotSpoilThePace(t *testing.T) {
 		cancel()
 		poll.failed(context.Canceled, true)
 		require.NoError(b, b.Close())
-		alone.failed(pipeline.ErrClosed, true)
 	})
 }

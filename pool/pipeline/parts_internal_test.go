@@ -186,6 +186,17 @@ func TestProbe(t *testing.T) {
 			require.NoError(t, err)
 			require.Eventually(t, func() bool { return s.nc.Check() != nil }, time.Minute, time.Millisecond)
 			require.ErrorIs(t, s.probe(), c.want)
+			if c.want != nil { // such a call is not sent
+				call, inline, write, err := s.submit(nil, []byte("request"), dueNever, false)
+				require.NoError(t, err)
+				require.True(t, inline)
+				s.recent = false
+				_, settled, err := s.inlineCall(context.Background(), nil, call, write, nil)
+				require.NoError(t, err)
+				require.False(t, settled)
+				require.ErrorIs(t, s.err, c.want)
+				require.Zero(t, s.sent)
+			}
 			s.recent = true
 			require.NoError(t, s.probe(), "the call before has just looked")
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -391,5 +392,33 @@ func TestByteBehindTheLastReply(t *testing.T) {
 		synctest.Wait()
 		require.Equal(b, pipeline.Ends{pipeline.Protocol: 1}, b.Stat().Ends)
 		b.exchange()
+	})
+}
+
+// What ends the reading after a failed write is the cause if it says more: here the
+// peer's close. A deadline that nobody has set is the cause itself.
+func TestCauseOfAReadThatFails(t *testing.T) {
+	cfg := pipeline.Config{Goodbye: []byte("bye"), CloseIsGoodbye: true, DialBackoff: conn.DialBackoff{After: -1}}
+	inBubbleDialing(t, cfg, func(ctx context.Context, l *memnet.Listener) (net.Conn, error) {
+		nc, err := l.Dial(ctx)
+		return mute{nc}, err
+	}, func(b *bubble) {
+		go func() {
+			for {
+				nc, err := b.net.Accept()
+				if err != nil {
+					return
+				}
+				time.Sleep(time.Millisecond)
+				_ = nc.Close()
+			}
+		}()
+		b.call(bg, "request").failed(io.EOF, false)
+	})
+	inBubbleDialing(t, pipeline.Config{DialBackoff: conn.DialBackoff{After: -1}}, func(ctx context.Context, l *memnet.Listener) (net.Conn, error) {
+		nc, err := l.Dial(ctx)
+		return &resets{nc, os.ErrDeadlineExceeded}, err
+	}, func(b *bubble) {
+		b.call(bg, "request").failed(os.ErrDeadlineExceeded, true)
 	})
 }

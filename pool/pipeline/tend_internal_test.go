@@ -326,3 +326,38 @@ func TestWhoTakesCallsAndHeartbeats(t *testing.T) {
 		})
 	}
 }
+
+// A call with a deadline of its own, or that was given up, is left alone by CallTimeout,
+// and does not have the connection looked at more often.
+func TestCallsWithoutCallTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		was := epoch
+		epoch = time.Now() // as in a process: the moments are positive
+		defer func() { epoch = was }()
+		p, s, there := connected(t, Config{CallTimeout: time.Minute, StallTimeout: -1, MaxLifetime: -1})
+		time.Sleep(time.Hour)
+		var looks atomic.Int64
+		s.mu.Lock()
+		p.clock = func() stamp {
+			looks.Add(1)
+			return now()
+		}
+		s.mu.Unlock()
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
+		defer cancel()
+		gone := make(chan error, 1)
+		go func() {
+			_, err := p.Call(ctx, []byte("request"))
+			gone <- err
+		}()
+		time.Sleep(10 * time.Minute)
+		require.Empty(t, gone)
+		require.LessOrEqual(t, looks.Load(), int64(700))
+		cancel()
+		require.ErrorIs(t, <-gone, context.Canceled)
+		time.Sleep(10 * time.Minute)
+		require.LessOrEqual(t, looks.Load(), int64(1400))
+		require.NoError(t, there.Close())
+		require.NoError(t, p.Close())
+	})
+}
