@@ -88,9 +88,9 @@ func TestSortAndFilter(t *testing.T) {
 	require.True(t, slices.IsSorted(uses), uses)
 
 	b.do(chromedp.SendKeys(chromedp.CSS("#conns-filter"), "search client"))
+	b.until(`new URL(location.href).searchParams.get("conns.filter") === "search client"`) // a part of it may come first
 	b.until(`[...document.querySelectorAll("#conns-table tbody tr")].every(tr => tr.textContent.includes("search"))`)
 	require.NotEmpty(t, cells(b, "conns", "name"))
-	require.Equal(t, "search client", query(b, "conns.filter"))
 	require.Equal(t, "uses", query(b, "conns.sort"), "the order stays")
 	require.Equal(t, "search client", eval[string](b, `document.querySelector("#conns-filter").value`))
 	require.Contains(t, eval[string](b, `document.querySelector("#conns-table caption").textContent`), "match the filter")
