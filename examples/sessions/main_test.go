@@ -60,8 +60,10 @@ func TestTimeoutClosesTheSession(t *testing.T) {
 	defer client.sessions.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	err = client.sessions.Do(ctx, func(c *pool.Conn) error {
+		_, err := c.Write([]byte("GET app"))
+		require.NoError(t, err)
 		cancel() // in the middle of a request
-		_, err := ask(&c.Conn, "GET apple")
+		_, err = c.ReadUntil(nil, []byte("\n"), 1<<10)
 		return err
 	})
 	require.ErrorIs(t, err, context.Canceled)
