@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
 	"github.com/seed-99d6a01a/gtcp/server"
 )
@@ -25,27 +26,53 @@ func oneWay(_ context.Context, req []byte) ([]byte, error) {
 }
 
 // The end of the stream in one segment with a request is seen: nothing else tells of it.
+// So it is where the goroutine is not the server's, and where there is no poller.
 func TestEndOfTheStreamInOneSegmentWithARequest(t *testing.T) {
-	s := &server.Server{Handler: &server.FrameHandler{Handle: oneWay}}
-	addr := start(t, s)
-	for i := range 10 {
-		c := dial(t, addr)
-		for range manyRounds {
-			c.send("x")
-			c.expect("x")
-		}
-		tcp := c.Conn.(*net.TCPConn)
-		raw, err := tcp.SyscallConn()
-		require.NoError(t, err)
-		require.NoError(t, raw.Control(func(fd uintptr) {
-			err = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_CORK, 1)
-		}))
-		require.NoError(t, err)
-		c.send("last") // it leaves with the end
-		require.NoError(t, tcp.CloseWrite())
-		c.expectEnd()
-		require.EqualValues(t, (i+1)*(manyRounds+1), s.Stat().Requests)
+	for name, tc := range map[string]struct{ around, noPoller bool }{
+		"alone": {}, "within another handler": {around: true}, "without a poller": {noPoller: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := &server.FrameHandler{Handle: oneWay, ParkAfter: -1}
+			s := &server.Server{Handler: h}
+			if tc.around {
+				s.Handler = server.HandlerFunc(func(ctx context.Context, c *conn.Conn) { h.ServeConn(ctx, c) })
+			}
+			addr := start(t, s)
+			for i := range 10 {
+				endInOneSegment(t, addr, tc.noPoller)
+				require.EqualValues(t, (i+1)*(manyRounds+1), s.Stat().Requests)
+			}
+		})
 	}
+}
+
+func endInOneSegment(t *testing.T, addr string, noPoller bool) {
+	t.Helper()
+	c := dial(t, addr)
+	c.send("x")
+	c.expect("x")
+	if noPoller {
+		var was syscall.Rlimit
+		require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was))
+		none := was
+		none.Cur = 0
+		require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none))
+		defer func() { require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &was)) }()
+	}
+	for range manyRounds - 1 {
+		c.send("x")
+		c.expect("x")
+	}
+	tcp := c.Conn.(*net.TCPConn)
+	raw, err := tcp.SyscallConn()
+	require.NoError(t, err)
+	require.NoError(t, raw.Control(func(fd uintptr) {
+		err = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_CORK, 1)
+	}))
+	require.NoError(t, err)
+	c.send("last") // it leaves with the end
+	require.NoError(t, tcp.CloseWrite())
+	c.expectEnd()
 }
 
 // A read from a unix socket stops behind a message with descriptors, whatever is there

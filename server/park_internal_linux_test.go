@@ -214,9 +214,9 @@ func TestPollerCloseWaits(t *testing.T) {
 
 // More connections may wake at once than the poller hears of at once.
 func TestManyParkedConnectionsWakeAtOnce(t *testing.T) {
-	const n = 300
+	const n = 700
 	h := Frames(framing.Format{}, func(_ context.Context, req []byte) ([]byte, error) { return req, nil })
-	h.ParkAfter = time.Millisecond
+	h.ParkAfter = time.Hour // none parks again, which would have the poller look
 	s := &Server{Handler: h}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -228,6 +228,10 @@ func TestManyParkedConnectionsWakeAtOnce(t *testing.T) {
 		require.NoError(t, err)
 		defer nc.Close()
 		clients = append(clients, nc)
+	}
+	require.Eventually(t, func() bool { return s.Stat().Idle == n }, 20*time.Second, time.Millisecond)
+	for _, sess := range s.sessions() {
+		sess.idleSince.Store(-2 * int64(time.Hour))
 	}
 	require.Eventually(t, func() bool { return s.Stat().Parked == n }, 20*time.Second, time.Millisecond)
 	s.poller.mu.Lock() // the poller waits behind the first

@@ -388,3 +388,27 @@ func TestRequestHooksTellTheWriteTime(t *testing.T) {
 		})
 	})
 }
+
+// A reply that could not be written is no reply to a hook.
+func TestHookHearsOfAReplyThatWasNotWritten(t *testing.T) {
+	eachMode(t, func(t *testing.T, n int) {
+		synctest.Test(t, func(t *testing.T) {
+			h := server.Frames(framing.Format{}, func(context.Context, []byte) ([]byte, error) { return make([]byte, 1000), nil })
+			h.Concurrency, h.WriteTimeout = n, time.Second
+			r := &recorder{}
+			l := memnet.Listen("server")
+			l.BufferSize = 10
+			startOn(t, &server.Server{Handler: h, Hooks: []any{r}}, l)
+			nc, err := l.Dial(t.Context())
+			require.NoError(t, err)
+			_, err = nc.Write([]byte("\x00\x01x"))
+			require.NoError(t, err)
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			events := r.byRequest()
+			require.Len(t, events, 1)
+			require.False(t, events[0].Replied)
+			require.NoError(t, nc.Close())
+		})
+	})
+}

@@ -137,6 +137,27 @@ func TestPollerThatCannotWatch(t *testing.T) {
 	}, 20*time.Second, time.Millisecond)
 }
 
+// The poller of a server with a connection stays.
+func TestPollerOfAConnectionStays(t *testing.T) {
+	srv := new(Server)
+	p := srv.makePoller()
+	require.NotNil(t, p)
+	require.Same(t, p, srv.makePoller())
+	s := &session{srv: srv, conn: conn.New(&onWrite{})}
+	srv.track(s)
+	srv.closePoller()
+	require.Same(t, p, srv.makePoller())
+	select {
+	case <-p.done:
+		t.Fatal("it is closed")
+	default:
+	}
+	srv.live--
+	srv.closePoller()
+	require.Nil(t, srv.poller)
+	<-p.done
+}
+
 // A poller that is closed says that it watches nothing.
 func TestPollerThatIsClosed(t *testing.T) {
 	s, _ := sockets(t, &FrameHandler{})
