@@ -88,3 +88,27 @@ func TestPushBehindTheLastReply(t *testing.T) {
 		require.Equal(b, uint64(1), b.Stat().Dials)
 	})
 }
+
+// When a call was written is its own time, whatever is written later; and what does not
+// fit the format is not sent.
+func TestWrittenIsEachCallsOwn(t *testing.T) {
+	r := &recorder{}
+	var tooLong error
+	onPush := func(_ context.Context, p *pipeline.Push) { tooLong = p.Send(make([]byte, 1<<16)) }
+	inBubble(t, pipeline.Config{Match: twoBytes, OnPush: onPush, StallTimeout: -1, Hooks: []any{r}}, func(b *bubble) {
+		first := b.call(bg, numbered(1, "first"))
+		p := b.accept()
+		n := p.askedNumbered("first")
+		time.Sleep(time.Second)
+		second := b.call(bg, numbered(1, "second"))
+		p.reply(numbered(0, "push"), numbered(p.askedNumbered("second"), "reply"), numbered(n, "reply"))
+		first.replied(numbered(1, "reply"))
+		second.replied(numbered(1, "reply"))
+		for _, e := range r.calls {
+			require.Equal(b, time.Duration(1), e.Written)
+		}
+		require.Len(b, r.calls, 2)
+		quiet()
+		require.Error(b, tooLong)
+	})
+}

@@ -198,6 +198,9 @@ func TestQuietConnectionKeepsWhatIsNotWritten(t *testing.T) {
 		for range 3 {
 			p.asked(long)
 		}
+		o = b.call(bg, numbered(1, "after"))
+		p.reply(numbered(p.askedNumbered("after"), "reply"))
+		o.replied(numbered(1, "reply"))
 	})
 }
 
