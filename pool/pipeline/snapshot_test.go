@@ -353,30 +353,35 @@ func TestRefusedCalls(t *testing.T) {
 	})
 }
 
-// However many pushes come while OnPush is busy, it gets all, in their order.
+// However many pushes come while OnPush is busy, and however large, it gets all as they
+// were, in their order.
 func TestEveryPushArrives(t *testing.T) {
-	var got []string
-	busy := make(chan struct{})
-	onPush := func(_ context.Context, p *pipeline.Push) {
-		<-busy
-		got = append(got, string(p.Frame))
+	for name, c := range map[string]struct{ pushes, size int }{"many": {100, 1}, "large": {60, 1000}} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			var busy chan struct{}
+			onPush := func(_ context.Context, p *pipeline.Push) {
+				<-busy
+				got = append(got, string(p.Frame))
+			}
+			inBubble(t, pipeline.Config{Match: twoBytes, OnPush: onPush, StallTimeout: -1}, func(b *bubble) {
+				busy = make(chan struct{})
+				o := b.call(bg, numbered(1, "request"))
+				p := b.accept()
+				p.reply(numbered(p.askedNumbered("request"), "reply"))
+				o.replied(numbered(1, "reply"))
+				var want []string
+				for i := range c.pushes {
+					want = append(want, numbered(0, strings.Repeat(string(rune('0'+i)), c.size)))
+				}
+				p.reply(want...)
+				quiet()
+				close(busy)
+				quiet()
+				require.Equal(b, want, got)
+			})
+		})
 	}
-	inBubble(t, pipeline.Config{Match: twoBytes, OnPush: onPush, StallTimeout: -1}, func(b *bubble) {
-		busy = make(chan struct{})
-		o := b.call(bg, numbered(1, "request"))
-		p := b.accept()
-		p.reply(numbered(p.askedNumbered("request"), "reply"))
-		o.replied(numbered(1, "reply"))
-		var want []string
-		for i := range 100 {
-			want = append(want, numbered(0, string(rune('0'+i))))
-		}
-		p.reply(want...)
-		quiet()
-		close(busy)
-		quiet()
-		require.Equal(b, want, got)
-	})
 }
 
 // What comes behind the last reply, be it a byte, is noticed before the next call.
