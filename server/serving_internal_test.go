@@ -2,7 +2,10 @@ package server
 
 import (
 	"context"
+	"io"
+	"log/slog"
 	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 
@@ -279,5 +282,30 @@ func TestLifetimeThatIsFirstAskedLate(t *testing.T) {
 			require.False(t, l.AfterFunc(func() { close(again) })())
 			<-again
 		})
+	}
+}
+
+// A request that its peer has cut off has not taken too long, although its time passed
+// at the same moment.
+func TestRequestThatIsCutOffAsItsTimePasses(t *testing.T) {
+	for _, tc := range []struct {
+		err  error
+		due  int64
+		want uint64
+	}{
+		{io.ErrUnexpectedEOF, overdue, 0}, {io.EOF, overdue, 0}, {os.ErrDeadlineExceeded, overdue, 1}, {os.ErrDeadlineExceeded, never, 0},
+	} {
+		s, _ := sockets(t, &FrameHandler{})
+		s.srv.Logger = slog.New(slog.DiscardHandler)
+		s.srv.track(s)
+		f := servingOf(s)
+		f.begin()
+		s.readDue.Store(tc.due)
+		require.False(t, f.badRequest(tc.err))
+		require.Equal(t, tc.want, s.srv.stats.readTimeouts.Load(), "%v", tc.err)
+		require.NoError(t, s.conn.Close())
+		s.connClosed()
+		s.handlerDone(new(bool))
+		require.NoError(t, s.srv.Shutdown(t.Context()))
 	}
 }

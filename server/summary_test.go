@@ -171,3 +171,14 @@ func TestSummaryOfHandshakes(t *testing.T) {
 		})
 	}
 }
+
+// The end of an idle connection is logged for who debugs.
+func TestTheLogOfAnIdleConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSumming(t)
+		nc := s.dial(t)
+		time.Sleep(2 * time.Minute)
+		require.NoError(t, nc.Close())
+		s.log.requireOne(t, "no request in time", "level=DEBUG", "remote=")
+	})
+}
