@@ -356,7 +356,9 @@ func TestRefusedCalls(t *testing.T) {
 // However many pushes come while OnPush is busy, and however large, it gets all as they
 // were, in their order.
 func TestEveryPushArrives(t *testing.T) {
-	for name, c := range map[string]struct{ pushes, size int }{"many": {100, 1}, "large": {60, 1000}} {
+	for name, c := range map[string]struct{ pushes, size, together int }{
+		"many": {100, 1, 100}, "large": {60, 1000, 1},
+	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
 			var busy chan struct{}
@@ -370,11 +372,14 @@ func TestEveryPushArrives(t *testing.T) {
 				p := b.accept()
 				p.reply(numbered(p.askedNumbered("request"), "reply"))
 				o.replied(numbered(1, "reply"))
+				quiet() // from now on the connection's goroutine reads
 				var want []string
 				for i := range c.pushes {
 					want = append(want, numbered(0, strings.Repeat(string(rune('0'+i)), c.size)))
 				}
-				p.reply(want...)
+				for i := 0; i < c.pushes; i += c.together {
+					p.reply(want[i : i+c.together]...)
+				}
 				quiet()
 				close(busy)
 				quiet()
