@@ -147,7 +147,7 @@ func TestLimitsCountSleepingConnections(t *testing.T) {
 	c := dial(t, addr)
 	waitParked(t, s, 1)
 	dial(t, addr).expectEnd()
-	require.Equal(t, 1, s.Stat().Open)
+	require.Eventually(t, func() bool { return s.Stat().Open == 1 }, patience, time.Millisecond) // its peer may hear of it first
 	require.NoError(t, c.Close())
 	require.Eventually(t, func() bool { return s.Stat().Open == 0 }, patience, time.Millisecond)
 	dial(t, addr)
