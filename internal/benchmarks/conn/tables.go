@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -91,7 +92,7 @@ func lines() (compare.Comparison, error) {
 
 // checks asks a connection that is alive and silent.
 func checks() (compare.Comparison, error) {
-	nc, _, err := loopback.Pair()
+	nc, peer, err := loopback.Pair()
 	if err != nil {
 		return compare.Comparison{}, err
 	}
@@ -107,6 +108,7 @@ func checks() (compare.Comparison, error) {
 	}
 	control := func(fd uintptr) { peek(fd) }
 	alive := func(err error) error {
+		runtime.KeepAlive(peer) // which would be closed when it is collected
 		if err != nil || errno != syscall.EAGAIN {
 			return errors.Join(errors.New("not alive and silent"), err, errno)
 		}
@@ -130,7 +132,7 @@ func checks() (compare.Comparison, error) {
 
 // contexts puts a context over a function that does nothing.
 func contexts() (compare.Comparison, error) {
-	nc, _, err := loopback.Pair()
+	nc, peer, err := loopback.Pair()
 	if err != nil {
 		return compare.Comparison{}, err
 	}
@@ -143,7 +145,10 @@ func contexts() (compare.Comparison, error) {
 	under := func(ctx context.Context) func() error {
 		return func() error { return c.Do(ctx, nothing) }
 	}
-	interrupt := func() { _ = nc.SetDeadline(time.Unix(1, 0)) }
+	interrupt := func() {
+		runtime.KeepAlive(peer) // which would be closed when it is collected
+		_ = nc.SetDeadline(time.Unix(1, 0))
+	}
 	candidates := []compare.Candidate{
 		candidate("by hand: AfterFunc, SetDeadline twice", nil, func() error {
 			deadline, _ := timed.Deadline()
