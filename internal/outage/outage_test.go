@@ -162,8 +162,10 @@ func (w *world) restarts(goodbye []byte) func() {
 	return func() {
 		for range 5 {
 			time.Sleep(100 * time.Millisecond)
+			refused := c.Stat().Pipeline.DialErrors
 			_ = srv.Shutdown(w.Context())
 			stop()
+			require.Eventually(w, func() bool { return c.Stat().Pipeline.DialErrors > refused }, time.Minute, time.Millisecond)
 			_, srv, stop = start(addr)
 		}
 	}
