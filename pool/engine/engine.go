@@ -50,8 +50,10 @@ type Store[T any] interface {
 	Put(e *Entry[T])
 	// Sweep claims the idle entries one after the other and calls visit
 	// with each, which puts it back or removes it before it returns or
-	// panics. An entry is visited at most once. Entries that have not been
-	// visited must stay claimable. Do not claim an entry and Put it back
+	// panics. An entry is visited at most once. All that stay idle from its
+	// start are visited: entries that are put meanwhile take no other's turn,
+	// and do not keep it from its end. Entries that have not been visited
+	// must stay claimable. Do not claim an entry and Put it back
 	// yourself: a concurrent Acquire would miss it and block.
 	Sweep(visit func(e *Entry[T]))
 	// Idle is the number of idle entries.
