@@ -54,7 +54,7 @@ type sharedConn struct {
 	pushes   chan []byte     // to pushLoop, nil without
 	ctx      context.Context // for pushLoop: ends when the connection does
 	cancel   context.CancelFunc
-	own      sync.WaitGroup // writeLoop and tend; none begins once over is set
+	own      sync.WaitGroup // writeLoop and tend; none begins once err is set
 
 	pace   pace // of its replies
 	tender tender
@@ -85,7 +85,6 @@ type sharedConn struct {
 	cut       bool          // whose time is over: the write deadline is set
 	late      bool          // CallTimeout has passed for the lone caller: the read deadline is set
 	parked    bool          // run waits for reads alone, without looking by itself
-	over      bool          // run waits for own
 	rare      bool          // the last call that found nothing in flight was the first for watchAfter
 	writes    chan struct{} // capacity 1: wakes writeLoop; made with the first
 	writer    bool          // writeLoop runs

@@ -36,7 +36,6 @@ func (s *sharedConn) run() {
 		s.readFrames()
 	}
 	s.mu.Lock()
-	s.over = true
 	s.timer.Stop()
 	if s.writer {
 		wake(s.writes)

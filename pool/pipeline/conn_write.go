@@ -50,15 +50,13 @@ func (s *sharedConn) dismissWriterLocked() {
 }
 
 // writeLoop writes whenever it is woken with the write turn. It ends when it is woken
-// without.
+// without, and with the connection. A caller that has the turn then, writing itself,
+// has the read turn too and is waited for.
 func (s *sharedConn) writeLoop() {
 	for {
 		<-s.writes
 		s.mu.Lock()
-		if !s.handedOn || s.over {
-			// A caller who has the turn, writing itself, has the read turn too and is
-			// waited for.
-			s.writing = s.writing && !s.handedOn
+		if !s.handedOn || s.err != nil {
 			s.writer = false
 			s.mu.Unlock()
 			return

@@ -41,6 +41,17 @@ const (
 // with a small margin it never catches up.
 func (p *pace) margin() time.Duration { return time.Duration(2 + p.late.Load()*14/mostLate) }
 
+// behind is how long the reply to a call behind load others is expected to take.
+func (p *pace) behind(load int32) time.Duration {
+	return time.Duration(p.each.Load()) * time.Duration(load+1)
+}
+
+// tooLong tells whether such a reply would take longer than left, with the margin.
+func (p *pace) tooLong(load int32, left time.Duration) bool {
+	wait := p.behind(load)
+	return load >= crowd && left < wait+wait*p.margin()/8
+}
+
 // missed notes that a call that was sent has had no reply in time.
 func (p *pace) missed() {
 	if n := p.late.Load(); n < mostLate {
@@ -70,21 +81,14 @@ func (p *pace) replied(n int, now time.Duration, more bool) {
 // deadline, at the pace of the replies lately and with a margin.
 func (s *sharedConn) tooLate(ctx context.Context, due due) bool {
 	load := s.load.Load()
-	wait := time.Duration(s.pace.each.Load()) * time.Duration(load+1)
-	if load < crowd || wait < paceLeast {
+	if load < crowd || s.pace.behind(load) < paceLeast {
 		return false
 	}
 	left, ok := due.left(s.p.cfg.CallTimeout)
 	if deadline, set := deadlineOf(ctx); set {
 		left, ok = time.Until(deadline), true
 	}
-	margin := s.pace.margin()
-	if !ok || left >= wait+wait*margin/8 {
-		return false
-	}
-	load -= s.outOfTurn()
-	wait = time.Duration(s.pace.each.Load()) * time.Duration(load+1)
-	return load >= crowd && left < wait+wait*margin/8
+	return ok && s.pace.tooLong(load, left) && s.pace.tooLong(load-s.outOfTurn(), left)
 }
 
 // outOfTurn counts the calls without a reply although a later one has had its own.

@@ -43,11 +43,11 @@ func newTender(now stamp) tender {
 
 // tend looks after the connection: its lifetime, heartbeats, and whether its peer still
 // replies. It is called by the timer, and sets that for the next look. One goroutine
-// looks at a time; if there is one, it looks once more.
+// looks at a time. If the timer fires meanwhile, it was set before this look began,
+// which sees what that was for; who asks for a look meanwhile sets again.
 func (s *sharedConn) tend() {
 	s.mu.Lock()
-	if s.tending || s.over || s.err != nil {
-		s.again = true
+	if s.tending || s.err != nil {
 		s.mu.Unlock()
 		return
 	}
@@ -85,7 +85,7 @@ func (s *sharedConn) lookLocked() {
 	switch {
 	case s.tending:
 		s.again = true
-	case s.timer != nil && !s.over: // else run's start has it look, or nobody needs to
+	case s.timer != nil && s.err == nil: // else run's start has it look, or nobody needs to
 		s.asleep = false // a call need not wake it
 		s.timer.Reset(0)
 	}
