@@ -28,11 +28,11 @@ func TestHeartbeatIsNotInFlight(t *testing.T) {
 	})
 }
 
-// A caller that gives up while it waits for a connection beside a silent one is not
-// put on that one: its request stays unwritten.
+// A call that ends while it waits for a connection beside a silent one is not put on
+// that one: its request stays unwritten.
 func TestGivingUpBesideASilentConnection(t *testing.T) {
 	var dials atomic.Int64
-	inBubbleDialing(t, pipeline.Config{MaxConns: 1}, func(ctx context.Context, l *memnet.Listener) (net.Conn, error) {
+	inBubbleDialing(t, pipeline.Config{MaxConns: 1, CallTimeout: 16 * time.Second}, func(ctx context.Context, l *memnet.Listener) (net.Conn, error) {
 		if dials.Add(1) > 1 {
 			<-ctx.Done()
 			return nil, ctx.Err()
@@ -40,12 +40,19 @@ func TestGivingUpBesideASilentConnection(t *testing.T) {
 		return l.Dial(ctx)
 	}, func(b *bubble) {
 		b.exchange()
-		slow := b.call(bg, "slow")
+		patient, cancel := context.WithTimeout(bg, time.Hour) // in place of CallTimeout
+		defer cancel()
+		slow := b.call(patient, "slow")
 		time.Sleep(3 * time.Second) // no reply for more than a tenth of StallTimeout
 		require.True(b, slices.Collect(b.Conns())[0].Silent)
+		inDial := func(o *outcome, cause error) {
+			o.failed(cause, false)
+			require.Equal(b, "dial", o.err.(*pipeline.Error).Op, "no connection has had it")
+		}
 		ctx, cancel := context.WithTimeout(bg, time.Second)
 		defer cancel()
-		b.call(ctx, "brief").failed(context.DeadlineExceeded, false)
+		inDial(b.call(ctx, "brief"), context.DeadlineExceeded)
+		inDial(b.call(bg, "too long"), pipeline.ErrCallTimeout)
 		slow.pending()
 		closing := b.call(bg, "closed meanwhile")
 		go b.Close()

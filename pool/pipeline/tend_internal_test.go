@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"runtime"
@@ -147,6 +148,8 @@ func TestOneLookAtATime(t *testing.T) {
 			s.look()
 			synctest.Wait()
 		}
+		go s.tend() // a timer that fires late: what it was for is seen already
+		synctest.Wait()
 		require.EqualValues(t, 1, looking.Load())
 		close(pass)
 		synctest.Wait()
@@ -273,8 +276,36 @@ func TestBuffersOfAQuietConnection(t *testing.T) {
 		for range 3 {
 			echoed(t, p, there, strings.Repeat("x", 10_000))
 		}
+		synctest.Wait()
+		for range 2 {
+			s.mu.Lock()
+			largest := max(cap(s.pending), cap(s.spare))
+			s.mu.Unlock()
+			require.Greater(t, largest, idleBuffer, "it has been in use until now")
+			s.look() // the first one sees new calls
+			synctest.Wait()
+		}
 		require.Zero(t, kept())
 		small()
+	})
+}
+
+// Frames that wait to be written stay, although no call is in flight.
+func TestFramesThatWaitOnAQuietConnection(t *testing.T) {
+	const count = 20
+	synctest.Test(t, func(t *testing.T) {
+		_, s, there := connected(t, Config{MaxLifetime: -1})
+		for i := range count {
+			require.NoError(t, s.send(bytes.Repeat([]byte{byte(i)}, 30_000)))
+			synctest.Wait() // until a write is blocked
+		}
+		time.Sleep(time.Hour)
+		frames := framing.NewReader(there, framing.Format{})
+		for i := range count {
+			frame, err := frames.Next()
+			require.NoError(t, err)
+			require.Equal(t, bytes.Repeat([]byte{byte(i)}, 30_000), frame)
+		}
 	})
 }
 

@@ -1,0 +1,42 @@
+package pipeline
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A connection that has ended is not looked at any more.
+func TestNoLookAtAnEndedConnection(t *testing.T) {
+	s, _ := still(t, Config{})
+	s.p.clock = func() stamp {
+		t.Error("looked at")
+		return now()
+	}
+	s.err = ErrClosed
+	s.tend()
+}
+
+// The writer ends with its connection, also if it has the write turn and is told of
+// both at once.
+func TestWriterOfAnEndedConnection(t *testing.T) {
+	s, _ := still(t, Config{})
+	s.writes = make(chan struct{}, 1)
+	s.writer, s.writing, s.handedOn = true, true, true
+	s.pending, s.err = []byte("request"), ErrClosed
+	wake(s.writes)
+	wake(s.writes) // as run does, in vain
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.writeLoop()
+	}()
+	select {
+	case <-ended:
+	case <-time.After(time.Minute):
+		t.Fatal("it waits for more")
+	}
+	require.False(t, s.writer)
+	require.Zero(t, s.sent)
+}
