@@ -66,3 +66,16 @@ func TestPaceForgetsLateCalls(t *testing.T) {
 	}
 	require.Zero(t, p.late.Load())
 }
+
+// A call that was sent and has had no reply in time widens the margin where there is a
+// crowd, the call included. With fewer calls none is refused.
+func TestAbandonedCallInACrowd(t *testing.T) {
+	for inFlight, late := range map[int]int64{1: 0, crowd - 1: 0, crowd: 1, crowd + 1: 1} {
+		s, _ := still(t, Config{})
+		for range inFlight {
+			s.queue.push(&call{})
+		}
+		s.abandonLocked(s.queue.first)
+		require.Equal(t, late, s.pace.late.Load(), "%d in flight", inFlight)
+	}
+}

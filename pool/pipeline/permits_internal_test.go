@@ -38,3 +38,48 @@ func TestPermitFreedBeforeItsWaiterIsSeen(t *testing.T) {
 		require.NoError(t, g.drain(context.Background()))
 	})
 }
+
+// A caller that comes while others wait does not take the permit that is theirs.
+func TestNewcomersWaitBehindTheOthers(t *testing.T) {
+	var calls callPool
+	calls.New = makeCall
+	g := permits{limit: 1, calls: &calls, closing: make(chan struct{})}
+	first := calls.get(nil)
+	g.queue.push(first) // the permit was given back, but is not granted yet
+	g.waiting.Store(1)
+	gone := make(chan struct{})
+	close(gone)
+	due := dueNever
+	require.Equal(t, errGaveUp, g.enter(gone, &due))
+	require.Len(t, first.done, 1)
+	require.Equal(t, int64(1), g.taken())
+	require.Zero(t, g.callers())
+	require.Zero(t, g.waiting.Load())
+}
+
+// Callers and permits are counted apart, and both are there again when all have left.
+func TestCallersAndPermits(t *testing.T) {
+	var calls callPool
+	calls.New = makeCall
+	g := permits{limit: 2, calls: &calls, closing: make(chan struct{})}
+	gone := make(chan struct{})
+	close(gone)
+	due := dueNever
+	for n := range int64(2) {
+		require.NoError(t, g.enter(gone, &due))
+		require.Equal(t, n+1, g.callers())
+		require.Equal(t, n+1, g.taken())
+	}
+	for range 2 {
+		require.Equal(t, errGaveUp, g.enter(gone, &due))
+		require.Equal(t, int64(2), g.callers())
+		require.Equal(t, int64(2), g.taken())
+		require.Zero(t, g.waiting.Load())
+	}
+	g.leave(true)
+	g.leave(false) // an abandoned call keeps the permit
+	require.Zero(t, g.callers())
+	require.Equal(t, int64(1), g.taken())
+	g.release()
+	require.Zero(t, g.taken())
+}

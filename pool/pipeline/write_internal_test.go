@@ -1,0 +1,118 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/framing"
+)
+
+// Where there is nothing to write, or no connection, the write turn is given up. Nothing
+// counts as written then: such a call is safe to retry.
+func TestNothingToWrite(t *testing.T) {
+	for name, change := range map[string]func(s *sharedConn, c *call){
+		"the call was withdrawn":   func(s *sharedConn, c *call) { s.withdrawLocked(c) },
+		"the connection has ended": func(s *sharedConn, c *call) { s.err = ErrClosed },
+		"a write has failed":       func(s *sharedConn, c *call) { s.broken = syscall.EPIPE },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := still(t, Config{})
+			c, inline, write, err := s.submit(nil, make([]byte, directMax+1), dueNever, false)
+			require.NoError(t, err)
+			require.True(t, inline)
+			require.Nil(t, write, "that is for the writer")
+			s.handedOn = true
+			change(s, c)
+			require.False(t, s.flush())
+			require.False(t, s.writing)
+			require.False(t, s.handedOn)
+			require.Zero(t, s.count.flushes)
+			require.Zero(t, s.handed)
+			require.Zero(t, s.sent)
+			require.Zero(t, s.nc.BytesWritten())
+		})
+	}
+}
+
+// The bytes of withdrawn calls stay as long as they are less than half of what is
+// pending: many that are given up together do not move the rest each. Then they go, so
+// that they never hold more memory than the others.
+func TestBytesOfWithdrawnCalls(t *testing.T) {
+	s, _ := still(t, Config{})
+	s.reading, s.writing = readerLoop, true // somebody is writing
+	var calls []*call
+	var frames [][]byte
+	for i := range 5 {
+		request := fmt.Append(nil, "request ", i)
+		c, inline, _, err := s.submit(nil, request, dueNever, false)
+		require.NoError(t, err)
+		require.False(t, inline)
+		calls = append(calls, c)
+		frame, err := framing.Format{}.Append(nil, request)
+		require.NoError(t, err)
+		frames = append(frames, frame)
+	}
+	size := len(frames[0])
+	for i, want := range []int{5, 5, 2} {
+		gone, written := s.abandon(calls[i], nil)
+		require.True(t, gone)
+		require.False(t, written)
+		require.Len(t, s.pending, want*size, "%d withdrawn", i+1)
+	}
+	require.Equal(t, append(frames[3], frames[4]...), s.takeLocked())
+}
+
+// A connection that ends before its writer has begun does not wait for it forever.
+func TestWriterThatBeginsAfterTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := still(t, Config{})
+		s.fail(ErrClosed)
+		s.writes = make(chan struct{}, 1)
+		s.writing, s.handedOn, s.writer = true, true, true
+		wake(s.writes) // it has the write turn
+		s.own.Add(1)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			s.run()
+		}()
+		synctest.Wait()
+		s.writeLoop()
+		s.own.Done()
+		<-ended
+		require.False(t, s.writing)
+		require.False(t, s.writer)
+	})
+}
+
+// Where a write fails because the peer has left, its last words are read at once, by the
+// connection's goroutine if nobody else reads, and no new call comes here.
+func TestLastWordsAreReadAtOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		before, after turn
+		wakes         bool
+	}{
+		"nobody reads":            {nobody, readerLoop, true},
+		"a lone caller reads":     {readerCaller, readerCaller, false},
+		"the connection's reader": {readerLoop, readerLoop, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := still(t, Config{Goodbye: []byte("bye")})
+			s.p.live.Store(&[]*sharedConn{s})
+			s.reading = c.before
+			s.writeFailed(syscall.EPIPE)
+			require.Equal(t, c.after, s.reading)
+			require.Equal(t, c.wakes, len(s.reads) == 1)
+			require.NoError(t, s.err)
+			require.Equal(t, syscall.EPIPE, s.broken)
+			require.Empty(t, *s.p.live.Load())
+			s.writeFailed(errors.New("another"))
+			require.Equal(t, syscall.EPIPE, s.broken)
+		})
+	}
+}
