@@ -42,12 +42,28 @@ func within(t *testing.T, f func()) {
 	}
 }
 
+// addresses are those of all servers so far.
+var addresses sync.Map
+
+// listenAnew listens at an address that no earlier server had, whose pool is there still,
+// with its figures: the system may give a port again.
+func listenAnew(t *testing.T) net.Listener {
+	t.Helper()
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		if _, given := addresses.LoadOrStore(l.Addr().String(), true); !given {
+			return l
+		}
+		defer l.Close() // so that it is not given again
+	}
+}
+
 // rawServer serves each connection with handle, in its order of acceptance,
 // and closes it afterwards. It returns the address.
 func rawServer(t *testing.T, handle func(c *net.TCPConn, n int)) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	l := listenAnew(t)
 	var mu sync.Mutex
 	var open []net.Conn
 	ended := false
@@ -141,6 +157,7 @@ func run(t *testing.T, s *gtcp.Server) (addr string) {
 		case <-tick.C:
 		}
 	}
+	addresses.Store(s.GetListenedAddress(), true)
 	return s.GetListenedAddress()
 }
 
