@@ -76,6 +76,27 @@ func TestCheckThatIsAlwaysHeldUpIsNotClean(t *testing.T) {
 	require.ErrorIs(t, conn.New(heldUpSocket{heldUp{c.NetConn(), &times}}).Check(), conn.ErrUnread)
 }
 
+// ignorant stands above a socket and does not read from it.
+type ignorant struct {
+	net.Conn
+	above net.Conn
+}
+
+func (i ignorant) NetConn() net.Conn                  { return i.Conn }
+func (i ignorant) Read(p []byte) (int, error)         { return i.above.Read(p) }
+func (i ignorant) SetReadDeadline(at time.Time) error { return i.above.SetReadDeadline(at) }
+
+// Bytes that stay in the socket below, whatever is read above, are somebody's.
+func TestCheckOfBytesThatNobodyReads(t *testing.T) {
+	below, peer := socketPair(t, "tcp", nil)
+	above, _ := memoryPair(t)
+	c := conn.New(ignorant{below.NetConn(), above.NetConn()})
+	require.NoError(t, c.Check())
+	send(t, peer, "x")
+	eventually(t, conn.ErrUnread, below.Check)
+	require.ErrorIs(t, c.Check(), conn.ErrUnread)
+}
+
 // eventuallyReadable waits until bytes have arrived in the socket below TLS.
 func eventuallyReadable(t *testing.T, c *conn.Conn) {
 	t.Helper()

@@ -173,10 +173,7 @@ func orDefault(v, zero time.Duration) time.Duration {
 func (d *Dialer) handshake(ctx context.Context, nc net.Conn, network, address string) (net.Conn, error) {
 	cfg := d.TLS
 	if cfg.ServerName == "" && network != "unix" {
-		host, _, err := net.SplitHostPort(address)
-		if err != nil {
-			return nil, errors.Join(err, nc.Close())
-		}
+		host, _, _ := net.SplitHostPort(address) // it has been dialed
 		cfg = cfg.Clone()
 		cfg.ServerName = withoutZone(host)
 	}

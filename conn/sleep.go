@@ -53,7 +53,12 @@ func (c *Conn) fallAsleep(w sleep.Watcher) sleep.Outcome {
 	defer k.wmu.Unlock()
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	return c.fallAsleepLocked(w)
+}
 
+// fallAsleepLocked does the work of fallAsleep. The caller holds all three locks.
+func (c *Conn) fallAsleepLocked(w sleep.Watcher) sleep.Outcome {
+	k := c.core
 	t := k.tr()
 	switch {
 	case t == nil:
