@@ -82,14 +82,13 @@ const maxHoldUps = 8
 func (f *frameConn) readAhead() {
 	end := time.Now().Add(maxSilence)
 	raw := rawOf(f.sess.socket())
-	looked := false // the last look found something
 	for tries := maxHoldUps; tries > 0 && f.conn.Buffered() < f.conn.BufferSize(); {
 		until := time.Now().Add(silence)
-		if looked && until.After(end) || f.conn.SetReadDeadline(until) != nil {
+		if f.conn.SetReadDeadline(until) != nil {
 			break
 		}
 		_, err := f.conn.Peek(f.conn.Buffered() + 1)
-		if looked = err == nil; looked {
+		if err == nil && !time.Now().Add(silence).After(end) {
 			continue
 		}
 		if !timedOut(err) || !time.Now().Before(until) && !heldUp(raw, until) { // Shutdown may cut a read

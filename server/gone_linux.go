@@ -17,14 +17,14 @@ const (
 // the system did not say.
 func poll(raw syscall.RawConn, want int16) (events int16, ok bool) {
 	err := raw.Control(func(fd uintptr) {
-		p := struct {
+		one := [...]struct {
 			fd              int32
 			events, revents int16
-		}{fd: int32(fd), events: want}
+		}{{fd: int32(fd), events: want}}
 		var noWait syscall.Timespec
-		_, _, errno := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1,
+		_, _, errno := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&one)), uintptr(len(one)),
 			uintptr(unsafe.Pointer(&noWait)), 0, 0, 0)
-		events, ok = p.revents, errno == 0
+		events, ok = one[0].revents, errno == 0
 	})
 	return events, ok && err == nil
 }

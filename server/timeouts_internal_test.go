@@ -111,3 +111,35 @@ func TestWatchLooksAtACrowdAtOnce(t *testing.T) {
 		require.ErrorIs(t, <-served, ErrServerClosed)
 	})
 }
+
+// The watch looks as often as the shortest timeout wants, and seldom where there is none.
+func TestTickOfTheWatch(t *testing.T) {
+	for name, tc := range map[string]struct {
+		timeouts []time.Duration
+		want     time.Duration
+	}{
+		"no timeout":              {[]time.Duration{0}, noTick},
+		"off":                     {[]time.Duration{-1}, noTick},
+		"a part of the timeout":   {[]time.Duration{ticksPerTimeout * 10 * time.Millisecond}, 10 * time.Millisecond},
+		"as often as it may":      {[]time.Duration{time.Millisecond}, minTick},
+		"as seldom as it may":     {[]time.Duration{time.Hour}, maxTick},
+		"the shortest":            {[]time.Duration{0, time.Hour, ticksPerTimeout * 10 * time.Millisecond, time.Hour, 0}, 10 * time.Millisecond},
+		"none after the shortest": {[]time.Duration{time.Hour, 0}, maxTick},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &Server{live: 1}
+				for _, d := range tc.timeouts {
+					s.watchFor(d)
+				}
+				require.Equal(t, tc.want, time.Duration(s.clock.tick.Load()))
+				s.mu.Lock()
+				s.live--
+				s.mu.Unlock()
+				s.wakeWatch()
+				synctest.Wait()
+				require.False(t, s.clock.running.Load(), "the watch has ended")
+			})
+		})
+	}
+}
