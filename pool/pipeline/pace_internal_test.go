@@ -79,3 +79,30 @@ func TestAbandonedCallInACrowd(t *testing.T) {
 		require.Equal(t, late, s.pace.late.Load(), "%d in flight", inFlight)
 	}
 }
+
+// tend looks at a connection when the first of its calls is abandoned. At the others it
+// looks only where the connection ends after the last caller.
+func TestAbandonedCallsAreLookedAt(t *testing.T) {
+	for name, c := range map[string]struct {
+		leaving error
+		want    []bool
+	}{
+		"in service": {nil, []bool{true, false, false}},
+		"leaving":    {errExpired, []bool{true, true, true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := still(t, Config{})
+			s.leaving, s.tending = c.leaving, true // so that it looks again
+			for range 4 {
+				s.queue.push(&call{})
+			}
+			next := s.queue.first
+			for i, want := range c.want {
+				s.again = false
+				s.abandonLocked(next)
+				require.Equal(t, want, s.again, "abandoned: %d", i+1)
+				next = next.next
+			}
+		})
+	}
+}

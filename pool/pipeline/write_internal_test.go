@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"syscall"
 	"testing"
-	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -65,28 +64,6 @@ func TestBytesOfWithdrawnCalls(t *testing.T) {
 		require.Len(t, s.pending, want*size, "%d withdrawn", i+1)
 	}
 	require.Equal(t, append(frames[3], frames[4]...), s.takeLocked())
-}
-
-// A connection that ends before its writer has begun does not wait for it forever.
-func TestWriterThatBeginsAfterTheEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, _ := still(t, Config{})
-		s.fail(ErrClosed)
-		s.writes = make(chan struct{}, 1)
-		s.writing, s.handedOn, s.writer = true, true, true
-		wake(s.writes) // it has the write turn
-		s.own.Add(1)
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			s.run()
-		}()
-		synctest.Wait()
-		s.writeLoop()
-		s.own.Done()
-		<-ended
-		require.False(t, s.writer)
-	})
 }
 
 // Where a write fails because the peer has left, its last words are read at once, by the
