@@ -1,9 +1,13 @@
 package conn
 
 import (
+	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -46,4 +50,53 @@ func TestOnlyTheLocalAddressesFamilyIsReachable(t *testing.T) {
 		require.Equal(t, c.want, (&Dialer{LocalAddr: c.local}).reachable(both))
 	}
 	require.Equal(t, both[:1], (&Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP("2001:db8::9")}}).reachable(both[:1]), "net has an error for it")
+}
+
+// An address that another overtook is tried last for a minute, or until it works.
+func TestAddressesThatWereOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var m addrMemory
+		all := []string{"a", "b", "c"}
+		require.Equal(t, all, m.sort(all))
+		m.worked(all, "c")
+		require.Equal(t, []string{"c", "a", "b"}, m.sort(all))
+		time.Sleep(badFor - 1)
+		require.Equal(t, []string{"c", "a", "b"}, m.sort(all))
+		time.Sleep(time.Nanosecond)
+		require.Equal(t, all, m.sort(all), "a minute later")
+
+		m.worked(all, "c")
+		m.worked([]string{"c", "a"}, "a")
+		require.Equal(t, []string{"a", "b", "c"}, m.sort([]string{"b", "c", "a"}), "a has worked")
+	})
+}
+
+// The memory is bounded: when it is full it begins anew.
+func TestAddressMemoryIsBounded(t *testing.T) {
+	var m addrMemory
+	var many []string
+	for i := range maxBad + 1 {
+		many = append(many, fmt.Sprint(i))
+	}
+	m.worked(many, many[maxBad])
+	require.Len(t, m.bad, maxBad)
+	m.worked([]string{"one more", "good"}, "good")
+	require.Len(t, m.bad, 1)
+	require.Contains(t, m.bad, "one more")
+}
+
+// late is a context whose time is over, although its timer has not fired.
+type late struct{ context.Context }
+
+func (late) Deadline() (time.Time, bool) { return time.Now().Add(-1), true }
+
+func TestHasEnded(t *testing.T) {
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	inTime, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	require.True(t, hasEnded(canceled))
+	require.True(t, hasEnded(late{t.Context()}))
+	require.False(t, hasEnded(inTime))
+	require.False(t, hasEnded(t.Context()))
 }

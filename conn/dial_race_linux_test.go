@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/internal/faultproxy"
 	"github.com/stretchr/testify/require"
 )
 
@@ -25,7 +26,7 @@ type addresses struct {
 	asked atomic.Int64
 }
 
-// nameServer replies to every question for IPv4 addresses with ips.
+// nameServer replies to every question for addresses with ips.
 func nameServer(t *testing.T, ips *addresses) *net.Resolver {
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -57,7 +58,7 @@ func nameServer(t *testing.T, ips *addresses) *net.Resolver {
 
 // dnsReply makes the reply to a query with one question.
 func dnsReply(query []byte, ips []netip.Addr) (reply []byte, isIPv4 bool) {
-	const header, typeA, classIN = 12, 1, 1
+	const header, typeA, typeAAAA, classIN = 12, 1, 28, 1
 	end := header
 	for query[end] != 0 { // the labels of the name
 		end += 1 + int(query[end])
@@ -66,15 +67,15 @@ func dnsReply(query []byte, ips []netip.Addr) (reply []byte, isIPv4 bool) {
 	reply = append([]byte(nil), query[:end]...)
 	reply[2], reply[3] = reply[2]|0x84, 0 // a reply, with authority
 	clear(reply[6:header])
-	if binary.BigEndian.Uint16(query[end-4:]) != typeA {
-		return reply, false
-	}
-	binary.BigEndian.PutUint16(reply[6:], uint16(len(ips)))
+	asked := binary.BigEndian.Uint16(query[end-4:])
 	for _, ip := range ips {
-		reply = append(reply, 0xc0, header, 0, typeA, 0, classIN, 0, 0, 0, 0, 0, 4)
-		reply = append(reply, ip.AsSlice()...)
+		if asked == typeA && ip.Is4() || asked == typeAAAA && ip.Is6() {
+			reply[7]++ // replies
+			reply = append(reply, 0xc0, header, 0, byte(asked), 0, classIN, 0, 0, 0, 0, 0, byte(ip.BitLen()/8))
+			reply = append(reply, ip.AsSlice()...)
+		}
 	}
-	return reply, true
+	return reply, asked == typeA
 }
 
 // silentListener is a listener that drops the packets that open a connection,
@@ -128,6 +129,28 @@ func host(t *testing.T, c *conn.Conn, err error) string {
 	require.NoError(t, err)
 	defer c.Close()
 	return c.RemoteAddr().(*net.TCPAddr).IP.String()
+}
+
+// Without a Resolver the program's default counts.
+func TestDialUsesTheDefaultResolver(t *testing.T) {
+	target, _, _ := named(t)
+	before := net.DefaultResolver
+	defer func() { net.DefaultResolver = before }()
+	net.DefaultResolver = target.Dialer.Resolver
+	c, err := new(conn.Dialer).Dial(t.Context(), "tcp", target.Address)
+	require.Equal(t, "127.0.0.1", host(t, c, err))
+}
+
+// From an IPv4 address no IPv6 address is tried, whose error would hide the true one.
+func TestDialFromAnAddressOfOneFamily(t *testing.T) {
+	nobody, stop, err := faultproxy.RefusedAddr()
+	require.NoError(t, err)
+	defer func() { require.NoError(t, stop()) }()
+	ips := new(addresses)
+	ips.Store(&[]netip.Addr{netip.IPv6Loopback(), netip.MustParseAddr("127.0.0.1")})
+	d := conn.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, Resolver: nameServer(t, ips)}
+	_, err = d.Dial(t.Context(), "tcp", "db.test."+nobody[len("127.0.0.1"):])
+	require.ErrorIs(t, err, syscall.ECONNREFUSED)
 }
 
 // With the first address dead a dial took a share of its whole time limit

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -236,7 +237,11 @@ func TestDialTLSErrorShowsNoKey(t *testing.T) {
 func TestDialUnixWithTLS(t *testing.T) {
 	cert := testCert()
 	needsUnix(t)
-	l := listen(t, "unix", filepath.Join(t.TempDir(), "s"), func(nc net.Conn) {
+	name := "host:1" // nor is a part of it
+	if runtime.GOOS == "windows" {
+		name = "s"
+	}
+	l := listen(t, "unix", filepath.Join(t.TempDir(), name), func(nc net.Conn) {
 		_ = tls.Server(nc, cert.server).Handshake()
 		t.Cleanup(func() { nc.Close() })
 	})
@@ -277,6 +282,16 @@ func TestDialByName(t *testing.T) {
 	var dns *net.DNSError
 	require.ErrorAs(t, err, &dns)
 	require.ErrorContains(t, err, "conn: dial tcp name.invalid:1: lookup name.invalid")
+}
+
+// No host is this one, as with package net.
+func TestDialWithoutAHost(t *testing.T) {
+	l := listen(t, "tcp4", "127.0.0.1:0", closeAtOnce)
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	require.NoError(t, err)
+	c, err := new(conn.Dialer).Dial(t.Context(), "tcp4", ":"+port)
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
 }
 
 func TestDialerValidate(t *testing.T) {

@@ -1,6 +1,7 @@
 package conn_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -190,6 +191,74 @@ func TestReusable(t *testing.T) {
 		require.Equal(t, conn.KindTimeout, conn.KindOf(c.Reusable()))
 		require.NoError(t, c.Err())
 	})
+}
+
+// Only an operation whose time is over counts as one that has timed out.
+func TestReusableTellsATimeoutFromOtherFailures(t *testing.T) {
+	for name, test := range map[string]struct {
+		fail     func(t *testing.T, c *conn.Conn, peer net.Conn)
+		timedOut bool
+	}{
+		"a line that is too long": {func(t *testing.T, c *conn.Conn, peer net.Conn) {
+			send(t, peer, "xx")
+			_, err := c.ReadUntil(nil, []byte("\n"), 1)
+			var tooLong *conn.LineTooLongError
+			require.ErrorAs(t, err, &tooLong)
+			require.NoError(t, readByte(c)())
+		}, false},
+		"a half-close": {func(t *testing.T, c *conn.Conn, _ net.Conn) { require.NoError(t, c.CloseWrite()) }, false},
+		"a canceled read": {func(t *testing.T, c *conn.Conn, _ net.Conn) {
+			ctx, cancel := context.WithCancel(t.Context())
+			require.ErrorIs(t, c.Do(ctx, func() error {
+				cancel()
+				return readByte(c)()
+			}), context.Canceled)
+		}, false},
+		"a canceled read with time left": {func(t *testing.T, c *conn.Conn, _ net.Conn) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			require.ErrorIs(t, c.Do(ctx, func() error {
+				cancel()
+				return readByte(c)()
+			}), context.Canceled)
+		}, false},
+		"the caller's own deadline under Do": {func(t *testing.T, c *conn.Conn, _ net.Conn) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Millisecond)))
+			requireTimeout(t, c.Do(ctx, readByte(c)))
+			require.NoError(t, c.SetReadDeadline(time.Time{}))
+		}, true},
+		"a read in too little time": {func(t *testing.T, c *conn.Conn, _ net.Conn) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			require.ErrorIs(t, c.Do(ctx, readByte(c)), context.DeadlineExceeded)
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, peer := tcpPair(t)
+			test.fail(t, c, peer)
+			err := c.Reusable()
+			require.ErrorIs(t, err, conn.ErrUnfit)
+			require.Equal(t, test.timedOut, conn.KindOf(err) == conn.KindTimeout, conn.KindOf(err))
+		})
+	}
+}
+
+// The stream of a socket can be ended where a request was cut: its peer reads what came.
+func TestCloseWriteAfterARequestThatWasCut(t *testing.T) {
+	c, peer := tcpPair(t)
+	for c.Err() == nil { // time is up within the bytes
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		require.Error(t, c.Do(ctx, func() error {
+			_, err := c.Ask(make([]byte, 16<<20))
+			return err
+		}))
+		cancel()
+	}
+	require.NoError(t, c.CloseWrite())
+	n, err := io.Copy(io.Discard, peer)
+	require.NoError(t, err)
+	require.EqualValues(t, c.BytesWritten(), n)
 }
 
 func TestReusableDuringAWrite(t *testing.T) {

@@ -3,6 +3,7 @@
 package conn
 
 import (
+	"context"
 	"io"
 	"net"
 	"runtime"
@@ -76,6 +77,11 @@ func TestFallingAsleepBeforeTheLock(t *testing.T) {
 			return err
 		},
 		"Check": (*Conn).Check,
+		"Do": func(c *Conn) error {
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			return c.Do(ctx, func() error { return nil })
+		},
 		"NetConn": func(c *Conn) error {
 			c.NetConn()
 			c.core.mu.Lock()

@@ -289,6 +289,20 @@ func TestConnectionsThatDoNotFallAsleep(t *testing.T) {
 	require.Equal(t, sleep.Never, sleep.Fall(memory, new(watcher)))
 }
 
+// A read that timed out makes a connection unfit for others, not for its owner, with whom
+// it may sleep; afterwards it is as unfit.
+func TestSleepAfterATimeout(t *testing.T) {
+	c, _ := tcpPair(t)
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(-time.Second)))
+	requireTimeout(t, readByte(c)())
+	require.NoError(t, c.SetReadDeadline(time.Time{}))
+	require.Equal(t, sleep.Asleep, sleep.Fall(c, new(watcher)))
+	require.NoError(t, sleep.Wake(c))
+	err := c.Reusable()
+	require.ErrorIs(t, err, conn.ErrUnfit)
+	require.Equal(t, conn.KindTimeout, conn.KindOf(err))
+}
+
 // A watcher that cannot watch leaves the connection as it was.
 func TestWatcherRefuses(t *testing.T) {
 	c, peer := tcpPair(t)
