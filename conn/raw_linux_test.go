@@ -3,8 +3,12 @@ package conn_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
+	"os"
+	"os/signal"
+	"syscall"
 	"testing"
 	"time"
 
@@ -35,6 +39,24 @@ func TestSocketInBlockingModeDoesNotHoldTheProcessor(t *testing.T) {
 	require.NoError(t, err)
 	send(t, peer, "x")
 	require.NoError(t, readByte(c)())
+}
+
+// A write to a connection that its peer has closed is an error and no signal to the process.
+func TestWriteToAClosedPeerSendsNoSignal(t *testing.T) {
+	if raceEnabled {
+		t.Skip("under the race detector the system calls are the ordinary ones")
+	}
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGPIPE, syscall.SIGWINCH)
+	defer signal.Stop(signals)
+	c, peer := tcpPair(t)
+	require.NoError(t, peer.Close())
+	require.Eventually(t, func() bool {
+		_, err := c.Write([]byte("x"))
+		return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) // the first of both
+	}, 10*time.Second, time.Millisecond)
+	require.NoError(t, syscall.Kill(syscall.Getpid(), syscall.SIGWINCH)) // after any other
+	require.Equal(t, syscall.SIGWINCH, <-signals)
 }
 
 // A write of more than one system call takes is whole and in order.
