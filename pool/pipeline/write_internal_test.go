@@ -3,12 +3,16 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"net"
+	"os"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/internal/memnet"
 )
 
 // Where there is nothing to write, or no connection, the write turn is given up. Nothing
@@ -91,4 +95,33 @@ func TestLastWordsAreReadAtOnce(t *testing.T) {
 			require.Equal(t, syscall.EPIPE, s.broken)
 		})
 	}
+}
+
+// second is a connection whose second write times out, although nobody has set a
+// deadline.
+type second struct {
+	net.Conn
+	writes *int
+}
+
+func (c second) Write(b []byte) (int, error) {
+	if *c.writes++; *c.writes == 2 {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return len(b), nil
+}
+
+// Only a write that was cut goes on. Where one times out by itself, the connection ends.
+func TestWriteThatTimesOutByItself(t *testing.T) {
+	p, err := New(conn.Target{Address: "unused:1"}, framing.Format{}, Config{})
+	require.NoError(t, err)
+	here, there := memnet.Pipe()
+	defer here.Close()
+	defer there.Close()
+	s := newSharedConn(p, conn.New(second{here, new(int)}))
+	s.writeDirect([]byte("first"))
+	require.NoError(t, s.err)
+	s.writeDirect([]byte("second"))
+	require.ErrorIs(t, s.err, os.ErrDeadlineExceeded)
+	require.Empty(t, s.pending)
 }
