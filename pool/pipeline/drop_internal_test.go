@@ -87,3 +87,47 @@ func TestSuccessorThatIsThere(t *testing.T) {
 		})
 	}
 }
+
+// Calls go to the connection with the fewest calls of those that are not silent, and
+// where all are silent to the one with the fewest.
+func TestLeastLoaded(t *testing.T) {
+	type at struct {
+		load   int32
+		silent bool
+	}
+	for name, tc := range map[string]struct {
+		all         []at
+		best, sound int
+	}{
+		"none":                        {all: nil, best: -1},
+		"one":                         {all: []at{{7, false}}, best: 0, sound: 1},
+		"the first":                   {all: []at{{1, false}, {2, false}}, best: 0, sound: 2},
+		"the last":                    {all: []at{{3, false}, {2, false}, {1, false}}, best: 2, sound: 3},
+		"after a silent one":          {all: []at{{0, true}, {9, false}}, best: 1, sound: 1},
+		"before a silent one":         {all: []at{{9, false}, {0, true}}, best: 0, sound: 1},
+		"of two beside silent ones":   {all: []at{{0, true}, {9, false}, {0, true}, {8, false}}, best: 3, sound: 2},
+		"all are silent, the first":   {all: []at{{1, true}, {2, true}}, best: 0},
+		"all are silent, and another": {all: []at{{2, true}, {1, true}, {3, true}}, best: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var live []*sharedConn
+			for _, c := range tc.all {
+				s := &sharedConn{}
+				s.load.Store(c.load)
+				s.suspect.Store(c.silent)
+				live = append(live, s)
+			}
+			p := &Pipeline{}
+			p.live.Store(&live)
+			best, load, sound, all := p.leastLoaded()
+			require.Equal(t, tc.sound, sound)
+			require.Equal(t, len(live), all)
+			if tc.best < 0 {
+				require.Nil(t, best)
+				return
+			}
+			require.Same(t, live[tc.best], best)
+			require.Equal(t, tc.all[tc.best].load, load)
+		})
+	}
+}
