@@ -48,6 +48,7 @@ func TestSuspendedMachine(t *testing.T) {
 		{"neither", Config{MaxLifetime: -1}, Ends{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			c.cfg.StallTimeout = time.Minute // a busy machine is not a silent peer
 			p, err := New(conn.Target{Dial: func(context.Context) (net.Conn, error) {
 				here, there := memnet.Pipe()
 				go func() {

@@ -334,7 +334,10 @@ func TestCallOfAnOutlivedConnection(t *testing.T) {
 					return closedPipe{nc}, err
 				}
 				return nc, err
-			}}, framing.Format{}, Config{DialBackoff: conn.DialBackoff{After: -1}})
+			}}, framing.Format{}, Config{
+				DialBackoff:  conn.DialBackoff{After: -1},
+				StallTimeout: time.Minute, // a busy machine is not a silent peer
+			})
 			require.NoError(t, err)
 			defer p.Close()
 			var slept atomic.Int64
