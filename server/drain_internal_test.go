@@ -4,13 +4,16 @@ import (
 	"context"
 	"io"
 	"net"
+	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-99d6a01a/gtcp/conn"
 	"github.com/seed-99d6a01a/gtcp/framing"
+	"github.com/seed-99d6a01a/gtcp/internal/memnet"
 )
 
 // sockets is a session on one end of a loopback connection, and the other end.
@@ -57,6 +60,39 @@ func TestReadThatWasHeldUp(t *testing.T) {
 	}
 	require.False(t, heldUp(nil, time.Now().Add(time.Hour)))
 	require.True(t, heldUp(nil, time.Now().Add(-time.Hour)))
+}
+
+// lateReads is a connection whose reads begin so late that they find nothing.
+type lateReads struct {
+	net.Conn
+	refuses error // to have a deadline
+	looks   int
+	until   time.Time
+}
+
+func (l *lateReads) SetReadDeadline(at time.Time) error {
+	l.until = at
+	return l.refuses
+}
+
+func (l *lateReads) Read([]byte) (int, error) {
+	l.looks++
+	time.Sleep(time.Until(l.until) + 2*silence)
+	return 0, os.ErrDeadlineExceeded
+}
+
+// A look that may have begun too late is made again, up to eight times in turn. Without
+// a deadline none is made: it might not end.
+func TestLookAheadOfABusyMachine(t *testing.T) {
+	for looks, refuses := range map[int]error{maxHoldUps: nil, 0: os.ErrNoDeadline} {
+		synctest.Test(t, func(t *testing.T) {
+			near, _ := memnet.Pipe()
+			nc := &lateReads{Conn: near, refuses: refuses}
+			s := &session{srv: &Server{}, conn: conn.New(nc)}
+			servingOf(s).readAhead()
+			require.Equal(t, looks, nc.looks)
+		})
+	}
 }
 
 // The socket says what has arrived, and nothing is read for that, by the goroutine that
