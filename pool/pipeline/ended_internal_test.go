@@ -18,6 +18,17 @@ func TestNoLookAtAnEndedConnection(t *testing.T) {
 	s.tend()
 }
 
+// Nothing is in flight on a connection that has ended, abandoned calls and heartbeats
+// included: Conns may still list it for a moment.
+func TestNothingIsInFlightAfterTheEnd(t *testing.T) {
+	s, _ := still(t, Config{})
+	s.left, s.beats, s.err = 3, 2, ErrClosed
+	s.settle()
+	c := s.stat()
+	require.Zero(t, c.InFlight)
+	require.Zero(t, c.Abandoned)
+}
+
 // The writer ends with its connection, also if it has the write turn and is told of
 // both at once.
 func TestWriterOfAnEndedConnection(t *testing.T) {
