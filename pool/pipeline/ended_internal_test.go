@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"io"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,6 +29,24 @@ func TestNothingIsInFlightAfterTheEnd(t *testing.T) {
 	c := s.stat()
 	require.Zero(t, c.InFlight)
 	require.Zero(t, c.Abandoned)
+}
+
+// A call that was not sent moves to another connection where the peer has left this one,
+// or where it ended for its age.
+func TestCallThatWasNotSentMoves(t *testing.T) {
+	for cause, moves := range map[error]int{
+		io.EOF: 1, syscall.EPIPE: 1, syscall.ECONNRESET: 1,
+		errExpired: 1, errIdle: 1, errSurplus: 1, errEvicted: 1,
+		ErrClosed: 0, syscall.ETIMEDOUT: 0, ErrNoHeartbeat: 0,
+	} {
+		s, _ := still(t, Config{})
+		c, _, _, err := s.submit(nil, []byte("request"), dueNever, false)
+		require.NoError(t, err)
+		s.err = cause
+		s.settle()
+		require.ErrorIs(t, c.err, cause)
+		require.Equal(t, moves, c.moves, cause)
+	}
 }
 
 // The writer ends with its connection, also if it has the write turn and is told of

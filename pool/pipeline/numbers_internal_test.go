@@ -2,10 +2,15 @@ package pipeline
 
 import (
 	"context"
+	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/framing"
 )
 
 // Which numbers have been a call's tells a late reply from a push.
@@ -104,4 +109,50 @@ func TestTooLate(t *testing.T) {
 	var p pace
 	p.missed()
 	require.EqualValues(t, 1, p.late.Load())
+}
+
+// The time between two calls is no pace of the replies, although a call whose reply is
+// overdue waits all the while.
+func TestPaceBesideAnOvertakenCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ends := make(chan net.Conn, 1)
+		p, err := New(conn.Target{Dial: pipes(ends)}, framing.Format{}, Config{
+			Match: Number{Size: 2}, MaxLifetime: -1, StallTimeout: -1,
+		})
+		require.NoError(t, err)
+		ended := make(chan error, 8)
+		call := func() {
+			go func() {
+				_, err := p.Call(context.Background(), []byte("__request"))
+				ended <- err
+			}()
+		}
+		call()
+		there := <-ends
+		frames := framing.NewReader(there, framing.Format{})
+		reply := func() {
+			frame, err := frames.Next()
+			require.NoError(t, err)
+			b, err := framing.Format{}.Append(nil, frame)
+			require.NoError(t, err)
+			synctest.Wait()
+			_, err = there.Write(b)
+			require.NoError(t, err)
+			require.NoError(t, <-ended)
+		}
+		synctest.Wait()
+		call() // there is no reply to this one
+		reply()
+		_, err = frames.Next()
+		require.NoError(t, err)
+		for range 6 {
+			call()
+			reply()
+			time.Sleep(time.Minute)
+		}
+		require.Less(t, time.Duration(p.all()[0].pace.each.Load()), time.Second)
+		require.NoError(t, p.Close())
+		require.Error(t, <-ended)
+		require.NoError(t, there.Close())
+	})
 }
