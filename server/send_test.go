@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -124,6 +125,8 @@ func TestSendToAPeerThatDoesNotRead(t *testing.T) {
 		_, err := nc.Write([]byte("\x00\x09subscribe"))
 		require.NoError(t, err)
 		ctx := <-first
+		_, err = io.ReadFull(nc, make([]byte, len("\x00\x09subscribe"))) // its reply is written
+		require.NoError(t, err)
 		began := time.Now()
 		waiting := make(chan error, 1)
 		go func() {
