@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -183,6 +184,20 @@ func TestPutAside(t *testing.T) {
 			require.True(t, many.waiting, "the writer says when it is idle")
 		})
 	}
+}
+
+// What a worker that is about to end still uses is given up after it has ended.
+func TestPutAsideWaitsForTheWorkers(t *testing.T) {
+	s, _ := sockets(t, &FrameHandler{Concurrency: 2})
+	f := servingOf(s)
+	f.begin()
+	var ended atomic.Bool
+	f.many.wg.Go(func() {
+		time.Sleep(10 * time.Millisecond)
+		ended.Store(true)
+	})
+	require.True(t, f.putAside())
+	require.True(t, ended.Load())
 }
 
 // An event is for the session that has the descriptor now, if it is that one.
