@@ -2,8 +2,10 @@ package pipeline
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -82,4 +84,30 @@ func TestCallersAndPermits(t *testing.T) {
 	require.Equal(t, int64(1), g.taken())
 	g.release()
 	require.Zero(t, g.taken())
+}
+
+// lastLooks has something happen when it is asked for its channel: after a loop has looked
+// at its condition, and before it waits.
+type lastLooks struct {
+	context.Context
+	happens func()
+}
+
+func (l lastLooks) Done() <-chan struct{} {
+	l.happens()
+	return l.Context.Done()
+}
+
+// The last caller may leave between the look of who drains and its wait.
+func TestLastCallerLeavesBeforeTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := permits{limit: 1, closing: make(chan struct{})}
+		due := dueNever
+		require.NoError(t, g.enter(nil, &due))
+		g.close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		leave := sync.OnceFunc(func() { g.leave(true) })
+		require.NoError(t, g.drain(lastLooks{ctx, leave}))
+	})
 }
