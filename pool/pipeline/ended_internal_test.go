@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"io"
 	"syscall"
 	"testing"
@@ -47,6 +48,17 @@ func TestCallThatWasNotSentMoves(t *testing.T) {
 		require.ErrorIs(t, c.err, cause)
 		require.Equal(t, moves, c.moves, cause)
 	}
+}
+
+// No dial begins once the pipeline is closed: nobody would wait for its goroutine.
+func TestNoDialAfterClose(t *testing.T) {
+	s, _ := still(t, Config{})
+	require.NoError(t, s.p.Close())
+	d, err := s.p.connect(context.Background())
+	require.ErrorIs(t, err, ErrClosed)
+	require.Nil(t, d)
+	require.Nil(t, s.p.succeed(s))
+	require.Nil(t, s.p.dialing)
 }
 
 // The writer ends with its connection, also if it has the write turn and is told of
