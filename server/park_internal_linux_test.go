@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -235,6 +236,25 @@ func TestPollerCloseWaits(t *testing.T) {
 			t.Fatal("it still runs")
 		}
 	}
+}
+
+// The watch goes on where a connection has come, parked and gone while the poller of the
+// ones before it was being closed.
+func TestWatchKeepsANewPoller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		old, next := &poller{done: make(chan struct{}), spare: -1}, &poller{spare: -1}
+		s := &Server{poller: old}
+		ends := make(chan bool, 1)
+		go func() { ends <- s.watchEnds(time.Now()) }()
+		synctest.Wait() // until the old one has ended
+		s.mu.Lock()
+		require.Nil(t, s.poller)
+		s.poller = next
+		s.mu.Unlock()
+		close(old.done)
+		require.False(t, <-ends)
+		require.Same(t, next, s.poller)
+	})
 }
 
 // More connections may wake at once than the poller hears of at once.

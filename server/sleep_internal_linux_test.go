@@ -251,6 +251,33 @@ func TestLookAtNewest(t *testing.T) {
 	require.Equal(t, sleepless, newest[2].depth.Load(), "there may be fewer")
 }
 
+// A look of the watch has so many connections fall asleep and no more: the others are
+// the next look's.
+func TestOneLookHasSoManyFallAsleep(t *testing.T) {
+	before := sleep.Fall
+	defer func() { sleep.Fall = before }()
+	fallen := 0
+	sleep.Fall = func(any, sleep.Watcher) sleep.Outcome {
+		if fallen%2 == 0 {
+			fallen++
+			return sleep.Asleep
+		}
+		fallen++
+		return sleep.Busy // it does not count
+	}
+	srv, h, nc := new(Server), new(FrameHandler), conn.New(&onWrite{})
+	var all []*session
+	for range 3 * mostAsleep {
+		s := &session{srv: srv, conn: nc, plain: true}
+		s.frames.Store(h)
+		s.readDue.Store(never)
+		s.parking.Store(parked)
+		all = append(all, s)
+	}
+	require.False(t, srv.look(all, 0, 0, false))
+	require.Equal(t, 2*mostAsleep-1, fallen)
+}
+
 // The watch is woken for every so many connections, if it runs.
 func TestCrowdWakesTheWatch(t *testing.T) {
 	for _, runs := range []bool{true, false} {

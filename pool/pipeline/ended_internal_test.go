@@ -3,11 +3,16 @@ package pipeline
 import (
 	"context"
 	"io"
+	"net"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-99d6a01a/gtcp/conn"
+	"github.com/seed-99d6a01a/gtcp/framing"
 )
 
 // A connection that has ended is not looked at any more.
@@ -59,6 +64,58 @@ func TestNoDialAfterClose(t *testing.T) {
 	require.Nil(t, d)
 	require.Nil(t, s.p.succeed(s))
 	require.Nil(t, s.p.dialing)
+}
+
+// A dial that began before Close and runs after it ends at once.
+func TestDialThatRunsAfterClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, err := New(conn.Target{Dial: func(ctx context.Context) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}}, framing.Format{}, Config{})
+		require.NoError(t, err)
+		require.NoError(t, p.Close())
+		begun := time.Now()
+		p.mu.Lock()
+		_, err = p.beginDialLocked(context.Background())
+		p.mu.Unlock()
+		require.NoError(t, err)
+		p.done.Wait()
+		require.Zero(t, time.Since(begun))
+	})
+}
+
+// Every reply counts as one, also a late one and that to a heartbeat.
+func TestReplied(t *testing.T) {
+	for c, want := range map[counters]bool{
+		{}:                                false,
+		{calls: 3, read: 3, written: 3}:   false,
+		{replies: 1}:                      true,
+		{late: 1}:                         true,
+		{beats: 1}:                        true,
+		{replies: 1, late: 1}:             true,
+		{replies: 1, late: 1, beats: 2}:   true,
+		{replies: 2, beats: 2}:            true,
+		{late: 2, beats: 2, cancelled: 9}: true,
+	} {
+		require.Equal(t, want, c.replied(), c)
+	}
+}
+
+// Stat says that dialing is suspended, and until when.
+func TestStatOfSuspendedDialing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, err := New(conn.Target{Dial: func(context.Context) (net.Conn, error) { return nil, io.ErrUnexpectedEOF }},
+			framing.Format{}, Config{DialBackoff: conn.DialBackoff{After: 1}})
+		require.NoError(t, err)
+		defer p.Close()
+		require.False(t, p.Stat().Suspended)
+		_, err = p.Call(context.Background(), nil)
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+		s := p.Stat()
+		require.True(t, s.Suspended)
+		require.True(t, s.SuspendedUntil.After(time.Now()))
+	})
 }
 
 // The writer ends with its connection, also if it has the write turn and is told of
