@@ -11,22 +11,30 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A system that refuses TCP_USER_TIMEOUT is no reason for a connection without it.
-func TestUserTimeoutThatIsRefused(t *testing.T) {
+// overLoopback is one end of a TCP connection; the other is not accepted.
+func overLoopback(t *testing.T) net.Conn {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer l.Close()
+	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	nc, err := net.Dial("tcp", l.Addr().String())
 	require.NoError(t, err)
-	defer nc.Close()
+	t.Cleanup(func() { _ = nc.Close() })
+	return nc
+}
+
+// A system that refuses TCP_USER_TIMEOUT is no reason for a connection without it.
+func TestUserTimeoutThatIsRefused(t *testing.T) {
+	nc := overLoopback(t)
 	require.ErrorIs(t, setUserTimeout(nc.(*net.TCPConn), -time.Second), syscall.EINVAL)
 
+	addr := nc.RemoteAddr().String()
 	var socket, other syscall.Stat_t
 	nd := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
 		return errors.Join(raw.Control(func(fd uintptr) { err = becomeUDP(int(fd), &socket) }), err)
 	}}
 	var d Dialer
-	nc, err = d.connect(t.Context(), &nd, "tcp", l.Addr().String())
+	nc, err := d.connect(t.Context(), &nd, "tcp", addr)
 	var refused *os.SyscallError
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, "setsockopt", refused.Syscall)

@@ -26,11 +26,7 @@ func (nobody) Woken(int)      {}
 
 // Of two operations that wake a connection the second finds it awake.
 func TestWakeOfAConnectionThatIsAwake(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	nc, err := net.Dial("tcp", l.Addr().String())
-	require.NoError(t, err)
+	nc := overLoopback(t)
 	c := New(nc)
 	defer c.Close()
 	k := c.core
@@ -118,11 +114,7 @@ func TestFallingAsleepBeforeTheLock(t *testing.T) {
 
 // A read that failed ends the wait for bytes.
 func TestReadThatFailedEndsTheWait(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	nc, err := net.Dial("tcp", l.Addr().String())
-	require.NoError(t, err)
+	nc := overLoopback(t)
 	c := New(nc)
 	defer c.Close()
 	c.core.room()
