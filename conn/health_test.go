@@ -209,17 +209,11 @@ func TestReusableTellsATimeoutFromOtherFailures(t *testing.T) {
 		"a half-close": {func(t *testing.T, c *conn.Conn, _ net.Conn) { require.NoError(t, c.CloseWrite()) }, false},
 		"a canceled read": {func(t *testing.T, c *conn.Conn, _ net.Conn) {
 			ctx, cancel := context.WithCancel(t.Context())
-			require.ErrorIs(t, c.Do(ctx, func() error {
-				cancel()
-				return readByte(c)()
-			}), context.Canceled)
+			require.ErrorIs(t, c.Do(ctx, canceledRead(c, cancel)), context.Canceled)
 		}, false},
 		"a canceled read with time left": {func(t *testing.T, c *conn.Conn, _ net.Conn) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-			require.ErrorIs(t, c.Do(ctx, func() error {
-				cancel()
-				return readByte(c)()
-			}), context.Canceled)
+			require.ErrorIs(t, c.Do(ctx, canceledRead(c, cancel)), context.Canceled)
 		}, false},
 		"the caller's own deadline under Do": {func(t *testing.T, c *conn.Conn, _ net.Conn) {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -241,6 +235,14 @@ func TestReusableTellsATimeoutFromOtherFailures(t *testing.T) {
 			require.ErrorIs(t, err, conn.ErrUnfit)
 			require.Equal(t, test.timedOut, conn.KindOf(err) == conn.KindTimeout, conn.KindOf(err))
 		})
+	}
+}
+
+// canceledRead is a read whose context ends before it begins.
+func canceledRead(c *conn.Conn, cancel func()) func() error {
+	return func() error {
+		cancel()
+		return readByte(c)()
 	}
 }
 

@@ -88,7 +88,10 @@ func (f *frameConn) readAhead() {
 			break
 		}
 		_, err := f.conn.Peek(f.conn.Buffered() + 1)
-		if err == nil && !time.Now().Add(silence).After(end) {
+		if err == nil {
+			if time.Now().Add(silence).After(end) {
+				break
+			}
 			continue
 		}
 		if !timedOut(err) || !time.Now().Before(until) && !heldUp(raw, until) { // Shutdown may cut a read

@@ -256,13 +256,11 @@ func TestLookAtNewest(t *testing.T) {
 func TestOneLookHasSoManyFallAsleep(t *testing.T) {
 	before := sleep.Fall
 	defer func() { sleep.Fall = before }()
-	fallen := 0
+	asked := 0
 	sleep.Fall = func(any, sleep.Watcher) sleep.Outcome {
-		if fallen%2 == 0 {
-			fallen++
+		if asked++; asked%2 == 1 {
 			return sleep.Asleep
 		}
-		fallen++
 		return sleep.Busy // it does not count
 	}
 	srv, h, nc := new(Server), new(FrameHandler), conn.New(&onWrite{})
@@ -275,7 +273,7 @@ func TestOneLookHasSoManyFallAsleep(t *testing.T) {
 		all = append(all, s)
 	}
 	require.False(t, srv.look(all, 0, 0, false))
-	require.Equal(t, 2*mostAsleep-1, fallen)
+	require.Equal(t, 2*mostAsleep-1, asked, "every other one has fallen asleep")
 }
 
 // The watch is woken for every so many connections, if it runs.
